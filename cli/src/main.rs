@@ -1,0 +1,2 @@
+//! The scalesim command.
+fn main() {}
