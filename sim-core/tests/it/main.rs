@@ -1,0 +1,3 @@
+//! Integration tests of sim-core, one binary.
+
+mod calendar;
