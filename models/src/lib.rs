@@ -1,1 +1,4 @@
-//! Placeholder.
+//! scalesim predicts what a web system will do before anyone pays for it.
+
+pub mod plan;
+pub mod results;

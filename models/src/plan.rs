@@ -1,0 +1,403 @@
+//! The resolved description of a system: plain data with public fields, no text left to interpret.
+//!
+//! A scenario file is read into the types of [`crate::scenario`] and lowered to a [`Plan`]; the world of
+//! [`crate::system`] builds itself from a plan and a seed. Things refer to each other by dense ids, which are
+//! indices into the plan's vectors.
+
+use jiff::Zoned;
+use sim_core::dist::Dist;
+use sim_core::{Span, Time};
+
+use crate::cost::PriceBook;
+use crate::traffic::{Arrivals, RateFunction};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u16);
+
+        impl $name {
+            /// The index into the plan's vector.
+            #[inline]
+            pub fn index(self) -> usize {
+                usize::from(self.0)
+            }
+        }
+    };
+}
+
+id!(/// One entry of [`Plan::traffic`].
+    TrafficId);
+id!(/// One entry of [`Plan::services`].
+    ServiceId);
+id!(/// One entry of [`Plan::endpoints`].
+    EndpointId);
+id!(/// One entry of [`Plan::groups`].
+    GroupId);
+id!(/// One entry of [`Plan::balancers`].
+    BalancerId);
+
+/// Everything a run needs to know.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenario's name, for headings.
+    pub name: String,
+    /// The seed that all randomness comes from.
+    pub seed: u64,
+    /// The wall clock at simulated time zero.
+    pub start: Zoned,
+    /// How long to play.
+    pub duration: Span,
+    /// Requests that end before this are played but not measured.
+    pub warm_up: Span,
+    /// What the run may not exceed.
+    pub limits: Limits,
+    /// Who sends requests.
+    pub traffic: Vec<Traffic>,
+    /// What answers them.
+    pub services: Vec<Service>,
+    /// All endpoints of all services.
+    pub endpoints: Vec<Endpoint>,
+    /// The fleets that services run on.
+    pub groups: Vec<Group>,
+    /// What stands before the groups.
+    pub balancers: Vec<Balancer>,
+    /// What goes wrong, and when.
+    pub incidents: Vec<Incident>,
+    /// What was promised.
+    pub objectives: Vec<Objective>,
+    /// What things cost; without it no bill is made.
+    pub prices: Option<PriceBook>,
+    /// What reading the scenario and its traces found worth saying.
+    pub notes: Vec<String>,
+}
+
+/// Caps of a run. Reaching one ends the run early and is reported as its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Events that may happen.
+    pub events: u64,
+    /// Requests that may be in the system at once.
+    pub in_flight: u32,
+}
+
+/// A source of requests.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Where its requests go.
+    pub to: BalancerId,
+    /// When they come.
+    pub arrivals: Arrivals,
+    /// The expected rate, for capacity checks before a run.
+    pub expected: RateFunction,
+    /// What they ask for: endpoints and their shares, which sum to 1.
+    pub mix: Vec<(EndpointId, f64)>,
+    /// How long a client waits for each attempt; `None` waits for ever.
+    pub timeout: Option<Span>,
+    /// What a client does after a failed attempt.
+    pub retry: Retry,
+}
+
+/// Retries with exponential backoff: the `k`-th retry waits `min(backoff * multiplier^(k-1), backoff_max)`, and with
+/// jitter a uniform draw between zero and that ("full jitter").
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    /// Retries after the first attempt; at most [`Retry::MOST`].
+    pub max: u8,
+    /// The wait before the first retry.
+    pub backoff: Span,
+    /// How much longer each further wait is; at least 1.
+    pub multiplier: f64,
+    /// The longest wait.
+    pub backoff_max: Span,
+    /// Draw the wait uniformly between zero and its length.
+    pub jitter: bool,
+}
+
+impl Retry {
+    /// The most retries that can be asked for: a request's draws are keyed by its number and attempt.
+    pub const MOST: u8 = 15;
+    /// A client that gives up at once.
+    pub const NONE: Retry =
+        Retry { max: 0, backoff: Span::ZERO, multiplier: 1.0, backoff_max: Span::ZERO, jitter: false };
+}
+
+/// A program that answers requests.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name in the scenario.
+    pub name: String,
+    /// How its process turns requests into CPU work and waiting.
+    pub runtime: Runtime,
+}
+
+/// How a server process turns requests into CPU work and waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// One thread runs one CPU step at a time, first come, first served; waits overlap (Node).
+    EventLoop {
+        /// New requests that may wait for the loop; further ones are refused.
+        accept_queue: u32,
+    },
+    /// Each request holds a thread from its first step to its response; runnable threads share the cores.
+    Threads {
+        /// Requests in progress at once; `None` starts a thread per request.
+        threads: Option<u32>,
+        /// Requests that may wait for a thread; further ones are refused.
+        accept_queue: u32,
+    },
+}
+
+/// A request's way through a service: steps, one after another, then the response.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Such as `GET /`.
+    pub name: String,
+    /// Whose endpoint it is.
+    pub service: ServiceId,
+    /// What it does; at most [`Endpoint::MOST_STEPS`].
+    pub steps: Vec<Step>,
+    /// Bytes the balancer carries for one request and its response.
+    pub size: u64,
+}
+
+impl Endpoint {
+    /// The most steps an endpoint may have.
+    pub const MOST_STEPS: usize = 64;
+}
+
+/// One step of an endpoint.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Work on a core: nanoseconds it takes on an otherwise idle core.
+    Cpu(Dist),
+    /// Waiting for something outside the model: nanoseconds.
+    Wait(Dist),
+    /// A request to another service, whose answer is waited for.
+    Call {
+        /// The balancer it goes to.
+        to: BalancerId,
+        /// The endpoint it asks for.
+        endpoint: EndpointId,
+    },
+}
+
+/// A fleet of equal machines that runs one service: an EC2 Auto Scaling group.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Its name in the scenario.
+    pub name: String,
+    /// What its instances run.
+    pub service: ServiceId,
+    /// What its instances are.
+    pub machine: Machine,
+    /// Availability Zones, at least one; launches go to the one with the fewest instances.
+    pub zones: Vec<String>,
+    /// The smallest desired capacity.
+    pub min: u32,
+    /// The desired capacity at the start.
+    pub desired: u32,
+    /// The largest desired capacity.
+    pub max: u32,
+    /// How long a launch takes.
+    pub startup: Startup,
+    /// Who tells the group that an instance is unhealthy.
+    pub health_check: HealthCheckKind,
+    /// Failed balancer checks count only this long after an instance came into service.
+    pub grace_period: Span,
+    /// Default instance warm-up; `None` where the scenario sets none, which is not the same as zero.
+    pub instance_warmup: Option<Span>,
+    /// Default cooldown, which stands in for a warm-up that is not set.
+    pub default_cooldown: Span,
+    /// Period of the instances' CPU metric: 1 minute (detailed monitoring) or 5 (basic).
+    pub monitoring: Span,
+    /// How long after its period a datapoint can be seen.
+    pub metric_delay: Span,
+    /// What changes the desired capacity.
+    pub scaling: Vec<Scaling>,
+}
+
+/// An instance type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// Such as `c6i.large`.
+    pub name: String,
+    /// Virtual CPUs.
+    pub vcpus: u32,
+    /// Memory in GiB.
+    pub memory_gib: f64,
+    /// Price of an hour in the price book's currency, where it is known.
+    pub hourly: Option<f64>,
+}
+
+/// The three parts of a start, each a number of nanoseconds.
+#[derive(Clone, Debug)]
+pub struct Startup {
+    /// From the launch until the instance runs, which is also when it is billed from and comes into service.
+    pub provision: Dist,
+    /// From running until the app can be started.
+    pub boot: Dist,
+    /// From starting the app until it answers.
+    pub app: Dist,
+}
+
+/// Who tells an Auto Scaling group that an instance is unhealthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthCheckKind {
+    /// EC2 status checks alone: an instance that does not run is unhealthy.
+    Ec2,
+    /// The target group's health as well, after the grace period.
+    Elb,
+}
+
+/// Something that changes a group's desired capacity.
+#[derive(Clone, Debug)]
+pub enum Scaling {
+    /// Somebody sets the desired capacity by hand.
+    Manual {
+        /// When.
+        at: Time,
+        /// The desired capacity from then on, between the group's minimum and maximum.
+        desired: u32,
+    },
+    /// A scheduled action.
+    Scheduled(ScheduledAction),
+    /// A target tracking policy.
+    TargetTracking(TargetTracking),
+}
+
+/// Sets a group's limits or size at stated times. Members left out keep their values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduledAction {
+    /// How the scenario states the times, for the activity log: a cron expression or a time.
+    pub schedule: String,
+    /// When it runs, in simulated time, ascending.
+    pub times: Vec<Time>,
+    /// The new minimum.
+    pub min: Option<u32>,
+    /// The new desired capacity.
+    pub desired: Option<u32>,
+    /// The new maximum.
+    pub max: Option<u32>,
+}
+
+/// A target tracking policy with the two alarms it makes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetTracking {
+    /// What is tracked.
+    pub metric: Metric,
+    /// The value to keep it at.
+    pub target: f64,
+    /// Datapoints above the target, one after another, that bring the high alarm to ALARM (3 observed).
+    pub high_datapoints: u32,
+    /// Datapoints below the low threshold that bring the low alarm to ALARM (15 observed).
+    pub low_datapoints: u32,
+    /// The low threshold as a share of the target (0.7 observed for EC2 groups, 0.9 for Application Auto Scaling).
+    pub low_factor: f64,
+    /// The policy's own warm-up, which goes before the group's.
+    pub estimated_instance_warmup: Option<Span>,
+    /// The policy never scales in.
+    pub disable_scale_in: bool,
+}
+
+/// What a target tracking policy can track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// `ASGAverageCPUUtilization`, in percent.
+    Cpu,
+    /// `ALBRequestCountPerTarget`: requests a minute and target.
+    RequestCountPerTarget,
+}
+
+/// A load balancer with one target group.
+#[derive(Clone, Debug)]
+pub struct Balancer {
+    /// Its name in the scenario.
+    pub name: String,
+    /// The group whose instances are its targets.
+    pub targets: GroupId,
+    /// How it picks one.
+    pub algorithm: Algorithm,
+    /// How it finds out whether a target answers.
+    pub health_check: HealthCheck,
+    /// How long a target that is taken out may finish what it has.
+    pub deregistration_delay: Span,
+}
+
+/// How a balancer picks a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Each in turn.
+    RoundRobin,
+    /// Any, with equal chances.
+    Random,
+    /// One with the fewest requests in progress; ties go to each in turn.
+    LeastOutstandingRequests,
+    /// Two different ones at random, and of these the one with fewer requests in progress.
+    PowerOfTwoChoices,
+}
+
+/// A target group's health check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Time between checks of one target.
+    pub interval: Span,
+    /// A check that takes longer has failed.
+    pub timeout: Span,
+    /// Passed checks, one after another, that make an unhealthy target healthy. A new target needs one.
+    pub healthy: u32,
+    /// Failed checks, one after another, that make a target unhealthy.
+    pub unhealthy: u32,
+}
+
+/// Something that goes wrong at a stated time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incident {
+    /// Instances stop at once: what they were doing is lost, what they are sent is refused.
+    Crash {
+        /// Of which group.
+        group: GroupId,
+        /// When.
+        at: Time,
+        /// How many; the oldest in service go first.
+        count: u32,
+    },
+}
+
+/// A promise about requests, kept or broken in each window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    /// Its name in the scenario.
+    pub name: String,
+    /// The requests it is about; `None` means of any source.
+    pub traffic: Option<TrafficId>,
+    /// The endpoint it is about; `None` means any.
+    pub endpoint: Option<EndpointId>,
+    /// What is measured.
+    pub indicator: Indicator,
+    /// The bound: nanoseconds for response times, a share of requests for the others.
+    pub bound: f64,
+    /// The objective as the scenario states it: `p99 <= 250ms`.
+    pub text: String,
+    /// The length of a window.
+    pub window: Span,
+    /// Violation time that is still within the promise.
+    pub allow: Span,
+}
+
+/// What an [`Objective`] measures over a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Indicator {
+    /// A quantile of the response time must be at most the bound. Requests that timed out or failed late count
+    /// with the time their client spent.
+    Quantile(f64),
+    /// The mean response time must be at most the bound.
+    Mean,
+    /// The share of requests answered must be at least the bound.
+    Availability,
+    /// The share of requests that got no good answer must be at most the bound.
+    ErrorRatio,
+}

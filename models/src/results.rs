@@ -1,0 +1,456 @@
+//! What a run found: plain data, versioned, with every number that the report shows.
+//!
+//! Times are seconds since the start of the run, lengths of time are seconds unless a name says otherwise, money is
+//! in the price book's currency. Field names are part of the format: [`SCHEMA`] changes when they do.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the format that `results.json` carries.
+pub const SCHEMA: &str = "scalesim.results/1";
+
+/// The results of a scenario: one run in full, a summary of each replication, and figures over all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The version of scalesim.
+    pub version: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The scenario with every default filled in, as TOML: what was run.
+    pub resolved: String,
+    /// The wall clock at the start, with its zone.
+    pub start: String,
+    /// The length of the run.
+    pub duration: f64,
+    /// The seed of the first replication.
+    pub seed: u64,
+    /// What reading the scenario and its traces found worth saying.
+    pub notes: Vec<String>,
+    /// Figures over all replications, with their confidence intervals.
+    pub figures: Vec<Figure>,
+    /// The first replication in full.
+    pub run: Run,
+    /// Each replication in brief, in order.
+    pub replications: Vec<Summary>,
+}
+
+/// A figure over all replications.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Such as `response time p99`.
+    pub name: String,
+    /// Such as `s`, `%`, `USD`, `min`; empty for a pure number.
+    pub unit: String,
+    /// The mean over replications.
+    pub mean: f64,
+    /// Half the width of its 95 % confidence interval (Student-t); `None` with a single replication.
+    pub half_width: Option<f64>,
+}
+
+/// One replication in brief.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Its number, from 0.
+    pub replication: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Events that happened.
+    pub events: u64,
+    /// A hash of the event sequence, as 16 hexadecimal digits.
+    pub order_hash: String,
+    /// Its requests.
+    pub requests: Requests,
+    /// Response times over all requests.
+    pub response_time: Distribution,
+    /// Violation minutes of each objective, in the scenario's order.
+    pub violation_minutes: Vec<f64>,
+    /// The bill's total, where there are prices.
+    pub cost: Option<f64>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was played to the end.
+    Complete,
+    /// It was interrupted; what follows covers the time up to `at`.
+    Interrupted {
+        /// Where it stood.
+        at: f64,
+    },
+    /// A limit was reached; what follows covers the time up to `at`.
+    Limit {
+        /// Where it stood.
+        at: f64,
+        /// Which limit: `events` or `in_flight`.
+        limit: String,
+        /// Its value.
+        value: u64,
+    },
+}
+
+/// One run in full.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Events that happened.
+    pub events: u64,
+    /// A hash of the event sequence, as 16 hexadecimal digits.
+    pub order_hash: String,
+    /// All requests.
+    pub requests: Requests,
+    /// Response times of all requests.
+    pub response_time: Distribution,
+    /// By source of traffic, in the scenario's order.
+    pub traffic: Vec<Part>,
+    /// By endpoint, in the scenario's order; calls between services included.
+    pub endpoints: Vec<Part>,
+    /// By group, in the scenario's order.
+    pub groups: Vec<GroupResult>,
+    /// By objective, in the scenario's order.
+    pub objectives: Vec<ObjectiveResult>,
+    /// The bill, where there are prices.
+    pub bill: Option<Bill>,
+    /// The course of the run, one row per interval.
+    pub series: Vec<Row>,
+    /// The length of a row's interval; the last row may be shorter.
+    pub interval: f64,
+    /// What the control plane did, and what it decided not to do.
+    pub activities: Vec<Activity>,
+    /// Activities that were not kept because there were more than the cap.
+    pub activities_dropped: u64,
+}
+
+/// Requests by how they ended. `offered = completed + refused + timed_out + failed + in_flight`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Sent by clients.
+    pub offered: u64,
+    /// Answered in time.
+    pub completed: u64,
+    /// Refused in the end: no target, a full accept queue.
+    pub refused: u64,
+    /// Given up on by the client in the end.
+    pub timed_out: u64,
+    /// Lost in the end: the instance went away, a call failed.
+    pub failed: u64,
+    /// Not ended when the run was.
+    pub in_flight: u64,
+    /// Attempts, first ones and retries.
+    pub attempts: u64,
+}
+
+impl Requests {
+    /// The share of ended requests that were answered; 1 where none ended.
+    pub fn availability(&self) -> f64 {
+        let ended = self.completed + self.refused + self.timed_out + self.failed;
+        if ended == 0 { 1.0 } else { self.completed as f64 / ended as f64 }
+    }
+
+    /// True where every offered request is accounted for.
+    pub fn conserved(&self) -> bool {
+        self.offered == self.completed + self.refused + self.timed_out + self.failed + self.in_flight
+    }
+}
+
+/// A distribution of times, in seconds. All zero where nothing was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// How many.
+    pub count: u64,
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation.
+    pub std_dev: f64,
+    /// Quantiles.
+    pub p50: f64,
+    /// The 90th percentile.
+    pub p90: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+    /// The 99.9th percentile.
+    pub p999: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+/// The requests of one source or endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// The source's name, or `service: endpoint`.
+    pub name: String,
+    /// How they ended. For an endpoint each attempt counts by itself.
+    pub requests: Requests,
+    /// What the client saw, from the first attempt to the end; for an endpoint, of each attempt.
+    pub response_time: Distribution,
+    /// Time in the accept queue before the first step; for an endpoint only.
+    pub wait: Option<Wait>,
+}
+
+/// Time spent waiting for a thread or for the event loop.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Its distribution; those that did not wait count as zero.
+    pub time: Distribution,
+    /// The share that waited at all.
+    pub waited: f64,
+}
+
+/// What a group did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupResult {
+    /// Its name.
+    pub name: String,
+    /// The machine type.
+    pub machine: String,
+    /// The smallest number of healthy instances at any time.
+    pub serving_min: u32,
+    /// The time average of healthy instances.
+    pub serving_mean: f64,
+    /// The largest number of healthy instances.
+    pub serving_max: u32,
+    /// Instances launched after the start.
+    pub launched: u64,
+    /// Instances terminated or lost.
+    pub terminated: u64,
+    /// Mean CPU utilisation of running instances, in percent.
+    pub cpu: f64,
+    /// Mean number of requests inside the instances, waiting or in progress.
+    pub requests_inside: f64,
+    /// Instance hours, from running until gone.
+    pub instance_hours: f64,
+    /// Requests refused because an accept queue was full.
+    pub refused: u64,
+}
+
+/// How an objective fared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectiveResult {
+    /// Its name.
+    pub name: String,
+    /// The objective as stated: `p99 <= 250ms`.
+    pub objective: String,
+    /// The unit of values and of the bound: `s` for times, `%` for shares.
+    pub unit: String,
+    /// The bound.
+    pub bound: f64,
+    /// True where a value above the bound breaks it, false where one below does.
+    pub upper: bool,
+    /// The length of a window.
+    pub window: f64,
+    /// Windows in which there was something to measure.
+    pub windows: u64,
+    /// Minutes of violating windows.
+    pub violation_minutes: f64,
+    /// Minutes that would have been within the promise.
+    pub allowed_minutes: f64,
+    /// True where the promise was kept.
+    pub met: bool,
+    /// The value over the whole run.
+    pub overall: f64,
+    /// The worst window.
+    pub worst: Option<Window>,
+    /// The error budget, where the objective implies one (not for a mean).
+    pub budget: Option<Budget>,
+    /// The violating windows and their causes, in order.
+    pub violations: Vec<Violation>,
+    /// Violating windows that were not kept because there were more than the cap.
+    pub violations_dropped: u64,
+}
+
+/// A window and what was measured in it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Its start.
+    pub from: f64,
+    /// Its end.
+    pub to: f64,
+    /// What was measured.
+    pub value: f64,
+    /// Requests measured.
+    pub requests: u64,
+}
+
+/// The error budget of an objective: how many requests may be bad, and how many were. For `p99 <= 250ms` one in
+/// a hundred may take longer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Bad requests that the objective allows over the run.
+    pub allowed: f64,
+    /// Bad requests.
+    pub bad: u64,
+}
+
+/// A violating window and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Violation {
+    /// The window.
+    pub window: Window,
+    /// The main cause.
+    pub cause: CauseKind,
+    /// The cause in words and numbers.
+    pub explanation: String,
+}
+
+/// Why a window broke its objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseKind {
+    /// No instance could take requests.
+    NoHealthyInstance,
+    /// An instance was lost.
+    InstanceLost,
+    /// The fleet was overloaded at its maximum size.
+    AtMaximumSize,
+    /// Overloaded, and new instances were still starting or warming up.
+    StillWarmingUp,
+    /// Overloaded, and the alarm had not seen enough datapoints.
+    AlarmNotYetInAlarm,
+    /// Overloaded, and a cooldown held the policy back.
+    InCooldown,
+    /// Overloaded, and no policy watches the group.
+    NoScalingPolicy,
+    /// One event loop was at its limit while its machine had idle cores.
+    LoopSaturated,
+    /// Every thread was taken while cores were idle.
+    ThreadsExhausted,
+    /// Fewer instances were in service than before: they were taken out while the load needed them.
+    ScaledIn,
+    /// Backlog of an earlier overload was still being worked off, or clients retried.
+    Backlog,
+    /// The CPUs were busy enough to make requests wait, though not overloaded.
+    HighUtilisation,
+    /// The service itself is slower than the objective, at any load.
+    ServiceTime,
+}
+
+/// The bill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bill {
+    /// The price book's name.
+    pub prices: String,
+    /// The date of its prices.
+    pub date: String,
+    /// Such as `USD`.
+    pub currency: String,
+    /// Its lines.
+    pub lines: Vec<BillLine>,
+    /// Their sum.
+    pub total: f64,
+}
+
+/// One line of the bill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BillLine {
+    /// Such as `web: c6i.large on demand`.
+    pub item: String,
+    /// How much of it.
+    pub quantity: f64,
+    /// Of what: `instance-hours`, `hours`, `LCU-hours`.
+    pub unit: String,
+    /// The price of one.
+    pub price: f64,
+    /// Quantity times price.
+    pub amount: f64,
+    /// What was assumed.
+    pub assumption: String,
+}
+
+/// One interval of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its start.
+    pub at: f64,
+    /// Requests offered per second, first attempts.
+    pub offered: f64,
+    /// Attempts per second, retries included.
+    pub attempts: f64,
+    /// Requests completed per second.
+    pub completed: f64,
+    /// Requests refused, timed out or failed, per second.
+    pub errors: f64,
+    /// Requests per second that the healthy instances could serve, by the CPU demand of the mix; where there are
+    /// several groups, of the one that limits.
+    pub capacity: f64,
+    /// Median response time; `None` where nothing ended.
+    pub p50: Option<f64>,
+    /// 95th percentile.
+    pub p95: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// Spent so far, where there are prices.
+    pub cost: Option<f64>,
+    /// By group, in the scenario's order.
+    pub groups: Vec<GroupRow>,
+}
+
+/// A group at the end of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// Desired capacity.
+    pub desired: u32,
+    /// The maximum.
+    pub max: u32,
+    /// Healthy instances that take requests.
+    pub serving: u32,
+    /// Instances launched and not yet healthy.
+    pub starting: u32,
+    /// Instances finishing what they have.
+    pub draining: u32,
+    /// CPU utilisation over the interval, in percent of what runs.
+    pub cpu: f64,
+    /// Requests waiting in accept queues.
+    pub queued: u32,
+}
+
+/// Something the control plane did, or decided not to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Activity {
+    /// When (first).
+    pub at: f64,
+    /// When last, where the same decision was taken several times in a row.
+    pub until: f64,
+    /// How many times in a row.
+    pub times: u64,
+    /// Which group.
+    pub group: String,
+    /// What kind.
+    pub kind: ActivityKind,
+    /// In words and numbers.
+    pub description: String,
+    /// Desired capacity after it.
+    pub desired: u32,
+}
+
+/// Kinds of activities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivityKind {
+    /// A policy raised the desired capacity.
+    ScaleOut,
+    /// A policy lowered it.
+    ScaleIn,
+    /// A scheduled action ran.
+    Scheduled,
+    /// Somebody set it by hand.
+    Manual,
+    /// An instance was launched.
+    Launch,
+    /// An instance became healthy and takes requests.
+    Healthy,
+    /// An instance is being taken out of service.
+    Terminate,
+    /// An instance crashed.
+    Crash,
+    /// An unhealthy instance is being replaced.
+    Replace,
+    /// An alarm changed state.
+    Alarm,
+    /// A policy decided not to act.
+    NoAction,
+}
