@@ -41,6 +41,8 @@ pub struct Calendar<E> {
     fronts: Tournament,
     /// What stands behind each front.
     doors: Vec<Door<E>>,
+    /// Timers that were released, for the next who asks for one.
+    spare: Vec<Timer>,
     /// A timer whose event was just taken and whose front still has to go, unless its handler sets it again.
     fired: Option<u32>,
     order_hash: u64,
@@ -76,6 +78,7 @@ impl<E: Copy> Calendar<E> {
             heap: MinHeap::new(),
             fronts: Tournament::default(),
             doors: Vec::new(),
+            spare: Vec::new(),
             fired: None,
             order_hash: 0,
         }
@@ -149,9 +152,15 @@ impl<E: Copy> Calendar<E> {
         }
     }
 
-    /// A new timer, not set.
+    /// A timer, not set.
     pub fn timer(&mut self) -> Timer {
-        Timer(self.add_door(Door::Timer { event: None }))
+        self.spare.pop().unwrap_or_else(|| Timer(self.add_door(Door::Timer { event: None })))
+    }
+
+    /// Gives back a timer that is no longer needed. What it was set to will not happen.
+    pub fn release(&mut self, timer: Timer) {
+        self.clear(timer);
+        self.spare.push(timer);
     }
 
     /// Lets `timer` fire with `event` after `delay`, instead of what it was set to.

@@ -1,3 +1,5 @@
 //! Integration tests of sim-core, one binary.
 
 mod calendar;
+mod dist;
+mod stats;
