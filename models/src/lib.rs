@@ -1,4 +1,28 @@
 //! scalesim predicts what a web system will do before anyone pays for it.
+//!
+//! A [`Scenario`] says traffic, servers, balancer, scaling policy, prices and SLA; an [`Experiment`] plays it request by
+//! request and gives [`results::Results`]: which minutes break the SLA and why, what it costs, and what happened.
+//!
+//! The library opens no file, prints nothing and reads no clock: it takes text and readers in, and gives data out. The same
+//! scenario and seed give the same results, on one thread or many.
+//!
+//! Where to read: [`plan`] and [`results`] are the two ends; [`event`] is all that can happen in between, and
+//! [`system`] lets it happen.
 
+pub mod balancer;
+pub mod capacity;
+pub mod cost;
+pub mod event;
+pub mod experiment;
+pub mod machine;
+pub mod measure;
 pub mod plan;
 pub mod results;
+pub mod scaling;
+pub mod scenario;
+pub mod sla;
+pub mod system;
+pub mod traffic;
+
+pub use experiment::{Experiment, Progress};
+pub use scenario::{Diagnostics, Files, NoFiles, Scenario};

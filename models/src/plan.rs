@@ -11,6 +11,8 @@ use sim_core::{Span, Time};
 use crate::cost::PriceBook;
 use crate::traffic::{Arrivals, RateFunction};
 
+pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -269,49 +271,6 @@ pub enum Scaling {
     TargetTracking(TargetTracking),
 }
 
-/// Sets a group's limits or size at stated times. Members left out keep their values.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScheduledAction {
-    /// How the scenario states the times, for the activity log: a cron expression or a time.
-    pub schedule: String,
-    /// When it runs, in simulated time, ascending.
-    pub times: Vec<Time>,
-    /// The new minimum.
-    pub min: Option<u32>,
-    /// The new desired capacity.
-    pub desired: Option<u32>,
-    /// The new maximum.
-    pub max: Option<u32>,
-}
-
-/// A target tracking policy with the two alarms it makes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TargetTracking {
-    /// What is tracked.
-    pub metric: Metric,
-    /// The value to keep it at.
-    pub target: f64,
-    /// Datapoints above the target, one after another, that bring the high alarm to ALARM (3 observed).
-    pub high_datapoints: u32,
-    /// Datapoints below the low threshold that bring the low alarm to ALARM (15 observed).
-    pub low_datapoints: u32,
-    /// The low threshold as a share of the target (0.7 observed for EC2 groups, 0.9 for Application Auto Scaling).
-    pub low_factor: f64,
-    /// The policy's own warm-up, which goes before the group's.
-    pub estimated_instance_warmup: Option<Span>,
-    /// The policy never scales in.
-    pub disable_scale_in: bool,
-}
-
-/// What a target tracking policy can track.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
-    /// `ASGAverageCPUUtilization`, in percent.
-    Cpu,
-    /// `ALBRequestCountPerTarget`: requests a minute and target.
-    RequestCountPerTarget,
-}
-
 /// A load balancer with one target group.
 #[derive(Clone, Debug)]
 pub struct Balancer {
@@ -367,6 +326,15 @@ pub enum Incident {
     },
 }
 
+impl Incident {
+    /// When it happens.
+    pub fn at(&self) -> Time {
+        match self {
+            Incident::Crash { at, .. } => *at,
+        }
+    }
+}
+
 /// A promise about requests, kept or broken in each window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objective {
@@ -391,8 +359,8 @@ pub struct Objective {
 /// What an [`Objective`] measures over a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Indicator {
-    /// A quantile of the response time must be at most the bound. Requests that timed out or failed late count
-    /// with the time their client spent.
+    /// A quantile of the response time must be at most the bound. A request that timed out counts with the time its
+    /// client spent; refused and failed ones have no response, they are errors.
     Quantile(f64),
     /// The mean response time must be at most the bound.
     Mean,

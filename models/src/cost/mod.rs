@@ -1,0 +1,7 @@
+//! Money: the price book and the bill.
+
+mod bill;
+mod prices;
+
+pub use bill::{BalancerUsage, HourOfUse, InstanceUsage, Usage, bill, total};
+pub use prices::{BUILT_IN, InstanceType, PriceBook};

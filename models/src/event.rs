@@ -1,0 +1,163 @@
+//! What can happen: the one event enum of the world, and the references it carries. Read this first.
+
+use crate::plan::{BalancerId, GroupId, TrafficId};
+
+/// A reference into a [`Slab`]: a slot and the generation it was handed out in. Once the slot is freed the
+/// reference is stale, and an event that still carries it is dropped by its handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ref {
+    /// The slot.
+    pub slot: u32,
+    generation: u32,
+}
+
+impl Ref {
+    /// Refers to nothing, in any slab.
+    pub const NONE: Ref = Ref { slot: u32::MAX, generation: 0 };
+}
+
+/// Everything that can happen to a [`System`](crate::system::System).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A source sends its next request.
+    Arrival(TrafficId),
+    /// The first of a machine's runnable tasks has had its CPU time.
+    CpuDone(u32),
+    /// A request's wait step is over.
+    WaitOver(Ref),
+    /// A client has waited long enough for this attempt.
+    Timeout(Ref),
+    /// A client's backoff is over: it tries again.
+    Retry(Ref),
+
+    /// An instance reaches the next stage of its life.
+    Stage(Ref),
+    /// A balancer has found a new target healthy.
+    TargetUp(BalancerId, Ref),
+    /// A balancer has found a target unhealthy.
+    TargetDown(BalancerId, Ref),
+    /// A scheduled action or a manual change of a group: its policy's index, and which of its times.
+    Schedule(GroupId, u16, u32),
+    /// An incident of the plan.
+    Incident(u16),
+
+    /// The control plane's minute: metric periods close, alarms are evaluated, groups check health.
+    Minute,
+    /// An interval of the recorded series ends.
+    Row,
+    /// A window of an objective ends.
+    Window(u16),
+    /// Measurement begins.
+    WarmUpOver,
+}
+
+/// A vector with reusable slots, whose references go stale when their slot is freed.
+#[derive(Clone, Debug)]
+pub struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot<T> {
+    generation: u32,
+    live: bool,
+    value: T,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Slab { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    /// How many live values there are.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// True where there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts `value` into a free slot.
+    #[inline]
+    pub fn insert(&mut self, value: T) -> Ref {
+        if let Some(slot) = self.free.pop() {
+            let entry = &mut self.slots[slot as usize];
+            entry.live = true;
+            entry.value = value;
+            return Ref { slot, generation: entry.generation };
+        }
+        let slot = self.slots.len() as u32;
+        self.slots.push(Slot { generation: 0, live: true, value });
+        Ref { slot, generation: 0 }
+    }
+
+    /// Frees a slot; references to it are stale from now on.
+    #[inline]
+    pub fn free(&mut self, slot: u32) {
+        let entry = &mut self.slots[slot as usize];
+        debug_assert!(entry.live, "a slot is freed once");
+        entry.live = false;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(slot);
+    }
+
+    /// The slot of a reference, unless it is stale.
+    #[inline]
+    pub fn live(&self, reference: Ref) -> Option<u32> {
+        let entry = self.slots.get(reference.slot as usize)?;
+        (entry.live && entry.generation == reference.generation).then_some(reference.slot)
+    }
+
+    /// The reference to what is in `slot` now.
+    #[inline]
+    pub fn reference(&self, slot: u32) -> Ref {
+        Ref { slot, generation: self.slots[slot as usize].generation }
+    }
+
+    /// Live slots and their values, in slot order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        (0..).zip(&self.slots).filter(|(_, slot)| slot.live).map(|(i, slot)| (i, &slot.value))
+    }
+}
+
+impl<T> std::ops::Index<u32> for Slab<T> {
+    type Output = T;
+    #[inline]
+    fn index(&self, slot: u32) -> &T {
+        &self.slots[slot as usize].value
+    }
+}
+
+impl<T> std::ops::IndexMut<u32> for Slab<T> {
+    #[inline]
+    fn index_mut(&mut self, slot: u32) -> &mut T {
+        &mut self.slots[slot as usize].value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_small() {
+        assert!(size_of::<Event>() <= 16, "{}", size_of::<Event>());
+    }
+
+    #[test]
+    fn references_go_stale() {
+        let mut slab = Slab::default();
+        let first = slab.insert('a');
+        slab.free(first.slot);
+        let second = slab.insert('b');
+        assert_eq!((first.slot, slab.live(first)), (second.slot, None));
+        assert_eq!(slab.live(second), Some(second.slot));
+        assert_eq!(slab.live(Ref::NONE), None);
+        assert_eq!(slab.len(), 1);
+    }
+}

@@ -1,0 +1,34 @@
+//! What the control plane could not see but the simulator can: the facts of each minute, for finding causes.
+
+use crate::scaling::Verdict;
+
+/// A group's minute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MinuteFacts {
+    /// Attempts that its balancers carried, per second.
+    pub load: f64,
+    /// Requests per second that its healthy instances could have served.
+    pub capacity: f64,
+    /// Mean utilisation of the cores of healthy instances, 0 to 1.
+    pub cpu: f64,
+    /// Utilisation of the busiest instance's bottleneck: for an event loop its one thread, else its cores.
+    pub hottest: f64,
+    /// Healthy instances at the end.
+    pub serving: u32,
+    /// Instances that were launched and take no requests yet.
+    pub starting: u32,
+    /// The longest of these has been starting for so many seconds.
+    pub starting_for: f64,
+    /// Desired capacity.
+    pub desired: u32,
+    /// The maximum.
+    pub max: u32,
+    /// Requests waiting for a slot at the end.
+    pub queued: u32,
+    /// Requests refused by full accept queues.
+    pub refused: u64,
+    /// Instances lost.
+    pub lost: u32,
+    /// What the group's most active target tracking policy said, if it has one, and in which words.
+    pub policy: Option<(Verdict, String)>,
+}

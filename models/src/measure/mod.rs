@@ -1,0 +1,289 @@
+//! Bounded collectors: what is kept of a run. Memory grows with its length in minutes and with the number of
+//! names in its plan, never with the number of requests.
+
+mod facts;
+mod rows;
+mod windows;
+
+use sim_core::stats::{Histogram, Precision};
+use sim_core::{Span, Time};
+
+use crate::plan::{BalancerId, EndpointId, Plan, TrafficId};
+use crate::results::{Activity, ActivityKind, Distribution, Requests, Wait};
+use crate::system::{Ending, Instance, Request};
+
+pub use facts::MinuteFacts;
+pub use rows::{RowRecord, Rows};
+pub use windows::{ViolationRecord, WindowCollector};
+
+/// Activities that are kept; further ones are counted.
+pub const MOST_ACTIVITIES: usize = 50_000;
+
+/// The collectors of a run.
+#[derive(Clone, Debug)]
+pub struct Measure {
+    /// By source.
+    pub sources: Vec<Collector>,
+    /// By endpoint, each attempt by itself.
+    pub endpoints: Vec<EndpointCollector>,
+    /// The recorded series.
+    pub rows: Rows,
+    /// By objective.
+    pub windows: Vec<WindowCollector>,
+    /// By balancer.
+    pub balancers: Vec<Carried>,
+    /// The activity log.
+    pub log: Vec<Activity>,
+    /// Activities that did not fit into the log.
+    pub log_dropped: u64,
+    /// When measurement began.
+    pub since: Time,
+    /// Core nanoseconds that instances which are gone have used, and core nanoseconds that they had, by group.
+    pub gone_cores: Vec<[f64; 2]>,
+    billed_minimum: f64,
+}
+
+/// Requests and their response times.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    /// How they ended.
+    pub requests: Requests,
+    /// Of those that were answered or timed out.
+    pub times: Histogram,
+}
+
+/// An endpoint's attempts.
+#[derive(Clone, Debug)]
+pub struct EndpointCollector {
+    /// How they ended, and how long the answered ones took.
+    pub served: Collector,
+    /// Waits of those that had to wait for a slot.
+    pub waits: Histogram,
+    /// How many started at once.
+    pub started_at_once: u64,
+}
+
+/// What a balancer carried, for its bill.
+#[derive(Clone, Debug, Default)]
+pub struct Carried {
+    /// Requests.
+    pub requests: u64,
+    /// Bytes of requests and responses.
+    pub bytes: u64,
+    /// Requests and bytes at the end of each minute: the hourly dimensions of its bill.
+    pub by_minute: Vec<(u64, u64)>,
+}
+
+impl Collector {
+    fn new() -> Self {
+        Collector { requests: Requests::default(), times: Histogram::new(Precision::Fine) }
+    }
+
+    #[inline]
+    fn end(&mut self, ending: Ending, time: Span) {
+        match ending {
+            Ending::Completed => {
+                self.requests.completed += 1;
+                self.times.record(time);
+            }
+            Ending::TimedOut => {
+                self.requests.timed_out += 1;
+                self.times.record(time);
+            }
+            Ending::Refused => self.requests.refused += 1,
+            Ending::Failed => self.requests.failed += 1,
+        }
+    }
+
+    /// Forgets what ended; what is in flight stays offered.
+    fn clear(&mut self) {
+        let in_flight = in_flight(&self.requests);
+        self.requests = Requests { offered: in_flight, ..Requests::default() };
+        self.times.clear();
+    }
+
+    /// The ledger, with what has not ended.
+    pub fn ledger(&self) -> Requests {
+        Requests { in_flight: in_flight(&self.requests), ..self.requests }
+    }
+}
+
+fn in_flight(requests: &Requests) -> u64 {
+    requests.offered - requests.completed - requests.refused - requests.timed_out - requests.failed
+}
+
+impl EndpointCollector {
+    /// Waiting for a slot, zero where there was none.
+    pub fn wait(&self) -> Wait {
+        let waited = self.waits.count();
+        let all = waited + self.started_at_once;
+        let mut time = distribution(&self.waits);
+        if all > 0 {
+            // The histogram holds the waits that were not zero: mix in the zeros.
+            let share = waited as f64 / all as f64;
+            let second_moment = share * (time.std_dev.powi(2) + time.mean.powi(2));
+            time.mean *= share;
+            time.std_dev = (second_moment - time.mean.powi(2)).max(0.0).sqrt();
+            let quantile = |p: f64| match (p - (1.0 - share)) / share {
+                rest if rest > 0.0 => self.waits.quantile(rest).map_or(0.0, Span::as_secs_f64),
+                _ => 0.0,
+            };
+            (time.p50, time.p90, time.p95) = (quantile(0.5), quantile(0.9), quantile(0.95));
+            (time.p99, time.p999) = (quantile(0.99), quantile(0.999));
+        }
+        time.count = all;
+        Wait { time, waited: if all == 0 { 0.0 } else { waited as f64 / all as f64 } }
+    }
+}
+
+impl Measure {
+    /// Empty collectors for `plan`.
+    pub fn new(plan: &Plan) -> Self {
+        let endpoint = |_| EndpointCollector {
+            served: Collector::new(),
+            waits: Histogram::new(Precision::Fine),
+            started_at_once: 0,
+        };
+        Measure {
+            sources: plan.traffic.iter().map(|_| Collector::new()).collect(),
+            endpoints: plan.endpoints.iter().map(endpoint).collect(),
+            rows: Rows::new(plan.duration),
+            windows: plan.objectives.iter().map(WindowCollector::new).collect(),
+            balancers: plan.balancers.iter().map(|_| Carried::default()).collect(),
+            log: Vec::new(),
+            log_dropped: 0,
+            since: Time::ZERO,
+            gone_cores: plan.groups.iter().map(|_| [0.0; 2]).collect(),
+            billed_minimum: plan.prices.as_ref().map_or(0.0, |prices| prices.minimum_seconds),
+        }
+    }
+
+    /// Forgets what was measured so far: the run's warm-up is over.
+    pub fn begin(&mut self, now: Time) {
+        self.since = now;
+        self.sources.iter_mut().for_each(Collector::clear);
+        for endpoint in &mut self.endpoints {
+            endpoint.served.clear();
+            endpoint.waits.clear();
+            endpoint.started_at_once = 0;
+        }
+        self.windows.iter_mut().for_each(|window| window.begin(now));
+    }
+
+    /// The length of a row of the recorded series.
+    pub fn interval(&self) -> Span {
+        self.rows.interval()
+    }
+
+    /// The seconds that each start of an instance is billed at least.
+    pub fn billed_minimum(&self) -> f64 {
+        self.billed_minimum
+    }
+
+    /// A client has a new request.
+    #[inline]
+    pub fn offered(&mut self, source: TrafficId) {
+        self.sources[source.index()].requests.offered += 1;
+        self.rows.offered += 1;
+    }
+
+    /// A client sends an attempt.
+    #[inline]
+    pub fn attempt(&mut self, source: TrafficId) {
+        self.sources[source.index()].requests.attempts += 1;
+        self.rows.attempts += 1;
+    }
+
+    /// A balancer gets a request for an endpoint.
+    #[inline]
+    pub fn balanced(&mut self, balancer: BalancerId, endpoint: EndpointId, size: u64) {
+        let carried = &mut self.balancers[balancer.index()];
+        carried.requests += 1;
+        carried.bytes += size;
+        let requests = &mut self.endpoints[endpoint.index()].served.requests;
+        requests.offered += 1;
+        requests.attempts += 1;
+    }
+
+    /// An attempt found a free slot.
+    #[inline]
+    pub fn started_at_once(&mut self, endpoint: EndpointId) {
+        self.endpoints[endpoint.index()].started_at_once += 1;
+    }
+
+    /// An attempt got a slot after a wait.
+    #[inline]
+    pub fn started_late(&mut self, endpoint: EndpointId, wait: Span) {
+        self.endpoints[endpoint.index()].waits.record(wait);
+    }
+
+    /// A server, or a balancer in its place, is done with an attempt.
+    #[inline]
+    pub fn served(&mut self, endpoint: EndpointId, ending: Ending, time: Span) {
+        self.endpoints[endpoint.index()].served.end(ending, time);
+    }
+
+    /// A client's request came to its end.
+    #[inline]
+    pub fn ended(&mut self, plan: &Plan, request: &Request, ending: Ending, now: Time) {
+        let time = now.since(request.born);
+        self.sources[request.source.index()].end(ending, time);
+        self.rows.end(ending, time);
+        for (window, objective) in self.windows.iter_mut().zip(&plan.objectives) {
+            let of_source = objective.traffic.is_none_or(|traffic| traffic == request.source);
+            if of_source && objective.endpoint.is_none_or(|endpoint| endpoint == request.endpoint) {
+                window.end(ending, time);
+            }
+        }
+    }
+
+    /// Closes a window of an objective.
+    pub fn close_window(&mut self, index: usize, now: Time) {
+        self.windows[index].close(now);
+    }
+
+    /// An instance is gone: what it used and what it had goes into its group's utilisation.
+    pub fn instance_gone(&mut self, instance: &Instance, now: Time) {
+        let [used, had] = &mut self.gone_cores[instance.group.index()];
+        *used += instance.machine.core_nanos(now);
+        *had += instance.cores_had(now);
+    }
+
+    /// Notes an activity.
+    pub fn log(&mut self, activity: Activity) {
+        if self.log.len() < MOST_ACTIVITIES {
+            self.log.push(activity);
+        } else {
+            self.log_dropped += 1;
+        }
+    }
+
+    /// Notes a decision not to act. The same decision again and again is one entry.
+    pub fn log_no_action(&mut self, last: &mut Option<usize>, activity: Activity, same: bool) {
+        if let Some(entry) = last.filter(|_| same).and_then(|index| self.log.get_mut(index)) {
+            debug_assert_eq!(entry.kind, ActivityKind::NoAction);
+            entry.until = activity.at;
+            entry.times += 1;
+            entry.description = activity.description;
+            return;
+        }
+        *last = (self.log.len() < MOST_ACTIVITIES).then_some(self.log.len());
+        self.log(activity);
+    }
+}
+
+/// A histogram as the results show it.
+pub fn distribution(times: &Histogram) -> Distribution {
+    let quantile = |q: f64| times.quantile(q).map_or(0.0, Span::as_secs_f64);
+    Distribution {
+        count: times.count(),
+        mean: times.mean().unwrap_or(0.0) / 1e9,
+        std_dev: times.std_dev().unwrap_or(0.0) / 1e9,
+        p50: quantile(0.50),
+        p90: quantile(0.90),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
+        p999: quantile(0.999),
+        max: times.max().map_or(0.0, Span::as_secs_f64),
+    }
+}

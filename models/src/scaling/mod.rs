@@ -1,0 +1,19 @@
+//! Scaling policies as pure functions of what the control plane could have seen: period-aligned, aggregated, late
+//! metrics, the group's size, and the clock. Each returns a decision with its reason in words and numbers; one
+//! controller, [`crate::system`], carries it out.
+//!
+//! The semantics are those that AWS documents, and where it documents none, those that were observed: see
+//! `docs/models.md`.
+
+mod alarm;
+mod metric;
+mod schedule;
+mod target_tracking;
+
+pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
+pub use metric::{Datapoints, MOST_EVALUATED};
+pub use schedule::{ScheduledAction, Size, apply, set_desired};
+pub use target_tracking::{
+    Decision, Metric, Observation, PolicyAlarms, TargetTracking, Transition, Verdict, combine, decide,
+    effective_warmup, visible,
+};

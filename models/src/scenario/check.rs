@@ -1,0 +1,164 @@
+//! What can only be checked once everything is read.
+
+use super::Context;
+use super::diagnostic::{Place, nearest_or_all};
+use super::node::{Node, Value};
+use super::reader::{Findings, Reader};
+use crate::cost::{BUILT_IN, PriceBook};
+use crate::plan::{GroupId, HealthCheckKind, Metric, Objective, Plan, Runtime, Scaling};
+
+/// Events that a request makes on average beside its steps: arrival, timeout, and what the machine adds.
+const EVENTS_BESIDE_STEPS: f64 = 2.0;
+
+/// Reads `[cost]`: a built-in price book by name, or a file.
+pub fn prices(context: &Context<'_>, root: &mut Reader<'_>) -> Option<PriceBook> {
+    let mut table = Reader::new(context.findings, "cost", root.node("cost")?);
+    let name = table.required::<String>("prices");
+    let place = table.place_of("prices");
+    root.resolve("cost", table.finish());
+    let name = name?;
+    if let Some(book) = PriceBook::built_in(&name) {
+        return Some(book);
+    }
+    if !name.contains(['/', '.']) {
+        let help = Some(nearest_or_all(&name, &[BUILT_IN]) + ", or write a path to a file");
+        context.findings.error(
+            &place,
+            format!("there is no price book `{name}`"),
+            "unknown price book",
+            help,
+        );
+        return None;
+    }
+    let mut text = String::new();
+    let read =
+        context.files.open(&name).and_then(|mut file| std::io::Read::read_to_string(&mut file, &mut text));
+    context.findings_if_err(read, &place, |error| format!("cannot read the price book `{name}`: {error}"))?;
+    context.findings_if_err(PriceBook::parse(&text), &place, |error| {
+        format!("the price book `{name}` is wrong: {}", error.message())
+    })
+}
+
+/// Two objectives must not have the same name: results are told apart by it.
+pub fn distinct(
+    findings: &Findings,
+    node: &Node,
+    before: &[Option<Objective>],
+    objective: Option<&Objective>,
+) {
+    let taken =
+        before.iter().flatten().any(|other| objective.is_some_and(|objective| objective.name == other.name));
+    if let Some(objective) = objective.filter(|_| taken) {
+        findings.error(
+            &node.place,
+            format!("there are two objectives `{}`", objective.name),
+            "give this one a `name` of its own",
+            None,
+        );
+    }
+}
+
+/// Checks a plan as a whole, and notes what people are usually surprised by.
+pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
+    for (index, group) in (0u16..).zip(&plan.groups) {
+        let place = place_of(document, &["group", &group.name]);
+        let targets_it = plan.balancers.iter().any(|balancer| balancer.targets == GroupId(index));
+        if group.health_check == HealthCheckKind::Elb && !targets_it {
+            let label = "no balancer has this group as its targets";
+            findings.error(
+                &place,
+                format!("group `{}` relies on a balancer's health check", group.name),
+                label,
+                None,
+            );
+        }
+        if !targets_it {
+            findings
+                .note(format!("group `{}` gets no requests: no balancer has it as its targets", group.name));
+        }
+        surprises(findings, plan, index);
+    }
+    let events = plan.expected_events();
+    if events > plan.limits.events as f64 {
+        let message = format!(
+            "this run would take about {events:.1e} events, more than the limit of {:.1e}",
+            plan.limits.events as f64
+        );
+        let help =
+            Some("shorten `scenario.duration`, lower the traffic, or raise `limits.events`".to_string());
+        findings.error(&place_of(document, &["scenario"]), message, "too long to play", help);
+    }
+}
+
+fn surprises(findings: &Findings, plan: &Plan, index: u16) {
+    let group = &plan.groups[usize::from(index)];
+    let service = &plan.services[group.service.index()];
+    for scaling in &group.scaling {
+        let Scaling::TargetTracking(policy) = scaling else { continue };
+        let cpu = policy.metric == Metric::Cpu;
+        let cores = group.machine.vcpus;
+        if cpu && matches!(service.runtime, Runtime::EventLoop { .. }) && cores > 1 {
+            let most = 100.0 / f64::from(cores);
+            let never = if most <= policy.target { ", so this policy never scales out" } else { "" };
+            findings.note(format!(
+                "group `{}`: one event loop uses one of {cores} vCPUs, so its CPU metric cannot exceed {most:.0} %{never}",
+                group.name
+            ));
+        }
+        if cpu && group.monitoring.as_secs_f64() > 60.0 {
+            findings.note(format!(
+                "group `{}` has basic monitoring: its CPU alarm sees a datapoint every 5 minutes and needs {}; `monitoring = \"detailed\"` has one a minute",
+                group.name, policy.high_datapoints
+            ));
+        }
+        let startup = &group.startup;
+        let start = (startup.provision.mean() + startup.boot.mean() + startup.app.mean()) * 1e-9;
+        let warmup = crate::scaling::effective_warmup(
+            policy.estimated_instance_warmup,
+            group.instance_warmup,
+            group.default_cooldown,
+        );
+        if warmup.as_secs_f64() + startup.provision.mean() * 1e-9 < start {
+            findings.note(format!(
+                "group `{}`: instances count as warm after {warmup}, before they serve ({start:.0} s after their launch): their idle CPU will hold the policy back",
+                group.name
+            ));
+        }
+    }
+}
+
+impl Plan {
+    /// How many events the run is expected to take.
+    pub fn expected_events(&self) -> f64 {
+        let end = sim_core::Time::ZERO + self.duration;
+        let of_traffic = |traffic: &crate::plan::Traffic| {
+            let steps: f64 =
+                traffic.mix.iter().map(|&(endpoint, share)| share * self.steps_below(endpoint)).sum();
+            traffic.expected.integral(sim_core::Time::ZERO, end) * (EVENTS_BESIDE_STEPS + steps)
+        };
+        self.traffic.iter().map(of_traffic).sum()
+    }
+
+    /// Steps of an endpoint and of all it calls.
+    fn steps_below(&self, endpoint: crate::plan::EndpointId) -> f64 {
+        let steps = self.endpoints[endpoint.index()].steps.iter();
+        steps
+            .map(|step| match step {
+                &crate::plan::Step::Call { endpoint, .. } => 1.0 + self.steps_below(endpoint),
+                _ => 1.0,
+            })
+            .sum()
+    }
+}
+
+/// Where a table stands.
+fn place_of(document: &Node, path: &[&str]) -> Place {
+    let mut node = document;
+    let mut place = document.place.clone();
+    for key in path {
+        let Value::Table(entries) = &node.value else { break };
+        let Some(entry) = entries.iter().find(|entry| entry.key == *key) else { break };
+        (node, place) = (&entry.node, entry.place.clone());
+    }
+    place
+}

@@ -1,0 +1,374 @@
+//! `[machine.NAME]`, `[group.NAME]`, its scaling, and `[balancer.NAME]`.
+
+use croner::Cron;
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+use sim_core::dist::Dist;
+use sim_core::{Span, Time};
+
+use super::dist::duration;
+use super::node::{Entry, Node, Value};
+use super::reader::{Reader, choice};
+use super::service::{at_least_one, strings};
+use super::units::{Moment, Period, Positive, Size};
+use super::{Context, Names};
+use crate::plan::{
+    Algorithm, Balancer, Group, HealthCheck, HealthCheckKind, Machine, Metric, Scaling, ScheduledAction,
+    Startup, TargetTracking,
+};
+
+/// The most times that one scheduled action may run.
+const MOST_RUNS: usize = 100_000;
+/// The largest group.
+const MOST_INSTANCES: u32 = 10_000;
+
+/// Reads a machine type.
+pub fn machine(context: &Context<'_>, entry: &Entry) -> (Machine, toml::Table) {
+    let mut table = Reader::new(context.findings, format!("machine.{}", entry.key), &entry.node);
+    let vcpus = at_least_one(context, &mut table, "vcpus").unwrap_or(1);
+    let memory = table.or("memory", Size(4 << 30)).0;
+    let hourly = table.optional("hourly");
+    let machine =
+        Machine { name: entry.key.clone(), vcpus, memory_gib: memory as f64 / f64::from(1 << 30), hourly };
+    (machine, table.finish())
+}
+
+/// Reads a group.
+pub fn group(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> Option<(Group, toml::Table)> {
+    let path = format!("group.{}", entry.key);
+    let mut table = Reader::new(context.findings, path.clone(), &entry.node);
+    let service = table.required::<String>("service");
+    let service = service.and_then(|name| names.service(context, &name, &table.place_of("service")));
+    let machine = table.required::<String>("machine");
+    let machine = machine.and_then(|name| names.machine(context, &name, &table.place_of("machine")));
+    let zones = strings(context, &mut table, "zones", &["a"]);
+    let min = table.required::<u32>("min");
+    let desired = table.or("desired", min.unwrap_or(0));
+    let max = table.or("max", desired.max(min.unwrap_or(0)));
+    check_size(context, &table, &path, min.unwrap_or(0), desired, max);
+    let startup = startup(context, &mut table);
+    let (health_check, grace_period) = health_check(context, &mut table);
+    let instance_warmup = table.optional::<Span>("instance_warmup");
+    let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
+    let monitoring = monitoring(context, &mut table);
+    let metric_delay = table.or("metric_delay", Span::from_secs(60));
+    let mut scaling = Vec::new();
+    let mut shown = Vec::new();
+    for (index, item) in table.items("scaling").iter().enumerate() {
+        let read = policy(context, &format!("{path}.scaling.{index}"), item, (min.unwrap_or(0), max));
+        if let Some((policy, resolved)) = read {
+            scaling.push(policy);
+            shown.push(toml::Value::Table(resolved));
+        }
+    }
+    if !shown.is_empty() {
+        table.resolve("scaling", shown);
+    }
+    let resolved = table.finish();
+    let group = Group {
+        name: entry.key.clone(),
+        service: service?,
+        machine: machine?,
+        zones,
+        min: min?,
+        desired,
+        max,
+        startup: startup?,
+        health_check,
+        grace_period,
+        instance_warmup,
+        default_cooldown,
+        monitoring,
+        metric_delay,
+        scaling,
+    };
+    Some((group, resolved))
+}
+
+fn check_size(context: &Context<'_>, table: &Reader<'_>, path: &str, min: u32, desired: u32, max: u32) {
+    let fail = |key: &str, message: String| {
+        context.findings.error(&table.place_of(key), message, "expected min <= desired <= max", None);
+    };
+    if min > max {
+        fail("min", format!("`{path}`: the minimum of {min} is above the maximum of {max}"));
+    } else if !(min..=max).contains(&desired) {
+        fail("desired", format!("`{path}`: the desired capacity of {desired} is outside {min} to {max}"));
+    }
+    if max > MOST_INSTANCES {
+        fail(
+            "max",
+            format!("`{path}`: {max} instances are more than the {MOST_INSTANCES} that a group may have"),
+        );
+    }
+}
+
+fn startup(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Startup> {
+    let path = table.path_of("startup");
+    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
+    let node = table.node("startup").unwrap_or(&empty);
+    let mut parts = Reader::new(context.findings, path.clone(), node);
+    // Typical of a Linux instance with the app in its image.
+    let mut part = |key: &'static str, default: u64| -> Option<Dist> {
+        let (dist, shown) = match parts.node(key) {
+            Some(node) => duration(context, &format!("{path}.{key}"), node)?,
+            None => {
+                let span = Span::from_secs(default);
+                (Dist::constant(span.as_nanos() as f64).ok()?, toml::Value::String(span.to_string()))
+            }
+        };
+        parts.resolve(key, shown);
+        Some(dist)
+    };
+    let (provision, boot, app) = (part("provision", 20), part("boot", 30), part("app", 10));
+    table.resolve("startup", parts.finish());
+    Some(Startup { provision: provision?, boot: boot?, app: app? })
+}
+
+fn health_check(context: &Context<'_>, table: &mut Reader<'_>) -> (HealthCheckKind, Span) {
+    let path = table.path_of("health_check");
+    let plain = Node { place: table.place().clone(), value: Value::String("ec2".into()) };
+    let node = table.node("health_check").unwrap_or(&plain);
+    let Some((kind, entry)) = choice(context.findings, &path, node, &["ec2", "elb"]) else {
+        return (HealthCheckKind::Ec2, Span::ZERO);
+    };
+    let empty = Node { place: node.place.clone(), value: Value::Table(Vec::new()) };
+    let mut options =
+        Reader::new(context.findings, format!("{path}.{kind}"), entry.map_or(&empty, |entry| &entry.node));
+    // 300 s where a group is made in the console; 0 by API and templates, which catches everybody once.
+    let grace = if kind == "elb" { options.or("grace_period", Span::from_secs(300)) } else { Span::ZERO };
+    let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(options.finish()))]);
+    table.resolve("health_check", shown);
+    (if kind == "elb" { HealthCheckKind::Elb } else { HealthCheckKind::Ec2 }, grace)
+}
+
+fn monitoring(context: &Context<'_>, table: &mut Reader<'_>) -> Span {
+    let path = table.path_of("monitoring");
+    // As AWS: a launch template has basic monitoring unless it asks for more.
+    let basic = Node { place: table.place().clone(), value: Value::String("basic".into()) };
+    let node = table.node("monitoring").unwrap_or(&basic);
+    let kind =
+        choice(context.findings, &path, node, &["basic", "detailed"]).map_or("basic", |(kind, _)| kind);
+    table.resolve("monitoring", kind);
+    Span::from_secs(if kind == "detailed" { 60 } else { 300 })
+}
+
+fn policy(
+    context: &Context<'_>,
+    path: &str,
+    node: &Node,
+    limits: (u32, u32),
+) -> Option<(Scaling, toml::Table)> {
+    let known = ["target_tracking", "scheduled", "manual"];
+    let (kind, entry) = choice(context.findings, path, node, &known)?;
+    let Some(entry) = entry else {
+        let label = format!("expected `{kind} = {{ … }}`");
+        context.findings.error(&node.place, format!("`{path}` needs parameters"), label, None);
+        return None;
+    };
+    let mut table = Reader::new(context.findings, format!("{path}.{kind}"), &entry.node);
+    let policy = match kind {
+        "target_tracking" => target_tracking(context, &mut table).map(Scaling::TargetTracking),
+        "scheduled" => scheduled(context, &mut table).map(Scaling::Scheduled),
+        _ => {
+            let (at, desired) = (table.required::<Moment>("at"), table.required::<u32>("desired"));
+            let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));
+            if let Some(desired) = desired.filter(|desired| !(limits.0..=limits.1).contains(desired)) {
+                let message =
+                    format!("a desired capacity of {desired} is outside {} to {}", limits.0, limits.1);
+                context.findings.error(
+                    &table.place_of("desired"),
+                    message,
+                    "outside the group's limits",
+                    None,
+                );
+            }
+            at.zip(desired).map(|(at, desired)| Scaling::Manual { at, desired })
+        }
+    };
+    let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
+    Some((policy?, shown))
+}
+
+fn target_tracking(context: &Context<'_>, table: &mut Reader<'_>) -> Option<TargetTracking> {
+    let path = table.path_of("metric");
+    let metric = match table.node("metric") {
+        Some(node) => {
+            choice(context.findings, &path, node, &["cpu", "requests_per_target"]).map(|(kind, _)| kind)
+        }
+        None => Some("cpu"),
+    };
+    table.resolve("metric", metric.unwrap_or("cpu"));
+    let target = table.required::<Positive>("target");
+    if metric == Some("cpu") && target.is_some_and(|target| target.0 > 100.0) {
+        let help = Some("the metric is CPU utilisation in percent".to_string());
+        context.findings.error(
+            &table.place_of("target"),
+            "a CPU target above 100 % is never reached",
+            "expected 1 to 100",
+            help,
+        );
+    }
+    let most = crate::scaling::MOST_EVALUATED as u32;
+    let mut datapoints = |key: &'static str, default: u32| {
+        let count = table.or(key, default);
+        if count == 0 || count > most {
+            let message = format!("`{}` is {count}", table.path_of(key));
+            context.findings.error(&table.place_of(key), message, format!("expected 1 to {most}"), None);
+        }
+        count
+    };
+    let (high_datapoints, low_datapoints) =
+        (datapoints("high_datapoints", 3), datapoints("low_datapoints", 15));
+    let low_factor = table.or("low_factor", Positive(0.7)).0;
+    if low_factor > 1.0 {
+        context.findings.error(
+            &table.place_of("low_factor"),
+            "the low threshold is above the target",
+            "expected 0 to 1",
+            None,
+        );
+    }
+    let estimated_instance_warmup = table.optional::<Span>("estimated_instance_warmup");
+    let disable_scale_in = table.or("disable_scale_in", false);
+    let metric = if metric? == "cpu" { Metric::Cpu } else { Metric::RequestCountPerTarget };
+    Some(TargetTracking {
+        metric,
+        target: target?.0,
+        high_datapoints,
+        low_datapoints,
+        low_factor,
+        estimated_instance_warmup,
+        disable_scale_in,
+    })
+}
+
+fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledAction> {
+    let cron = table.optional::<String>("cron");
+    let at = table.optional::<Moment>("at");
+    let zone = table.or("time_zone", "UTC".to_string());
+    let (from, until) = (table.optional::<Moment>("start"), table.optional::<Moment>("end"));
+    let (min, desired, max) = (table.optional("min"), table.optional("desired"), table.optional("max"));
+    if min.is_none() && desired.is_none() && max.is_none() {
+        table.missing("desired", "or `min` or `max`: what the action sets");
+    }
+    let zone = context.findings_if_err(TimeZone::get(&zone), &table.place_of("time_zone"), |_| {
+        format!("`{zone}` is not a time zone; write an IANA name such as \"Asia/Kolkata\"")
+    });
+    let moment = |moment: Option<Moment>, key: &str, default: Time| match moment {
+        Some(moment) => context.moment(&moment, &table.place_of(key)),
+        None => Some(default),
+    };
+    let from = moment(from, "start", Time::ZERO)?;
+    let until = moment(until, "end", Time::ZERO + context.duration)?;
+    let (schedule, times) = match (cron, at) {
+        (Some(cron), None) => {
+            let place = table.place_of("cron");
+            let parsed = context.findings_if_err(cron.parse::<Cron>(), &place, |error| {
+                format!("`{cron}` is not a cron expression ({error}); write minute, hour, day of month, month, day of week")
+            })?;
+            (
+                format!("{cron} {}", zone.as_ref()?.iana_name().unwrap_or("UTC")),
+                runs(&parsed, context, &zone?, from, until),
+            )
+        }
+        (None, Some(at)) => {
+            let time = context.moment(&at, &table.place_of("at"))?;
+            (at.0, vec![time])
+        }
+        _ => {
+            table.missing("cron", "either `cron` or `at`");
+            return None;
+        }
+    };
+    if times.is_empty() {
+        context.findings.note(format!("scheduled action ({schedule}) never runs within the scenario"));
+    }
+    Some(ScheduledAction { schedule, times, min, desired, max })
+}
+
+/// When a cron expression matches, in simulated time. Gaps and folds of a zone are the library's business.
+fn runs(cron: &Cron, context: &Context<'_>, zone: &TimeZone, from: Time, until: Time) -> Vec<Time> {
+    let start = &context.start;
+    let Ok(first) = i64::try_from(from.as_nanos()).map(jiff::SignedDuration::from_nanos) else {
+        return Vec::new();
+    };
+    let Ok(first) = start.timestamp().checked_add(first) else { return Vec::new() };
+    let mut at: Zoned = first.to_zoned(zone.clone());
+    let mut inclusive = true;
+    let mut times = Vec::new();
+    while times.len() < MOST_RUNS {
+        let Ok(next) = cron.find_next_occurrence(&at, inclusive) else { break };
+        let Ok(nanos) = u64::try_from(next.timestamp().duration_since(start.timestamp()).as_nanos()) else {
+            break;
+        };
+        let time = Time::from_nanos(nanos);
+        if time > until {
+            break;
+        }
+        times.push(time);
+        (at, inclusive) = (next, false);
+    }
+    times
+}
+
+/// Reads a balancer.
+pub fn balancer(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> (Option<Balancer>, toml::Table) {
+    let path = format!("balancer.{}", entry.key);
+    let mut table = Reader::new(context.findings, path.clone(), &entry.node);
+    let targets = table.required::<String>("targets");
+    let targets = targets.and_then(|name| names.group(context, &name, &table.place_of("targets")));
+    const ALGORITHMS: [(&str, Algorithm); 4] = [
+        ("round-robin", Algorithm::RoundRobin),
+        ("random", Algorithm::Random),
+        ("least-outstanding-requests", Algorithm::LeastOutstandingRequests),
+        ("power-of-two-choices", Algorithm::PowerOfTwoChoices),
+    ];
+    let known = ALGORITHMS.map(|(name, _)| name);
+    let algorithm = match table.node("algorithm") {
+        Some(node) => {
+            choice(context.findings, &format!("{path}.algorithm"), node, &known).map(|(name, _)| name)
+        }
+        None => Some(known[0]),
+    };
+    table.resolve("algorithm", algorithm.unwrap_or(known[0]));
+    let algorithm = ALGORITHMS
+        .iter()
+        .find(|(name, _)| Some(*name) == algorithm)
+        .map_or(Algorithm::RoundRobin, |found| found.1);
+    let health_check = target_health(context, &mut table);
+    let deregistration_delay = table.or("deregistration_delay", Span::from_secs(300));
+    let balancer = targets.map(|targets| Balancer {
+        name: entry.key.clone(),
+        targets,
+        algorithm,
+        health_check,
+        deregistration_delay,
+    });
+    (balancer, table.finish())
+}
+
+fn target_health(context: &Context<'_>, table: &mut Reader<'_>) -> HealthCheck {
+    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
+    let node = table.node("health_check").unwrap_or(&empty);
+    let mut check = Reader::new(context.findings, table.path_of("health_check"), node);
+    let interval = check.or("interval", Period(Span::from_secs(30))).0;
+    let timeout = check.or("timeout", Period(Span::from_secs(5))).0;
+    let healthy = check.or("healthy", 5);
+    let unhealthy = check.or("unhealthy", 2);
+    if timeout > interval {
+        let message = format!("a timeout of {timeout} is longer than the interval of {interval}");
+        context.findings.error(&check.place_of("timeout"), message, "expected at most the interval", None);
+    }
+    for key in ["healthy", "unhealthy"] {
+        if [healthy, unhealthy][usize::from(key == "unhealthy")] == 0 {
+            context.findings.error(
+                &check.place_of(key),
+                format!("`{}` is zero", check.path_of(key)),
+                "expected 1 or more",
+                None,
+            );
+        }
+    }
+    table.resolve("health_check", check.finish());
+    HealthCheck { interval, timeout, healthy, unhealthy }
+}

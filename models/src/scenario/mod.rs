@@ -1,0 +1,491 @@
+//! Scenario files: from TOML as typed to a [`Plan`], with every error at once.
+//!
+//! Each table has its file here: [`traffic`](self), [`service`](self), [`group`](self), [`sla`](self). Keys are asked for
+//! by name, type and default through a [`reader`](self), which also writes down what was asked: that is the *resolved*
+//! scenario, which reads back to the same plan. The library opens no file: a scenario's traces come from [`Files`].
+
+mod check;
+mod diagnostic;
+mod dist;
+mod group;
+mod node;
+mod reader;
+mod service;
+mod sla;
+mod traffic;
+mod units;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use jiff::Zoned;
+use sim_core::{Span, Time};
+
+use crate::cost::{BUILT_IN, PriceBook};
+use crate::plan::{
+    Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, Plan, ServiceId, TrafficId,
+};
+use diagnostic::{Source, nearest_or_all};
+use node::{Entry, Node, Value};
+use reader::{Findings, Reader};
+use units::{Moment, Period, Start};
+
+pub use diagnostic::{Bytes, Diagnostic, Diagnostics, Place};
+
+/// The most entries of one kind that a scenario may have; ids are 16 bits wide.
+const MOST_NAMES: usize = 10_000;
+
+/// A scenario that was read and is sound.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    plan: Plan,
+    resolved: String,
+}
+
+/// Gives the contents of files that a scenario names: traces, samples, price books.
+pub trait Files {
+    /// Opens a file by the path that the scenario gives.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read; the message becomes part of a diagnostic.
+    fn open(&self, path: &str) -> io::Result<Box<dyn io::Read>>;
+}
+
+/// For scenarios that name no files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    fn open(&self, _: &str) -> io::Result<Box<dyn io::Read>> {
+        Err(io::Error::new(io::ErrorKind::NotFound, "this scenario was read without access to files"))
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario that names no files.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str) -> Result<Scenario, Diagnostics> {
+        Scenario::read("scenario.toml", text, &[], &NoFiles)
+    }
+
+    /// Reads a scenario. `name` is its file's name, for messages. `overrides` are paths and values that are set before
+    /// anything is checked; a value is TOML, or a string without its quotes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(
+        name: &str,
+        text: &str,
+        overrides: &[(String, String)],
+        files: &dyn Files,
+    ) -> Result<Scenario, Diagnostics> {
+        let mut sources = vec![Source { name: name.to_string(), text: text.to_string() }];
+        let mut errors = Vec::new();
+        let mut document = node::parse(&sources[0], 0, &mut errors);
+        for (path, value) in overrides {
+            let source = Source { name: "--set".to_string(), text: format!("{path}={value}") };
+            let value = node::override_value(value, sources.len(), path.len() + 1);
+            sources.push(source);
+            node::set(&mut document, path, value, &mut errors);
+        }
+        if let Some(diagnostics) = Diagnostics::new(errors, sources.clone()) {
+            return Err(diagnostics); // what a broken document seems to lack would only confuse
+        }
+        let findings = Findings::default();
+        let read = lower(&findings, &document, files);
+        let (errors, notes) = findings.into_parts();
+        match (Diagnostics::new(errors, sources), read) {
+            (None, Some((mut plan, resolved))) => {
+                plan.notes.extend(notes);
+                Ok(Scenario { plan, resolved })
+            }
+            (Some(diagnostics), _) => Err(diagnostics),
+            (None, None) => unreachable_without_findings(name),
+        }
+    }
+
+    /// What it describes.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The scenario as TOML, with every default filled in. It reads back to the same plan.
+    pub fn resolved(&self) -> &str {
+        &self.resolved
+    }
+}
+
+/// Reading fails only where something was found; should that ever be untrue, this says so rather than panic.
+fn unreachable_without_findings(name: &str) -> Result<Scenario, Diagnostics> {
+    let place = Place { source: 0, span: (0..0).into() };
+    let diagnostic = Diagnostic {
+        place,
+        message: "the scenario could not be read, and no reason was found; please report this file"
+            .to_string(),
+        label: String::new(),
+        help: None,
+    };
+    let sources = vec![Source { name: name.to_string(), text: String::new() }];
+    Err(Diagnostics::new(vec![diagnostic], sources).expect("there is one diagnostic"))
+}
+
+/// What all tables need while they are read.
+pub struct Context<'a> {
+    findings: &'a Findings,
+    files: &'a dyn Files,
+    start: Zoned,
+    duration: Span,
+}
+
+impl Context<'_> {
+    /// An instant of the run; one outside it is an error.
+    fn moment(&self, moment: &Moment, place: &Place) -> Option<Time> {
+        match moment.since(&self.start) {
+            Ok(since) if since <= self.duration => Some(Time::ZERO + since),
+            Ok(since) => {
+                let message = format!(
+                    "`{}` is {since} after the start, and the run is over after {}",
+                    moment.0, self.duration
+                );
+                self.findings.error(place, message, "outside the run", None);
+                None
+            }
+            Err(why) => {
+                let help = Some("write \"14:00\", \"2h\" or \"2026-11-27T14:00:00\"".to_string());
+                self.findings.error(place, why, "not an instant of the run", help);
+                None
+            }
+        }
+    }
+
+    /// The value, or a finding and nothing.
+    fn findings_if_err<T, E>(
+        &self,
+        result: Result<T, E>,
+        place: &Place,
+        message: impl FnOnce(&E) -> String,
+    ) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.findings.error(place, message(&error), "here", None);
+                None
+            }
+        }
+    }
+
+    /// The time of day at the start.
+    fn time_of_day(&self) -> Span {
+        let since = self.start.time().duration_since(jiff::civil::Time::midnight());
+        Span::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(0))
+    }
+
+    /// The day of the week at the start, from Monday as 0.
+    fn weekday(&self) -> u8 {
+        self.start.weekday().to_monday_zero_offset().unsigned_abs()
+    }
+}
+
+/// The names that tables refer to each other by.
+pub struct Names<'a> {
+    traffic: &'a [Entry],
+    services: &'a [Entry],
+    groups: &'a [Entry],
+    balancers: &'a [Entry],
+    machines: BTreeMap<String, Machine>,
+    /// The service behind each balancer, as far as the names can be followed.
+    behind: Vec<Option<ServiceId>>,
+}
+
+impl Names<'_> {
+    fn find(context: &Context<'_>, what: &str, entries: &[Entry], name: &str, place: &Place) -> Option<u16> {
+        if let Some(index) = entries.iter().position(|entry| entry.key == name) {
+            return u16::try_from(index).ok();
+        }
+        let known: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        let help = Some(nearest_or_all(name, &known));
+        context.findings.error(
+            place,
+            format!("there is no {what} `{name}`"),
+            format!("unknown {what}"),
+            help,
+        );
+        None
+    }
+
+    fn traffic(&self, context: &Context<'_>, name: &str, place: &Place) -> Option<TrafficId> {
+        Self::find(context, "traffic", self.traffic, name, place).map(TrafficId)
+    }
+
+    fn service(&self, context: &Context<'_>, name: &str, place: &Place) -> Option<ServiceId> {
+        Self::find(context, "service", self.services, name, place).map(ServiceId)
+    }
+
+    fn group(&self, context: &Context<'_>, name: &str, place: &Place) -> Option<GroupId> {
+        Self::find(context, "group", self.groups, name, place).map(GroupId)
+    }
+
+    fn balancer(&self, context: &Context<'_>, name: &str, place: &Place) -> Option<BalancerId> {
+        Self::find(context, "balancer", self.balancers, name, place).map(BalancerId)
+    }
+
+    fn machine(&self, context: &Context<'_>, name: &str, place: &Place) -> Option<Machine> {
+        if let Some(machine) = self.machines.get(name) {
+            return Some(machine.clone());
+        }
+        let known: Vec<&str> = self.machines.keys().map(String::as_str).collect();
+        let help = diagnostic::nearest(name, known)
+            .unwrap_or_else(|| "use a type of the price book, or add its [machine.NAME] table".into());
+        context.findings.error(place, format!("there is no machine `{name}`"), "unknown machine", Some(help));
+        None
+    }
+
+    /// The service that a balancer's group runs.
+    fn service_behind(&self, balancer: BalancerId) -> Option<ServiceId> {
+        self.behind.get(balancer.index()).copied().flatten()
+    }
+
+    /// An endpoint of the service behind a balancer.
+    fn endpoint_behind(
+        &self,
+        context: &Context<'_>,
+        balancer: BalancerId,
+        name: &str,
+        place: &Place,
+        endpoints: &[Endpoint],
+    ) -> Option<EndpointId> {
+        let service = self.service_behind(balancer)?;
+        let own =
+            || (0u16..).map(EndpointId).zip(endpoints).filter(|(_, endpoint)| endpoint.service == service);
+        if let Some((id, _)) = own().find(|(_, endpoint)| endpoint.name == name) {
+            return Some(id);
+        }
+        let known: Vec<&str> = own().map(|(_, endpoint)| endpoint.name.as_str()).collect();
+        let service = &self.services[service.index()].key;
+        let help = Some(nearest_or_all(name, &known));
+        context.findings.error(
+            place,
+            format!("service `{service}` has no endpoint `{name}`"),
+            "unknown endpoint",
+            help,
+        );
+        None
+    }
+}
+
+/// From the document to the plan and the resolved text. `None` only where something was found.
+fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Plan, String)> {
+    let mut root = Reader::new(findings, "", document);
+    let empty = Node { place: document.place.clone(), value: Value::Table(Vec::new()) };
+    let head = root.node("scenario");
+    if head.is_none() {
+        root.missing("scenario", "[scenario] with a name and a duration");
+    }
+    let mut head = Reader::new(findings, "scenario", head.unwrap_or(&empty));
+    let name = head.or("name", "unnamed".to_string());
+    let monday = "2026-01-05T00:00:00+00:00[UTC]".parse().expect("a valid time");
+    let start = head.or("start", Start(monday)).0;
+    let duration = head.required::<Period>("duration").map_or(Span::ZERO, |period| period.0);
+    let seed = head.or("seed", 1u64);
+    let warm_up = head.or("warm_up", Span::ZERO);
+    if !duration.is_zero() && warm_up >= duration {
+        findings.error(
+            &head.place_of("warm_up"),
+            "the warm-up is as long as the run",
+            "nothing would be measured",
+            None,
+        );
+    }
+    root.resolve("scenario", head.finish());
+    let context = Context { findings, files, start, duration };
+    let limits = limits(&mut root, findings, &empty);
+    let prices = check::prices(&context, &mut root);
+    let names = names(&context, &mut root, prices.as_ref());
+    let parts = Parts::read(&context, &names, &mut root);
+    let resolved = root.finish();
+    if !findings.clean() {
+        return None;
+    }
+    let Parts { services, endpoints, groups, balancers, traffic, incidents, objectives } = parts;
+    let plan = Plan {
+        name,
+        seed,
+        start: context.start.clone(),
+        duration,
+        warm_up,
+        limits,
+        traffic: traffic.into_iter().collect::<Option<_>>()?,
+        services,
+        endpoints,
+        groups: groups.into_iter().collect::<Option<_>>()?,
+        balancers: balancers.into_iter().collect::<Option<_>>()?,
+        incidents,
+        objectives: objectives.into_iter().collect::<Option<_>>()?,
+        prices,
+        notes: Vec::new(),
+    };
+    check::plan(findings, document, &plan);
+    let text = toml::to_string(&resolved).ok()?;
+    findings.clean().then_some((plan, text))
+}
+
+fn limits(root: &mut Reader<'_>, findings: &Findings, empty: &Node) -> Limits {
+    let mut table = Reader::new(findings, "limits", root.node("limits").unwrap_or(empty));
+    let events = table.or("events", 20_000_000_000u64);
+    let in_flight = table.or("in_flight", 1_000_000u32);
+    for (key, zero) in [("events", events == 0), ("in_flight", in_flight == 0)] {
+        if zero {
+            findings.error(&table.place_of(key), format!("a limit of no {key}"), "expected 1 or more", None);
+        }
+    }
+    root.resolve("limits", table.finish());
+    Limits { events, in_flight }
+}
+
+fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&PriceBook>) -> Names<'a> {
+    let built_in = PriceBook::built_in(BUILT_IN);
+    let books = built_in.iter().chain(prices);
+    let mut machines: BTreeMap<String, Machine> = BTreeMap::new();
+    for (name, kind) in books.flat_map(|book| &book.instances) {
+        let machine = Machine {
+            name: name.clone(),
+            vcpus: kind.vcpus,
+            memory_gib: kind.memory_gib,
+            hourly: Some(kind.hourly),
+        };
+        machines.insert(name.clone(), machine);
+    }
+    let mut shown = toml::Table::new();
+    for entry in root.named("machine") {
+        let (machine, resolved) = group::machine(context, entry);
+        machines.insert(entry.key.clone(), machine);
+        shown.insert(entry.key.clone(), toml::Value::Table(resolved));
+    }
+    if !shown.is_empty() {
+        root.resolve("machine", shown);
+    }
+    let mut names = Names {
+        traffic: root.named("traffic"),
+        services: root.named("service"),
+        groups: root.named("group"),
+        balancers: root.named("balancer"),
+        machines,
+        behind: Vec::new(),
+    };
+    for (what, entries) in [
+        ("traffic", names.traffic),
+        ("service", names.services),
+        ("group", names.groups),
+        ("balancer", names.balancers),
+    ] {
+        if entries.is_empty() {
+            root.missing(what, &format!("at least one [{what}.NAME] table"));
+        }
+        if let Some(entry) = entries.get(MOST_NAMES) {
+            context.findings.error(
+                &entry.place,
+                format!("more than {MOST_NAMES} tables [{what}.NAME]"),
+                "one too many",
+                None,
+            );
+        }
+    }
+    names.behind = names.balancers.iter().map(|balancer| names.follow(balancer)).collect();
+    names
+}
+
+impl Names<'_> {
+    /// From a balancer to the service behind it, by names alone and without a word about what is missing.
+    fn follow(&self, balancer: &Entry) -> Option<ServiceId> {
+        let text = |entry: &Entry, key: &str| match &entry.node.value {
+            Value::Table(entries) => {
+                entries.iter().find(|entry| entry.key == key).and_then(|entry| match &entry.node.value {
+                    Value::String(text) => Some(text.clone()),
+                    _ => None,
+                })
+            }
+            _ => None,
+        };
+        let group = text(balancer, "targets")?;
+        let service = text(self.groups.iter().find(|entry| entry.key == group)?, "service")?;
+        let index = self.services.iter().position(|entry| entry.key == service)?;
+        u16::try_from(index).ok().map(ServiceId)
+    }
+}
+
+/// All that names stand for.
+struct Parts {
+    services: Vec<crate::plan::Service>,
+    endpoints: Vec<Endpoint>,
+    groups: Vec<Option<crate::plan::Group>>,
+    balancers: Vec<Option<Balancer>>,
+    traffic: Vec<Option<crate::plan::Traffic>>,
+    incidents: Vec<crate::plan::Incident>,
+    objectives: Vec<Option<crate::plan::Objective>>,
+}
+
+impl Parts {
+    fn read(context: &Context<'_>, names: &Names<'_>, root: &mut Reader<'_>) -> Parts {
+        let (mut services, mut drafts, mut shown) = (Vec::new(), Vec::new(), toml::Table::new());
+        for (id, entry) in (0u16..).map(ServiceId).zip(names.services) {
+            let (service, own, resolved) = service::service(context, entry, id);
+            services.push(service);
+            drafts.extend(own);
+            shown.insert(entry.key.clone(), toml::Value::Table(resolved));
+        }
+        root.resolve("service", shown);
+        let endpoints = service::link(context, names, drafts);
+        let groups =
+            table_of(root, "group", names.groups, |entry| match group::group(context, names, entry) {
+                Some((group, resolved)) => (Some(group), resolved),
+                None => (None, toml::Table::new()),
+            });
+        let balancers =
+            table_of(root, "balancer", names.balancers, |entry| group::balancer(context, names, entry));
+        let traffic = table_of(root, "traffic", names.traffic, |entry| {
+            traffic::traffic(context, names, entry, &endpoints)
+        });
+        let mut incidents = Vec::new();
+        let mut shown = Vec::new();
+        for (index, node) in root.items("incident").iter().enumerate() {
+            if let Some((incident, resolved)) = sla::incident(context, names, index, node) {
+                incidents.push(incident);
+                shown.push(toml::Value::Table(resolved));
+            }
+        }
+        if !shown.is_empty() {
+            root.resolve("incident", shown);
+        }
+        let (mut objectives, mut shown) = (Vec::new(), Vec::new());
+        for (index, node) in root.items("sla").iter().enumerate() {
+            let (objective, resolved) = sla::objective(context, names, index, node, &endpoints);
+            check::distinct(context.findings, node, &objectives, objective.as_ref());
+            objectives.push(objective);
+            shown.push(toml::Value::Table(resolved));
+        }
+        if !shown.is_empty() {
+            root.resolve("sla", shown);
+        }
+        Parts { services, endpoints, groups, balancers, traffic, incidents, objectives }
+    }
+}
+
+/// Reads all tables of a kind and resolves them under their names.
+fn table_of<T>(
+    root: &mut Reader<'_>,
+    key: &str,
+    entries: &[Entry],
+    read: impl Fn(&Entry) -> (T, toml::Table),
+) -> Vec<T> {
+    let mut shown = toml::Table::new();
+    let mut values = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let (value, resolved) = read(entry);
+        values.push(value);
+        shown.insert(entry.key.clone(), toml::Value::Table(resolved));
+    }
+    root.resolve(key, shown);
+    values
+}

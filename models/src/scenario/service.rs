@@ -1,0 +1,223 @@
+//! `[service.NAME]` and its endpoints.
+
+use super::diagnostic::Place;
+use super::dist::duration;
+use super::node::{Entry, Node, Value};
+use super::reader::{Reader, choice, read};
+use super::units::Size;
+use super::{Context, Names};
+use crate::plan::{BalancerId, Endpoint, EndpointId, Runtime, Service, ServiceId, Step};
+
+/// Defaults of a service.
+mod defaults {
+    /// Node's listen backlog.
+    pub const EVENT_LOOP_QUEUE: u32 = 511;
+    /// Tomcat's number of threads, and of connections that wait for one.
+    pub const THREADS: u32 = 200;
+    pub const THREADS_QUEUE: u32 = 100;
+    /// A page of text and its headers.
+    pub const SIZE: u64 = 10 * 1024;
+}
+
+/// An endpoint whose calls still go by name.
+pub struct Draft {
+    /// The endpoint; its calls have no target yet.
+    pub endpoint: Endpoint,
+    /// For each call step: its index, the balancer's name, the endpoint's name, and where they stand.
+    pub calls: Vec<(usize, String, String, Place)>,
+    /// Where the endpoint stands.
+    pub place: Place,
+}
+
+/// Reads a service and its endpoints.
+pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service, Vec<Draft>, toml::Table) {
+    let path = format!("service.{}", entry.key);
+    let mut table = Reader::new(context.findings, path.clone(), &entry.node);
+    let node = table.node("runtime");
+    if node.is_none() {
+        table.missing("runtime", "\"event-loop\", \"thread-pool\" or \"thread-per-request\"");
+    }
+    let (runtime, shown) =
+        node.and_then(|node| runtime(context, &format!("{path}.runtime"), node)).unwrap_or((
+            Runtime::Threads { threads: None, accept_queue: 0 },
+            toml::Value::from("thread-per-request"),
+        ));
+    table.resolve("runtime", shown);
+    let mut resolved = toml::Table::new();
+    let mut drafts = Vec::new();
+    let endpoints = table.named("endpoint");
+    if endpoints.is_empty() {
+        table.missing("endpoint", &format!("[{path}.endpoint.\"GET /\"] with its steps"));
+    }
+    for endpoint in endpoints {
+        let (draft, shown) = self::endpoint(context, &path, endpoint, id);
+        drafts.push(draft);
+        resolved.insert(endpoint.key.clone(), toml::Value::Table(shown));
+    }
+    table.resolve("endpoint", resolved);
+    (Service { name: entry.key.clone(), runtime }, drafts, table.finish())
+}
+
+fn runtime(context: &Context<'_>, path: &str, node: &Node) -> Option<(Runtime, toml::Value)> {
+    const KINDS: [&str; 3] = ["event-loop", "thread-pool", "thread-per-request"];
+    let (kind, entry) = choice(context.findings, path, node, &KINDS)?;
+    let empty = Node { place: node.place.clone(), value: Value::Table(Vec::new()) };
+    let options = entry.map_or(&empty, |entry| &entry.node);
+    let mut table = Reader::new(context.findings, format!("{path}.{kind}"), options);
+    let runtime = match kind {
+        "event-loop" => {
+            Runtime::EventLoop { accept_queue: table.or("accept_queue", defaults::EVENT_LOOP_QUEUE) }
+        }
+        "thread-pool" => {
+            let threads = table.or("threads", defaults::THREADS);
+            if threads == 0 {
+                context.findings.error(
+                    &table.place_of("threads"),
+                    "a thread pool needs threads",
+                    "expected 1 or more",
+                    None,
+                );
+            }
+            Runtime::Threads {
+                threads: Some(threads),
+                accept_queue: table.or("accept_queue", defaults::THREADS_QUEUE),
+            }
+        }
+        _ => Runtime::Threads { threads: table.optional("most"), accept_queue: 0 },
+    };
+    let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
+    Some((runtime, toml::Value::Table(shown)))
+}
+
+fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId) -> (Draft, toml::Table) {
+    let path = format!("{path}.endpoint.\"{}\"", entry.key);
+    let mut table = Reader::new(context.findings, path.clone(), &entry.node);
+    let size = table.or("size", Size(defaults::SIZE)).0;
+    if table.node("steps").is_none() {
+        table.missing("steps", "[{ cpu = \"5ms\" }, { wait = { exp = { mean = \"20ms\" } } }]");
+    }
+    let items = table.items("steps");
+    if items.len() > Endpoint::MOST_STEPS {
+        let message = format!("`{path}` has {} steps", items.len());
+        context.findings.error(
+            &table.place_of("steps"),
+            message,
+            format!("at most {}", Endpoint::MOST_STEPS),
+            None,
+        );
+    }
+    let (mut steps, mut calls, mut shown_steps) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("{path}.steps.{index}");
+        let Some((kind, Some(entry))) = choice(context.findings, &path, item, &["cpu", "wait", "call"])
+        else {
+            continue;
+        };
+        let shown = if kind == "call" {
+            let mut call = Reader::new(context.findings, format!("{path}.call"), &entry.node);
+            let (to, asks) = (call.required::<String>("to"), call.required::<String>("endpoint"));
+            if let Some((to, asks)) = to.zip(asks) {
+                calls.push((steps.len(), to, asks, entry.node.place.clone()));
+            }
+            steps.push(Step::Call { to: BalancerId(0), endpoint: EndpointId(0) });
+            toml::Value::Table(call.finish())
+        } else {
+            let Some((dist, shown)) = duration(context, &format!("{path}.{kind}"), &entry.node) else {
+                continue;
+            };
+            steps.push(if kind == "cpu" { Step::Cpu(dist) } else { Step::Wait(dist) });
+            shown
+        };
+        shown_steps.push(toml::Value::Table(toml::Table::from_iter([(kind.to_string(), shown)])));
+    }
+    table.resolve("steps", shown_steps);
+    let endpoint = Endpoint { name: entry.key.clone(), service, steps, size };
+    (Draft { endpoint, calls, place: entry.place.clone() }, table.finish())
+}
+
+/// Gives calls their targets, and looks for calls that lead back to where they started.
+pub fn link(context: &Context<'_>, names: &Names<'_>, drafts: Vec<Draft>) -> Vec<Endpoint> {
+    let mut endpoints: Vec<Endpoint> = drafts.iter().map(|draft| draft.endpoint.clone()).collect();
+    for (index, draft) in drafts.iter().enumerate() {
+        for (step, to, asks, place) in &draft.calls {
+            let Some(to) = names.balancer(context, to, place) else { continue };
+            let Some(endpoint) = names.endpoint_behind(context, to, asks, place, &endpoints) else {
+                continue;
+            };
+            endpoints[index].steps[*step] = Step::Call { to, endpoint };
+        }
+    }
+    if context.findings.clean() {
+        for (index, draft) in drafts.iter().enumerate() {
+            if let Some(cycle) = cycle_from(&endpoints, EndpointId(index as u16)) {
+                let way: Vec<&str> = cycle.iter().map(|id| endpoints[id.index()].name.as_str()).collect();
+                let message = format!("these calls lead in a circle: {}", way.join(" → "));
+                context.findings.error(
+                    &draft.place,
+                    message,
+                    "part of the circle",
+                    Some("a request would never end".into()),
+                );
+            }
+        }
+    }
+    endpoints
+}
+
+/// The way from an endpoint through calls back to itself, if there is one.
+fn cycle_from(endpoints: &[Endpoint], start: EndpointId) -> Option<Vec<EndpointId>> {
+    let mut seen = vec![false; endpoints.len()];
+    let mut stack = vec![vec![start]];
+    while let Some(way) = stack.pop() {
+        let here = *way.last()?;
+        for step in &endpoints[here.index()].steps {
+            let &Step::Call { endpoint, .. } = step else { continue };
+            let further: Vec<EndpointId> = way.iter().copied().chain([endpoint]).collect();
+            if endpoint == start {
+                return Some(further);
+            }
+            if !std::mem::replace(&mut seen[endpoint.index()], true) {
+                stack.push(further);
+            }
+        }
+    }
+    None
+}
+
+/// A number of vCPUs or a similar count that must not be zero.
+pub fn at_least_one(context: &Context<'_>, table: &mut Reader<'_>, key: &'static str) -> Option<u32> {
+    let value: u32 = table.required(key)?;
+    if value == 0 {
+        context.findings.error(
+            &table.place_of(key),
+            format!("`{}` is zero", table.path_of(key)),
+            "expected 1 or more",
+            None,
+        );
+    }
+    Some(value.max(1))
+}
+
+/// Reads a list of strings.
+pub fn strings(
+    context: &Context<'_>,
+    table: &mut Reader<'_>,
+    key: &'static str,
+    default: &[&str],
+) -> Vec<String> {
+    let given = table.node(key).is_some();
+    let path = table.path_of(key);
+    let read: Vec<String> =
+        table.items(key).iter().filter_map(|item| read(context.findings, &path, item)).collect();
+    if given && read.is_empty() {
+        context.findings.error(
+            &table.place_of(key),
+            format!("`{path}` is empty"),
+            "expected at least one name",
+            None,
+        );
+    }
+    let names = if read.is_empty() { default.iter().map(ToString::to_string).collect() } else { read };
+    table.resolve(key, names.clone());
+    names
+}

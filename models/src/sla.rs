@@ -1,0 +1,216 @@
+//! Why a window broke its objective: the facts of its minutes, judged in the order in which an engineer would.
+
+use sim_core::Time;
+
+use crate::measure::{MinuteFacts, ViolationRecord};
+use crate::plan::{Group, Runtime};
+use crate::results::CauseKind;
+use crate::scaling::Verdict;
+
+/// Above this utilisation of its bottleneck an instance counts as overloaded.
+const OVERLOADED: f64 = 0.9;
+/// Above this utilisation, waiting is a large part of a response time.
+const BUSY: f64 = 0.6;
+/// How many minutes before a window an overload still matters through its backlog.
+const BACKLOG_MINUTES: usize = 5;
+
+/// What is known of a group on the way of the objective's requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Suspect<'a> {
+    /// The group.
+    pub group: &'a Group,
+    /// What it runs.
+    pub runtime: Runtime,
+    /// Its minutes.
+    pub facts: &'a [MinuteFacts],
+}
+
+/// The main cause of a violating window, with its numbers.
+pub fn explain(window: &ViolationRecord, suspects: &[Suspect<'_>]) -> (CauseKind, String) {
+    let Some(worst) =
+        suspects.iter().max_by(|a, b| stress(a.minutes(window)).total_cmp(&stress(b.minutes(window))))
+    else {
+        return (CauseKind::ServiceTime, "no group serves these requests".to_string());
+    };
+    worst.explain(window)
+}
+
+/// How badly off a group was: lost instances first, then the fullest bottleneck, then queues.
+fn stress(minutes: &[MinuteFacts]) -> f64 {
+    minutes
+        .iter()
+        .map(|m| {
+            f64::from(m.lost) * 10.0
+                + if m.serving == 0 { 10.0 } else { 0.0 }
+                + m.hottest
+                + if m.refused > 0 { 1.0 } else { 0.0 }
+                + f64::from(m.queued.min(1_000)) / 1_000.0
+        })
+        .fold(0.0, f64::max)
+}
+
+impl<'a> Suspect<'a> {
+    fn minutes(&self, window: &ViolationRecord) -> &'a [MinuteFacts] {
+        let (from, to) = minute_range(window, self.facts.len());
+        &self.facts[from..to]
+    }
+
+    fn before(&self, window: &ViolationRecord) -> &'a [MinuteFacts] {
+        let (from, _) = minute_range(window, self.facts.len());
+        &self.facts[from.saturating_sub(BACKLOG_MINUTES)..from]
+    }
+
+    fn explain(&self, window: &ViolationRecord) -> (CauseKind, String) {
+        let (minutes, before) = (self.minutes(window), self.before(window));
+        let Some(peak) = minutes.iter().max_by(|a, b| pressure(a).total_cmp(&pressure(b))) else {
+            return (CauseKind::ServiceTime, "the window is shorter than what was recorded".to_string());
+        };
+        let name = &self.group.name;
+        let load = format!("load {:.0}/s against a capacity of {:.0}/s", peak.load, peak.capacity);
+        let fleet = format!("{} of {} instances serving in {name}", peak.serving, peak.desired);
+
+        if minutes.iter().any(|m| m.serving == 0) {
+            return (
+                CauseKind::NoHealthyInstance,
+                format!("no instance of {name} took requests; desired capacity was {}", peak.desired),
+            );
+        }
+        let lost: u32 = minutes.iter().chain(before).map(|m| m.lost).sum();
+        let short = minutes.iter().chain(before).any(|m| m.serving < m.desired);
+        if lost > 0 && short {
+            let refill = minutes.iter().map(|m| m.starting).max().unwrap_or(0);
+            return (
+                CauseKind::InstanceLost,
+                format!(
+                    "{lost} instance lost; {fleet}, {refill} being replaced; {load}, bottleneck {:.0} % busy",
+                    100.0 * peak.hottest
+                ),
+            );
+        }
+        let overloaded = peak.hottest >= OVERLOADED || minutes.iter().any(|m| m.refused > 0);
+        if overloaded {
+            return self.overload(peak, minutes, before, &load, &fleet);
+        }
+        if let Some(m) = minutes.iter().find(|m| m.queued > 0).filter(|_| self.thread_limit().is_some()) {
+            return (
+                CauseKind::ThreadsExhausted,
+                format!(
+                    "{} requests waited for a thread while the cores of {name} were {:.0} % busy; {fleet}",
+                    m.queued,
+                    100.0 * m.cpu
+                ),
+            );
+        }
+        if let Some(earlier) = before.iter().rev().find(|m| m.hottest >= OVERLOADED) {
+            return (
+                CauseKind::Backlog,
+                format!(
+                    "backlog of the minutes before: load was {:.0}/s against a capacity of {:.0}/s; now {load}",
+                    earlier.load, earlier.capacity
+                ),
+            );
+        }
+        if peak.hottest >= BUSY {
+            return (
+                CauseKind::HighUtilisation,
+                format!(
+                    "{load}; the busiest instance of {name} was {:.0} % busy, so requests queued; {fleet}",
+                    100.0 * peak.hottest
+                ),
+            );
+        }
+        (
+            CauseKind::ServiceTime,
+            format!(
+                "{name} was only {:.0} % busy ({load}): the service itself takes that long",
+                100.0 * peak.hottest
+            ),
+        )
+    }
+
+    /// The group had more to do than it could: what kept it from growing?
+    fn overload(
+        &self,
+        peak: &MinuteFacts,
+        minutes: &[MinuteFacts],
+        before: &[MinuteFacts],
+        load: &str,
+        fleet: &str,
+    ) -> (CauseKind, String) {
+        let name = &self.group.name;
+        let busy = format!("bottleneck {:.0} % busy", 100.0 * peak.hottest);
+        if let Some(was) = before.iter().map(|m| m.desired).max().filter(|&was| was > peak.desired) {
+            return (
+                CauseKind::ScaledIn,
+                format!("{name} was scaled in from {was} to {} before this; {load}, {busy}", peak.desired),
+            );
+        }
+        let loop_bound = matches!(self.runtime, Runtime::EventLoop { .. }) && self.group.machine.vcpus > 1;
+        if loop_bound
+            && peak.cpu < OVERLOADED
+            && !matches!(peak.policy, Some((Verdict::ScaleOut, _)))
+            && peak.starting == 0
+        {
+            return (
+                CauseKind::LoopSaturated,
+                format!(
+                    "one event loop an instance was {:.0} % busy while {} cores showed only {:.0} % CPU; {load}; {fleet}",
+                    100.0 * peak.hottest,
+                    self.group.machine.vcpus,
+                    100.0 * peak.cpu
+                ),
+            );
+        }
+        if let Some(m) = minutes.iter().find(|m| m.starting > 0) {
+            return (
+                CauseKind::StillWarmingUp,
+                format!(
+                    "{} instances of {name} were still starting, the oldest for {:.0} s; {load}, {busy}; {fleet}",
+                    m.starting, m.starting_for
+                ),
+            );
+        }
+        if peak.desired >= peak.max {
+            return (
+                CauseKind::AtMaximumSize,
+                format!("{name} was at its maximum of {} instances; {load}, {busy}", peak.max),
+            );
+        }
+        match &peak.policy {
+            None => (
+                CauseKind::NoScalingPolicy,
+                format!(
+                    "no policy grows {name}, which may have up to {} instances; {load}, {busy}; {fleet}",
+                    peak.max
+                ),
+            ),
+            Some((Verdict::WarmingUp, words)) => {
+                let kind = match self.group.instance_warmup {
+                    None => CauseKind::InCooldown, // no warm-up is set: the default cooldown stands in for it
+                    Some(_) => CauseKind::StillWarmingUp,
+                };
+                (kind, format!("{words}; {load}, {busy}; {fleet}"))
+            }
+            Some((_, words)) => (CauseKind::AlarmNotYetInAlarm, format!("{words}; {load}, {busy}; {fleet}")),
+        }
+    }
+
+    fn thread_limit(&self) -> Option<u32> {
+        match self.runtime {
+            Runtime::Threads { threads, .. } => threads,
+            Runtime::EventLoop { .. } => None,
+        }
+    }
+}
+
+fn pressure(minute: &MinuteFacts) -> f64 {
+    minute.hottest + minute.load / minute.capacity.max(1e-9) + minute.refused.min(1) as f64
+}
+
+/// The indices of the minutes that a window touches, at least one.
+fn minute_range(window: &ViolationRecord, count: usize) -> (usize, usize) {
+    let minute = |time: Time| (time.as_nanos() / 60_000_000_000) as usize;
+    let from = minute(window.from).min(count.saturating_sub(1));
+    let to = minute(window.to - sim_core::Span::from_nanos(1)) + 1;
+    (from, to.clamp(from, count).max((from + 1).min(count)))
+}

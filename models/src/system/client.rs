@@ -1,0 +1,177 @@
+//! The clients' side of a request: sending it, giving up on it, trying again.
+
+use rand::Rng;
+use sim_core::chance::unit;
+use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span, Stream, Time, Timer};
+
+use super::request::{Ending, NOWHERE, Request};
+use super::{ReachedLimit, System};
+use crate::event::{Event, Ref};
+use crate::plan::{EndpointId, Retry, Traffic, TrafficId};
+use crate::traffic::Arrivals;
+
+/// A source of requests.
+#[derive(Clone, Debug)]
+pub struct Source {
+    arrivals: Arrivals,
+    instants: Stream,
+    timer: Timer,
+    /// The number of the next request. Numbers of different sources lie far apart, wherever these stand in the
+    /// scenario.
+    next_number: u64,
+    mix: Keyed,
+    /// Endpoints with the cumulative shares up to and including them.
+    shares: Vec<(f64, EndpointId)>,
+    timeout: Option<FixedDelay>,
+    retry: Retry,
+    backoff: Keyed,
+}
+
+impl Source {
+    /// The source of `traffic`, before its first request.
+    pub fn new(traffic: &Traffic, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
+        let name = &traffic.name;
+        let mut total = 0.0;
+        let shares = traffic.mix.iter().map(|&(endpoint, share)| {
+            total += share;
+            (total, endpoint)
+        });
+        Source {
+            shares: shares.collect(),
+            arrivals: traffic.arrivals.clone(),
+            instants: seed.stream(&format!("traffic/{name}/arrivals")),
+            timer: calendar.timer(),
+            next_number: Seed::new(0).keyed(&format!("traffic/{name}/number")).at(0).next_u64(),
+            mix: seed.keyed(&format!("traffic/{name}/mix")),
+            timeout: traffic.timeout.map(|timeout| calendar.fixed_delay(timeout)),
+            retry: traffic.retry,
+            backoff: seed.keyed(&format!("traffic/{name}/backoff")),
+        }
+    }
+
+    /// The endpoint that request `number` asks for.
+    #[inline]
+    fn endpoint(&self, number: u64) -> EndpointId {
+        let (_, last) = self.shares[self.shares.len() - 1];
+        if self.shares.len() == 1 {
+            return last;
+        }
+        let draw = unit(&mut self.mix.at(number));
+        self.shares.iter().find(|&&(share, _)| draw < share).map_or(last, |&(_, endpoint)| endpoint)
+    }
+
+    /// How long a client waits before the attempt after `request`.
+    fn wait_before_retry(&self, request: &Request) -> Span {
+        let Retry { max: _, backoff, multiplier, backoff_max, jitter } = self.retry;
+        let longer = backoff.mul_f64(multiplier.powi(i32::from(request.attempt)));
+        let wait = longer.min(backoff_max);
+        if jitter { wait.mul_f64(unit(&mut self.backoff.at(request.key()))) } else { wait }
+    }
+}
+
+impl System {
+    pub(super) fn start_sources(&mut self, calendar: &mut Calendar<Event>) {
+        for index in 0..self.sources.len() {
+            self.next_arrival(TrafficId(index as u16), calendar);
+        }
+    }
+
+    #[inline]
+    fn next_arrival(&mut self, id: TrafficId, calendar: &mut Calendar<Event>) {
+        let source = &mut self.sources[id.index()];
+        let at = source.arrivals.next(&mut source.instants);
+        if at < Time::NEVER {
+            calendar.set_at(source.timer, at, Event::Arrival(id));
+        }
+    }
+
+    /// A client sends a new request.
+    #[inline]
+    pub(super) fn arrival(&mut self, id: TrafficId, calendar: &mut Calendar<Event>) {
+        self.next_arrival(id, calendar);
+        let source = &mut self.sources[id.index()];
+        let number = source.next_number;
+        source.next_number = number.wrapping_add(1);
+        let now = calendar.now();
+        let request = Request {
+            number,
+            born: now,
+            sent: now,
+            parent: Ref::NONE,
+            instance: NOWHERE,
+            source: id,
+            endpoint: source.endpoint(number),
+            step: 0,
+            attempt: 0,
+            fresh: true,
+            abandoned: false,
+        };
+        self.measure.offered(id);
+        let reference = self.requests.insert(request);
+        if self.requests.len() > self.plan.limits.in_flight as usize {
+            self.reached =
+                Some(ReachedLimit { limit: "in_flight", value: u64::from(self.plan.limits.in_flight) });
+        }
+        self.send(reference, calendar);
+    }
+
+    /// A client's backoff is over.
+    pub(super) fn retry(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
+        if let Some(slot) = self.requests.live(reference) {
+            self.requests[slot].sent = calendar.now();
+            self.send(reference, calendar);
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
+        let source = self.requests[reference.slot].source;
+        self.measure.attempt(source);
+        if let Some(lane) = self.sources[source.index()].timeout {
+            calendar.after_fixed(lane, Event::Timeout(reference));
+        }
+        let to = self.plan.traffic[source.index()].to;
+        self.dispatch(reference.slot, to, calendar);
+    }
+
+    /// A client has waited long enough. The server does not learn of it and finishes its work in vain.
+    #[inline]
+    pub(super) fn timeout(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
+        let Some(slot) = self.requests.live(reference) else { return };
+        let request = &mut self.requests[slot];
+        request.abandoned = true;
+        let attempt = *request;
+        self.outstanding[attempt.instance as usize] -= 1;
+        self.attempt_failed(attempt, Ending::TimedOut, calendar);
+    }
+
+    /// A client's attempt came to an end while it was waiting for it.
+    #[inline]
+    pub(super) fn client_sees(&mut self, attempt: Request, ending: Ending, calendar: &mut Calendar<Event>) {
+        if ending == Ending::Completed {
+            self.measure.ended(&self.plan, &attempt, ending, calendar.now());
+        } else {
+            self.attempt_failed(attempt, ending, calendar);
+        }
+    }
+
+    /// Tries again, or leaves it at that.
+    fn attempt_failed(&mut self, attempt: Request, ending: Ending, calendar: &mut Calendar<Event>) {
+        let source = &self.sources[attempt.source.index()];
+        if attempt.attempt >= source.retry.max {
+            self.measure.ended(&self.plan, &attempt, ending, calendar.now());
+            return;
+        }
+        let wait = source.wait_before_retry(&attempt);
+        let next = Request {
+            attempt: attempt.attempt + 1,
+            instance: NOWHERE,
+            step: 0,
+            fresh: true,
+            abandoned: false,
+            ..attempt
+        };
+        let reference = self.requests.insert(next);
+        calendar.after(wait, Event::Retry(reference));
+    }
+}

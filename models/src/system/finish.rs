@@ -1,0 +1,226 @@
+//! The end of a run: from collectors to [`Run`].
+
+use sim_core::{Simulation, Span, Time};
+
+use super::System;
+use crate::cost::bill;
+use crate::measure::{Collector, ViolationRecord, WindowCollector, distribution};
+use crate::plan::{GroupId, Indicator, Objective, TrafficId};
+use crate::results::{
+    Budget, Distribution, GroupResult, ObjectiveResult, Outcome, Part, Requests, Row, Run, Violation, Window,
+};
+use crate::sla::{Suspect, explain};
+
+/// The results of a run as it stands. `outcome` says whether that is its end.
+pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
+    let mut system = simulation.model.clone();
+    let now = simulation.calendar.now();
+    system.close_what_is_open(now);
+    let plan = &system.plan;
+    let measure = &system.measure;
+    let mut all = Collector::total(&measure.sources);
+    all.1.in_flight = measure.sources.iter().map(|source| source.ledger().in_flight).sum();
+    let traffic = plan.traffic.iter().zip(&measure.sources).map(|(traffic, source)| Part {
+        name: traffic.name.clone(),
+        requests: source.ledger(),
+        response_time: distribution(&source.times),
+        wait: None,
+    });
+    let endpoints = plan.endpoints.iter().zip(&measure.endpoints).map(|(endpoint, collector)| Part {
+        name: format!("{}: {}", plan.services[endpoint.service.index()].name, endpoint.name),
+        requests: collector.served.ledger(),
+        response_time: distribution(&collector.served.times),
+        wait: Some(collector.wait()),
+    });
+    Run {
+        outcome,
+        events: simulation.events(),
+        order_hash: format!("{:016x}", simulation.calendar.order_hash()),
+        requests: all.1,
+        response_time: all.0,
+        traffic: traffic.collect(),
+        endpoints: endpoints.collect(),
+        groups: (0..plan.groups.len()).map(|index| system.group_result(GroupId(index as u16), now)).collect(),
+        objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
+        bill: plan.prices.as_ref().map(|prices| bill(prices, &system.usage(now))),
+        series: system.series(),
+        interval: measure.interval().as_secs_f64(),
+        activities: measure.log.clone(),
+        activities_dropped: measure.log_dropped,
+    }
+}
+
+impl Collector {
+    fn total(sources: &[Collector]) -> (Distribution, Requests) {
+        let mut requests = Requests::default();
+        let mut times = sim_core::stats::Histogram::new(sim_core::stats::Precision::Fine);
+        for source in sources {
+            let r = source.ledger();
+            requests.offered += r.offered;
+            requests.completed += r.completed;
+            requests.refused += r.refused;
+            requests.timed_out += r.timed_out;
+            requests.failed += r.failed;
+            requests.attempts += r.attempts;
+            times.merge(&source.times);
+        }
+        (distribution(&times), requests)
+    }
+}
+
+impl System {
+    /// The last row, minute and windows may be shorter than the others.
+    fn close_what_is_open(&mut self, now: Time) {
+        if self.measure.rows.closed.last().map_or(Time::ZERO, |row| row.end) < now {
+            self.close_row(now);
+        }
+        for index in 0..self.measure.windows.len() {
+            if self.measure.windows[index].opened < now {
+                self.measure.close_window(index, now);
+            }
+        }
+        let whole_minutes = (now.as_nanos() / super::MINUTE.as_nanos()) as usize;
+        for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
+            if now > Time::ZERO + super::MINUTE.saturating_mul(whole_minutes as u64) {
+                let facts = self.observe_minute(group, now);
+                self.fleets[group.index()].facts.push(facts);
+            }
+        }
+    }
+
+    fn group_result(&self, group: GroupId, now: Time) -> GroupResult {
+        let (plan, fleet) = (&self.plan.groups[group.index()], &self.fleets[group.index()]);
+        let [mut used, mut had] = self.measure.gone_cores[group.index()];
+        for &slot in &fleet.members {
+            used += self.instances[slot].machine.core_nanos(now);
+            had += self.instances[slot].cores_had(now);
+        }
+        let mut time = fleet.gone;
+        for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
+            time.add(now.since(running), 0.0);
+        }
+        GroupResult {
+            name: plan.name.clone(),
+            machine: plan.machine.name.clone(),
+            serving_min: fleet.serving_min,
+            serving_mean: fleet.serving.mean(now),
+            serving_max: fleet.serving.max() as u32,
+            launched: fleet.launched,
+            terminated: fleet.terminated,
+            cpu: if had > 0.0 { 100.0 * used / had } else { 0.0 },
+            requests_inside: fleet.inside.mean(now),
+            instance_hours: time.seconds / 3600.0,
+            refused: fleet.refused,
+        }
+    }
+
+    fn objective_result(&self, index: usize) -> ObjectiveResult {
+        let (plan, windows) = (&self.plan.objectives[index], &self.measure.windows[index]);
+        let scale = Scale::of(plan.indicator);
+        let suspects = self.suspects(plan);
+        let violations = windows.violations.iter().map(|record| {
+            let (cause, explanation) = explain(record, &suspects);
+            Violation { window: scale.window(record), cause, explanation }
+        });
+        ObjectiveResult {
+            name: plan.name.clone(),
+            objective: plan.text.clone(),
+            unit: scale.unit.to_string(),
+            bound: plan.bound * scale.factor,
+            upper: plan.indicator != Indicator::Availability,
+            window: plan.window.as_secs_f64(),
+            windows: windows.windows,
+            violation_minutes: windows.violation.as_secs_f64() / 60.0,
+            allowed_minutes: plan.allow.as_secs_f64() / 60.0,
+            met: windows.violation <= plan.allow,
+            overall: windows.overall.value(plan.indicator).unwrap_or(0.0) * scale.factor,
+            worst: windows.worst.as_ref().map(|record| scale.window(record)),
+            budget: budget(plan, windows),
+            violations: violations.collect(),
+            violations_dropped: windows.violations_dropped,
+        }
+    }
+
+    /// The groups that requests of an objective go through.
+    fn suspects(&self, objective: &Objective) -> Vec<Suspect<'_>> {
+        let plan = &self.plan;
+        let mut touched = vec![false; plan.groups.len()];
+        let sources = (0u16..).map(TrafficId).zip(&plan.traffic);
+        for (_, traffic) in sources.filter(|(id, _)| objective.traffic.is_none_or(|wanted| wanted == *id)) {
+            for &(endpoint, _) in &traffic.mix {
+                if objective.endpoint.is_none_or(|wanted| wanted == endpoint) {
+                    plan.mark_groups(traffic.to, endpoint, &mut touched);
+                }
+            }
+        }
+        let groups = plan.groups.iter().zip(&self.fleets).zip(touched);
+        groups
+            .filter(|(_, touched)| *touched)
+            .map(|((group, fleet), _)| Suspect {
+                group,
+                runtime: plan.services[group.service.index()].runtime,
+                facts: &fleet.facts,
+            })
+            .collect()
+    }
+
+    fn series(&self) -> Vec<Row> {
+        let mut from = Time::ZERO;
+        let rows = self.measure.rows.closed.iter().map(|row| {
+            let at = std::mem::replace(&mut from, row.end);
+            let seconds = row.end.since(at).as_secs_f64();
+            let rate = |count: u64| count as f64 / seconds;
+            let serving = row.groups.iter().map(|group| group.serving);
+            Row {
+                at: at.as_secs_f64(),
+                offered: rate(row.offered),
+                attempts: rate(row.attempts),
+                completed: rate(row.completed),
+                errors: rate(row.errors),
+                capacity: self.plan.capacity(serving),
+                p50: row.quantiles[0].map(Span::as_secs_f64),
+                p95: row.quantiles[1].map(Span::as_secs_f64),
+                p99: row.quantiles[2].map(Span::as_secs_f64),
+                cost: row.cost,
+                groups: row.groups.clone(),
+            }
+        });
+        rows.collect()
+    }
+}
+
+/// How an indicator's values are shown.
+struct Scale {
+    unit: &'static str,
+    factor: f64,
+}
+
+impl Scale {
+    fn of(indicator: Indicator) -> Scale {
+        match indicator {
+            Indicator::Quantile(_) | Indicator::Mean => Scale { unit: "s", factor: 1e-9 },
+            Indicator::Availability | Indicator::ErrorRatio => Scale { unit: "%", factor: 100.0 },
+        }
+    }
+
+    fn window(&self, record: &ViolationRecord) -> Window {
+        Window {
+            from: record.from.as_secs_f64(),
+            to: record.to.as_secs_f64(),
+            value: record.value * self.factor,
+            requests: record.requests,
+        }
+    }
+}
+
+/// How many bad requests the objective allows over the run, and how many there were.
+fn budget(plan: &Objective, windows: &WindowCollector) -> Option<Budget> {
+    let counts = &windows.overall;
+    let measured = counts.measured(plan.indicator) as f64;
+    match plan.indicator {
+        Indicator::Quantile(q) => Some(Budget { allowed: (1.0 - q) * measured, bad: counts.slow }),
+        Indicator::Availability => Some(Budget { allowed: (1.0 - plan.bound) * measured, bad: counts.bad }),
+        Indicator::ErrorRatio => Some(Budget { allowed: plan.bound * measured, bad: counts.bad }),
+        Indicator::Mean => None,
+    }
+}

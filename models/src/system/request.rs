@@ -1,0 +1,57 @@
+//! An attempt of a request, from the client's decision to send it until both sides are done with it.
+
+use sim_core::Time;
+
+use crate::event::Ref;
+use crate::plan::{EndpointId, TrafficId};
+
+/// The slot of no instance.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// One attempt. A retry is a new attempt of the same request: same number, same first birth.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The request's number, which its draws are keyed by.
+    pub number: u64,
+    /// When its client first sent it.
+    pub born: Time,
+    /// When this attempt was sent.
+    pub sent: Time,
+    /// The attempt of another service that waits for the answer; [`Ref::NONE`] where a client does.
+    pub parent: Ref,
+    /// Where it is served; [`NOWHERE`] while its client waits to send it.
+    pub instance: u32,
+    /// Where it came from.
+    pub source: TrafficId,
+    /// What it asks for.
+    pub endpoint: EndpointId,
+    /// The step it is at.
+    pub step: u8,
+    /// 0 for the first attempt.
+    pub attempt: u8,
+    /// It has not taken a step yet.
+    pub fresh: bool,
+    /// Its client has given up; the server does not know and goes on.
+    pub abandoned: bool,
+}
+
+impl Request {
+    /// The key of this attempt's draws.
+    #[inline]
+    pub fn key(&self) -> u64 {
+        self.number.wrapping_mul(16).wrapping_add(u64::from(self.attempt))
+    }
+}
+
+/// How an attempt ended, seen from where it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Answered.
+    Completed,
+    /// No target would take it, or its accept queue was full.
+    Refused,
+    /// The client stopped waiting.
+    TimedOut,
+    /// The instance went away under it, or a call it made was not answered.
+    Failed,
+}

@@ -1,0 +1,3 @@
+//! Integration tests of scalesim, one binary.
+
+mod traffic;
