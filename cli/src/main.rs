@@ -1,15 +1,109 @@
-//! The scalesim command.
-use scalesim::*;
-fn main() {
-    let path = std::env::args().nth(1).unwrap();
-    let text = std::fs::read_to_string(&path).unwrap();
-    let s = match Scenario::read(&path, &text, &[], &NoFiles) { Ok(s) => s, Err(d) => { print!("{}", d.render(false)); return } };
-    let t = std::time::Instant::now();
-    let r = Experiment::new(&s).run();
-    let e = t.elapsed().as_secs_f64();
-    println!("{}", s.resolved());
-    for v in &r.run.activities { println!("{:8.0} {:8.0} x{} {:?} d={} {}", v.at, v.until, v.times, v.kind, v.desired, v.description); }
-    for o in &r.run.objectives { println!("{} {} viol {} worst {:?}", o.name, o.met, o.violation_minutes, o.worst); for v in &o.violations { println!("  {:?} {:?} {}", v.window, v.cause, v.explanation);} }
-    println!("{:#?}", r.run.requests); println!("{:#?}", r.run.groups); println!("{:#?}", r.run.bill); println!("{:#?}", r.run.response_time);
-    println!("{} events {:.2}s {:.2} M req/s; hash {} notes {:?}", r.run.events, e, r.run.requests.offered as f64/e/1e6, r.run.order_hash, r.notes);
+//! The scalesim command: simulate a web system from one TOML file.
+//!
+//! This crate is glue: arguments, files, progress and exit codes. What is simulated is the `scalesim` library's business,
+//! how it is shown that of `scalesim-report`.
+
+mod args;
+mod check;
+mod files;
+mod new;
+mod progress;
+mod run;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use scalesim::{Diagnostics, Scenario};
+
+use args::{Args, Command, ScenarioArgs};
+
+/// Exit codes. They are part of the interface.
+mod exit {
+    /// Everything is well; where there is an SLA, it holds.
+    pub const OK: u8 = 0;
+    /// The SLA is violated.
+    pub const VIOLATED: u8 = 1;
+    /// The scenario or the command line is wrong.
+    pub const USAGE: u8 = 2;
+    /// A limit was reached, or the run could not finish or be written.
+    pub const UNFINISHED: u8 = 3;
+    /// Interrupted; what was simulated so far was written.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// What ends the program early.
+enum Failure {
+    /// The scenario is wrong.
+    Scenario(Box<Diagnostics>),
+    /// The command line or a file it names is wrong.
+    Usage(String),
+    /// Something that was asked for could not be done.
+    Unfinished(String),
+    /// The reader of our output went away, as `head` does.
+    BrokenPipe,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Failure::BrokenPipe
+        } else {
+            Failure::Unfinished(error.to_string())
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match &args.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(args),
+        Command::Explain(args) => explain(&args.scenario),
+        Command::New(args) => new::new(args),
+    };
+    let code = match done {
+        Ok(code) => code,
+        Err(Failure::BrokenPipe) => exit::OK,
+        Err(Failure::Scenario(diagnostics)) => {
+            eprint!("{}", diagnostics.render(colour(anstyle_stderr())));
+            exit::USAGE
+        }
+        Err(Failure::Usage(why)) => {
+            eprintln!("error: {why}");
+            exit::USAGE
+        }
+        Err(Failure::Unfinished(why)) => {
+            eprintln!("error: {why}");
+            exit::UNFINISHED
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn anstyle_stderr() -> bool {
+    io::IsTerminal::is_terminal(&io::stderr())
+}
+
+/// Colour only on a terminal, and not where `NO_COLOR` asks for none.
+fn colour(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Reads the scenario that the command line names.
+fn load(args: &ScenarioArgs) -> Result<Scenario, Failure> {
+    let (name, text) = files::scenario_text(&args.file)?;
+    let overrides = args.overrides().map_err(Failure::Usage)?;
+    let files = files::Beside::new(&args.file);
+    Scenario::read(&name, &text, &overrides, &files)
+        .map_err(|diagnostics| Failure::Scenario(Box::new(diagnostics)))
+}
+
+/// `scalesim explain --resolved`
+fn explain(args: &ScenarioArgs) -> Result<u8, Failure> {
+    let scenario = load(args)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "# {} with every default filled in.", args.file.display())?;
+    write!(out, "{}", scenario.resolved())?;
+    Ok(exit::OK)
 }

@@ -22,6 +22,7 @@ pub mod scaling;
 pub mod scenario;
 pub mod sla;
 pub mod system;
+pub mod theory;
 pub mod traffic;
 
 pub use experiment::{Experiment, Progress};

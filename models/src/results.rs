@@ -35,6 +35,20 @@ pub struct Results {
     pub replications: Vec<Summary>,
 }
 
+impl Results {
+    /// True where every objective was kept in every replication.
+    pub fn met(&self) -> bool {
+        let allowed = |objective: &ObjectiveResult, minutes: f64| minutes <= objective.allowed_minutes + 1e-9;
+        self.replications.iter().all(|replication| {
+            self.run
+                .objectives
+                .iter()
+                .zip(&replication.violation_minutes)
+                .all(|(objective, &minutes)| allowed(objective, minutes))
+        })
+    }
+}
+
 /// A figure over all replications.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {

@@ -1,1 +1,61 @@
-//! Placeholder.
+//! Results as people and programs want them: text for a terminal, JSON, CSV, and plots as SVG and PNG.
+//!
+//! Every exporter is a function from [`Results`] to bytes, listed in [`ARTEFACTS`]; nothing here opens a file or prints.
+
+mod clock;
+mod plots;
+mod tables;
+mod text;
+
+use scalesim::results::Results;
+
+pub use clock::Clock;
+pub use plots::PlotError;
+pub use text::{Style, count, duration, render_text, short, value};
+
+/// Makes the contents of a file.
+pub type Export = fn(&Results) -> Result<Vec<u8>, ExportError>;
+
+/// All files of a report, and what makes each.
+pub const ARTEFACTS: [(&str, Export); 16] = [
+    ("results.json", json),
+    ("series.csv", |results| Ok(tables::series(results)?)),
+    ("activities.csv", |results| Ok(tables::activities(results)?)),
+    ("violations.csv", |results| Ok(tables::violations(results)?)),
+    ("overview.svg", |results| Ok(plots::svg(results, plots::Picture::Overview)?)),
+    ("overview.png", |results| Ok(plots::png(results, plots::Picture::Overview)?)),
+    ("load.svg", |results| Ok(plots::svg(results, plots::Picture::Load)?)),
+    ("load.png", |results| Ok(plots::png(results, plots::Picture::Load)?)),
+    ("response-time.svg", |results| Ok(plots::svg(results, plots::Picture::ResponseTime)?)),
+    ("response-time.png", |results| Ok(plots::png(results, plots::Picture::ResponseTime)?)),
+    ("instances.svg", |results| Ok(plots::svg(results, plots::Picture::Instances)?)),
+    ("instances.png", |results| Ok(plots::png(results, plots::Picture::Instances)?)),
+    ("cpu.svg", |results| Ok(plots::svg(results, plots::Picture::Cpu)?)),
+    ("cpu.png", |results| Ok(plots::png(results, plots::Picture::Cpu)?)),
+    ("cost.svg", |results| Ok(plots::svg(results, plots::Picture::Cost)?)),
+    ("cost.png", |results| Ok(plots::png(results, plots::Picture::Cost)?)),
+];
+
+/// Why a file could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// JSON.
+    #[error("results.json could not be written: {0}")]
+    Json(#[from] serde_json::Error),
+    /// CSV.
+    #[error("a table could not be written: {0}")]
+    Csv(#[from] tables::TableError),
+    /// A plot.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+}
+
+/// `results.json`: all of it, indented, the same bytes for the same results.
+///
+/// # Errors
+/// Where a value has no JSON form.
+pub fn json(results: &Results) -> Result<Vec<u8>, ExportError> {
+    let mut bytes = serde_json::to_vec_pretty(results)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

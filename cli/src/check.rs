@@ -1,0 +1,126 @@
+//! `scalesim check`: everything that can be known without playing.
+
+use std::io::{self, Write};
+
+use scalesim::plan::{GroupId, Plan, Runtime};
+use scalesim::theory::Mmc;
+use scalesim_report::{Clock, count, duration, short, value};
+use sim_core::{Span, Time};
+
+use crate::args::ScenarioArgs;
+use crate::{Failure, exit, load};
+
+/// Events that one core plays in a second, for the estimate; measured in `benches/RESULTS.md`.
+const EVENTS_A_SECOND: f64 = 12e6;
+/// Rows of the table.
+const MOST_ROWS: u64 = 24;
+
+/// Prints it.
+pub fn check(args: &ScenarioArgs) -> Result<u8, Failure> {
+    let scenario = load(args)?;
+    let plan = scenario.plan();
+    let mut out = io::stdout().lock();
+    let end = Time::ZERO + plan.duration;
+    let requests: f64 = plan.traffic.iter().map(|traffic| traffic.expected.integral(Time::ZERO, end)).sum();
+    let events = plan.expected_events();
+    writeln!(out, "{}: no errors", args.file.display())?;
+    writeln!(
+        out,
+        "{} requests over {}, about {} events: some {} on one core",
+        count(requests),
+        duration(plan.duration.as_secs_f64()),
+        count(events),
+        duration((events / EVENTS_A_SECOND).ceil().max(1.0))
+    )?;
+    for index in 0..plan.groups.len() {
+        group(&mut out, plan, GroupId(index as u16))?;
+    }
+    if !plan.notes.is_empty() {
+        writeln!(out, "\nNotes")?;
+        for note in &plan.notes {
+            writeln!(out, "  · {note}")?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// Utilisation of a group by hour, at its smallest, initial and largest size.
+fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
+    let group = &plan.groups[id.index()];
+    let each = plan.capacity_per_instance(id);
+    let demand = plan.demands()[id.index()];
+    if demand.visits == 0.0 {
+        return writeln!(out, "\nGroup {}: no traffic reaches it", group.name);
+    }
+    let clock = Clock::of(&plan.start.to_string(), plan.duration.as_secs_f64());
+    writeln!(
+        out,
+        "\nGroup {}: one {} serves {}/s; {} of CPU a request",
+        group.name,
+        group.machine.name,
+        short(each),
+        value(demand.cpu / demand.visits, "s")
+    )?;
+    let sizes = [group.min, group.desired, group.max];
+    writeln!(
+        out,
+        "  {:<10} {:>10} {:>12} {:>12} {:>12}   {:>14}   theory at {}",
+        "from",
+        "load/s",
+        format!("at min {}", sizes[0]),
+        format!("at start {}", sizes[1]),
+        format!("at max {}", sizes[2]),
+        "needed at 70 %",
+        sizes[1]
+    )?;
+    let step = row_length(plan.duration);
+    let rows = plan.duration.as_nanos().div_ceil(step.as_nanos());
+    for row in 0..rows {
+        let from = Time::ZERO + step.saturating_mul(row);
+        let to = (from + step).min(Time::ZERO + plan.duration);
+        let seconds = to.since(from).as_secs_f64();
+        let clients: f64 =
+            plan.traffic.iter().map(|traffic| traffic.expected.integral(from, to) / seconds).sum();
+        let load = clients * demand.visits;
+        let utilisation = sizes.map(|size| load / (each * f64::from(size)));
+        writeln!(
+            out,
+            "  {:<10} {:>10} {:>12} {:>12} {:>12}   {:>14}   {}",
+            clock.time(from.as_secs_f64()),
+            short(load),
+            percent(utilisation[0]),
+            percent(utilisation[1]),
+            percent(utilisation[2]),
+            (load / each / 0.7).ceil(),
+            theory(plan, id, load, group.desired)
+        )?;
+    }
+    Ok(())
+}
+
+/// Rows of whole hours, or of a 24th of a shorter run.
+fn row_length(duration: Span) -> Span {
+    let least = duration.as_nanos().div_ceil(MOST_ROWS);
+    let hour = Span::from_secs(3_600).as_nanos();
+    Span::from_nanos(if least > hour / 2 { least.div_ceil(hour) * hour } else { least.max(1) })
+}
+
+fn percent(share: f64) -> String {
+    if share > 1.0 { format!("{:.0} % !", 100.0 * share) } else { format!("{:.0} %", 100.0 * share) }
+}
+
+/// The mean response time of one instance that gets an even share of the load, where a formula applies: processor
+/// sharing over the cores, whose mean holds for any distribution of CPU times. Waits are added to it.
+fn theory(plan: &Plan, id: GroupId, load: f64, size: u32) -> String {
+    let group = &plan.groups[id.index()];
+    let demand = plan.demands()[id.index()];
+    let (cpu, waits) = (demand.cpu / demand.visits, (demand.held - demand.cpu) / demand.visits);
+    let servers = match plan.services[group.service.index()].runtime {
+        Runtime::EventLoop { .. } => 1,
+        Runtime::Threads { .. } => group.machine.vcpus,
+    };
+    match Mmc::new(load / f64::from(size.max(1)), 1.0 / cpu, servers) {
+        Ok(model) if size > 0 => format!("mean {}", value(model.mean_sojourn() + waits, "s")),
+        _ => "overloaded".to_string(),
+    }
+}

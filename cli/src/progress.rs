@@ -1,0 +1,63 @@
+//! Progress on standard error: simulated time, speed, and how long it will take.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use scalesim::Progress;
+use scalesim_report::Clock;
+
+/// Steps of the bar for one replication.
+const STEPS: u64 = 10_000;
+
+/// A progress bar over all replications.
+pub struct Bar {
+    bar: ProgressBar,
+    duration: f64,
+    clock: Clock,
+    /// Steps and requests of each replication.
+    done: Mutex<Vec<(u64, u64)>>,
+}
+
+impl Bar {
+    /// A bar, or nothing where `hidden` or where standard error is no terminal.
+    pub fn new(scenario: &scalesim::Scenario, replications: u32, hidden: bool) -> Self {
+        let plan = scenario.plan();
+        let bar = ProgressBar::new(STEPS * u64::from(replications));
+        bar.set_draw_target(if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:28} {percent:>3} %  {msg}  {elapsed} · {eta} left")
+        {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let duration = plan.duration.as_secs_f64();
+        let clock = Clock::of(&plan.start.to_string(), duration);
+        Bar { bar, duration, clock, done: Mutex::new(vec![(0, 0); replications as usize]) }
+    }
+
+    /// A replication has come further.
+    pub fn update(&self, progress: Progress) {
+        let Ok(mut done) = self.done.lock() else { return };
+        let now = progress.now.as_secs_f64();
+        let steps = if progress.finished { STEPS } else { (now / self.duration * STEPS as f64) as u64 };
+        if let Some(own) = done.get_mut(progress.replication as usize) {
+            *own = (steps.min(STEPS), progress.requests);
+        }
+        let requests: u64 = done.iter().map(|own| own.1).sum();
+        self.bar.set_position(done.iter().map(|own| own.0).sum());
+        let seconds = self.bar.elapsed().as_secs_f64().max(1e-3);
+        let million = 1e6;
+        self.bar.set_message(format!(
+            "{}  {:.1} M requests, {:.2} M/s",
+            self.clock.time(now),
+            requests as f64 / million,
+            requests as f64 / seconds / million
+        ));
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

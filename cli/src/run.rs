@@ -1,0 +1,100 @@
+//! `scalesim run`
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use scalesim::Experiment;
+use scalesim::results::{Outcome, Results};
+use scalesim_report::{ARTEFACTS, Style, json, render_text};
+
+use crate::args::RunArgs;
+use crate::progress::Bar;
+use crate::{Failure, colour, exit, files, load};
+
+/// Plays a scenario, writes the report, and says whether the SLA holds.
+pub fn run(args: &RunArgs) -> Result<u8, Failure> {
+    let scenario = load(&args.scenario)?;
+    let folder = folder(args);
+    if let Some(folder) = &folder {
+        files::prepare(folder)?;
+    }
+    let stop = stop_on_interrupt();
+    let bar = Bar::new(&scenario, args.replications, args.quiet);
+    let progress = |progress| bar.update(progress);
+    let mut experiment =
+        Experiment::new(&scenario).replications(args.replications).stop_when(&stop).on_progress(&progress);
+    if let Some(seed) = args.seed {
+        experiment = experiment.seed(seed);
+    }
+    let results = experiment.run();
+    bar.finish();
+    let mut out = io::stdout().lock();
+    if args.json {
+        out.write_all(&export(json(&results))?)?;
+    } else {
+        let style = if colour(io::stdout().is_terminal()) { Style::Colour } else { Style::Plain };
+        out.write_all(render_text(&results, style).as_bytes())?;
+    }
+    out.flush()?;
+    if let Some(folder) = &folder {
+        write_report(&results, folder)?;
+        if !args.quiet {
+            eprintln!(
+                "\nreport in {}: overview.png, results.json, series.csv and {} more",
+                folder.display(),
+                ARTEFACTS.len() - 3
+            );
+        }
+    }
+    Ok(code(&results))
+}
+
+/// Where the report goes; `None` where it is not asked for.
+fn folder(args: &RunArgs) -> Option<PathBuf> {
+    if args.json || args.out.is_some() {
+        return args.out.clone();
+    }
+    let stem = args.scenario.file.file_stem().filter(|stem| *stem != "-");
+    Some(Path::new("out").join(stem.unwrap_or("scenario".as_ref())))
+}
+
+fn write_report(results: &Results, folder: &Path) -> Result<(), Failure> {
+    for (name, make) in ARTEFACTS {
+        files::write(folder, name, &export(make(results))?)?;
+    }
+    Ok(())
+}
+
+fn export(made: Result<Vec<u8>, scalesim_report::ExportError>) -> Result<Vec<u8>, Failure> {
+    made.map_err(|error| Failure::Unfinished(error.to_string()))
+}
+
+/// The first interrupt ends the run and writes what there is; the second ends the program.
+fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    let handler = move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("warning: an interrupt will lose the run: {error}");
+    }
+    stop
+}
+
+fn code(results: &Results) -> u8 {
+    let outcomes = || results.replications.iter().map(|replication| &replication.outcome);
+    if outcomes().any(|outcome| matches!(outcome, Outcome::Interrupted { .. })) {
+        exit::INTERRUPTED
+    } else if outcomes().any(|outcome| matches!(outcome, Outcome::Limit { .. })) {
+        exit::UNFINISHED
+    } else if results.met() {
+        exit::OK
+    } else {
+        exit::VIOLATED
+    }
+}

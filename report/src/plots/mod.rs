@@ -1,0 +1,115 @@
+//! Plots with plotters, as SVG text or PNG bytes. The font is embedded: a machine without fonts draws the same.
+
+mod frame;
+mod panels;
+
+use std::sync::OnceLock;
+
+use plotters::backend::{BitMapBackend, SVGBackend};
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, IntoDrawingArea};
+use plotters::prelude::DrawingBackend;
+use plotters::style::{FontStyle, WHITE, register_font};
+use scalesim::results::Results;
+
+/// A picture of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picture {
+    /// The important panels above one another, with one time axis.
+    Overview,
+    /// Offered load against capacity.
+    Load,
+    /// Response-time quantiles against the SLA.
+    ResponseTime,
+    /// Instances and what was done about them.
+    Instances,
+    /// CPU utilisation by group.
+    Cpu,
+    /// Money spent so far.
+    Cost,
+}
+
+/// Why a picture could not be drawn.
+#[derive(Debug, thiserror::Error)]
+#[error("a plot could not be drawn: {0}")]
+pub struct PlotError(String);
+
+const PANEL: (u32, u32) = (1280, 520);
+const OVERVIEW_PANEL_HEIGHT: u32 = 380;
+
+impl Picture {
+    fn panels(self) -> &'static [Picture] {
+        match self {
+            Picture::Overview => &[Picture::Load, Picture::ResponseTime, Picture::Instances, Picture::Cpu],
+            Picture::Load => &[Picture::Load],
+            Picture::ResponseTime => &[Picture::ResponseTime],
+            Picture::Instances => &[Picture::Instances],
+            Picture::Cpu => &[Picture::Cpu],
+            Picture::Cost => &[Picture::Cost],
+        }
+    }
+
+    fn size(self) -> (u32, u32) {
+        match self {
+            Picture::Overview => (PANEL.0, OVERVIEW_PANEL_HEIGHT * self.panels().len() as u32),
+            _ => PANEL,
+        }
+    }
+}
+
+/// A picture as SVG.
+pub fn svg(results: &Results, picture: Picture) -> Result<Vec<u8>, PlotError> {
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, picture.size()).into_drawing_area();
+        draw(&area, results, picture)?;
+    }
+    Ok(text.into_bytes())
+}
+
+/// A picture as PNG.
+pub fn png(results: &Results, picture: Picture) -> Result<Vec<u8>, PlotError> {
+    let (width, height) = picture.size();
+    let mut pixels = vec![0; (width * height * 3) as usize];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        draw(&area, results, picture)?;
+    }
+    let failed = |error: png::EncodingError| PlotError(error.to_string());
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().map_err(failed)?;
+    writer.write_image_data(&pixels).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(bytes)
+}
+
+fn draw<DB: DrawingBackend>(
+    area: &DrawingArea<DB, Shift>,
+    results: &Results,
+    picture: Picture,
+) -> Result<(), PlotError> {
+    fonts()?;
+    let failed = |error: &dyn std::fmt::Display| PlotError(error.to_string());
+    area.fill(&WHITE).map_err(|error| failed(&error))?;
+    let panels = picture.panels();
+    for (part, &panel) in area.split_evenly((panels.len(), 1)).iter().zip(panels) {
+        panels::draw(part, results, panel).map_err(|error| failed(&error))?;
+    }
+    area.present().map_err(|error| failed(&error))
+}
+
+/// Registers the embedded font, once.
+fn fonts() -> Result<(), PlotError> {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    let registered = REGISTERED.get_or_init(|| {
+        let normal =
+            register_font("sans-serif", FontStyle::Normal, include_bytes!("../../fonts/DejaVuSans.ttf"));
+        let bold =
+            register_font("sans-serif", FontStyle::Bold, include_bytes!("../../fonts/DejaVuSans-Bold.ttf"));
+        normal.is_ok() && bold.is_ok()
+    });
+    if *registered { Ok(()) } else { Err(PlotError("the embedded font could not be read".to_string())) }
+}

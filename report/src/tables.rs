@@ -1,0 +1,129 @@
+//! Tables: the series, the activities, the violations.
+
+use scalesim::results::{ActivityKind, CauseKind, Results};
+use serde::Serialize;
+
+use crate::Clock;
+
+/// Why a table could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// A row.
+    #[error(transparent)]
+    Row(#[from] csv::Error),
+    /// The end of the table.
+    #[error("{0}")]
+    End(String),
+}
+
+/// One row per interval, with columns for each group.
+pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
+    let clock = Clock::new(results);
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let mut header: Vec<String> = [
+        "time",
+        "at_s",
+        "offered_per_s",
+        "attempts_per_s",
+        "completed_per_s",
+        "errors_per_s",
+        "capacity_per_s",
+        "p50_s",
+        "p95_s",
+        "p99_s",
+        "cost",
+    ]
+    .map(String::from)
+    .to_vec();
+    for group in &results.run.groups {
+        for column in ["desired", "max", "serving", "starting", "draining", "cpu_percent", "queued"] {
+            header.push(format!("{}.{column}", group.name));
+        }
+    }
+    table.write_record(&header)?;
+    let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    for row in &results.run.series {
+        let mut fields = vec![clock.iso(row.at), row.at.to_string()];
+        fields.extend(
+            [row.offered, row.attempts, row.completed, row.errors, row.capacity].map(|rate| rate.to_string()),
+        );
+        fields.extend([row.p50, row.p95, row.p99, row.cost].map(optional));
+        for group in &row.groups {
+            fields.extend(
+                [group.desired, group.max, group.serving, group.starting, group.draining]
+                    .map(|n| n.to_string()),
+            );
+            fields.extend([group.cpu.to_string(), group.queued.to_string()]);
+        }
+        table.write_record(&fields)?;
+    }
+    end(table)
+}
+
+/// The activity log.
+pub fn activities(results: &Results) -> Result<Vec<u8>, TableError> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        time: String,
+        at_s: f64,
+        until_s: f64,
+        times: u64,
+        group: &'a str,
+        kind: ActivityKind,
+        desired: u32,
+        description: &'a str,
+    }
+    let clock = Clock::new(results);
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for activity in &results.run.activities {
+        table.serialize(Line {
+            time: clock.iso(activity.at),
+            at_s: activity.at,
+            until_s: activity.until,
+            times: activity.times,
+            group: &activity.group,
+            kind: activity.kind,
+            desired: activity.desired,
+            description: &activity.description,
+        })?;
+    }
+    end(table)
+}
+
+/// Every violating window with its cause.
+pub fn violations(results: &Results) -> Result<Vec<u8>, TableError> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        objective: &'a str,
+        time: String,
+        from_s: f64,
+        to_s: f64,
+        value: f64,
+        unit: &'a str,
+        requests: u64,
+        cause: CauseKind,
+        explanation: &'a str,
+    }
+    let clock = Clock::new(results);
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for objective in &results.run.objectives {
+        for violation in &objective.violations {
+            table.serialize(Line {
+                objective: &objective.name,
+                time: clock.iso(violation.window.from),
+                from_s: violation.window.from,
+                to_s: violation.window.to,
+                value: violation.window.value,
+                unit: &objective.unit,
+                requests: violation.window.requests,
+                cause: violation.cause,
+                explanation: &violation.explanation,
+            })?;
+        }
+    }
+    end(table)
+}
+
+fn end(table: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, TableError> {
+    table.into_inner().map_err(|error| TableError::End(error.to_string()))
+}

@@ -1,0 +1,499 @@
+//! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style as Ansi};
+use scalesim::results::{
+    Activity, ActivityKind, Distribution, ObjectiveResult, Outcome, Results, Run, Violation,
+};
+
+use crate::Clock;
+
+/// Whether to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Letters only.
+    Plain,
+    /// With terminal colours.
+    Colour,
+}
+
+/// Stretches of violations that are shown for each objective.
+const MOST_STRETCHES: usize = 8;
+/// Activities that are shown; all of them are in `activities.csv`.
+const MOST_ACTIVITIES: usize = 16;
+/// Columns of text.
+const WIDTH: usize = 110;
+
+/// The summary.
+pub fn render_text(results: &Results, style: Style) -> String {
+    let mut text =
+        Summary { results, run: &results.run, clock: Clock::new(results), style, text: String::new() };
+    text.heading();
+    text.verdict();
+    text.why();
+    text.requests();
+    text.groups();
+    text.activities();
+    text.cost();
+    text.notes();
+    text.text
+}
+
+struct Summary<'a> {
+    results: &'a Results,
+    run: &'a Run,
+    clock: Clock,
+    style: Style,
+    text: String,
+}
+
+impl Summary<'_> {
+    fn line(&mut self, line: impl AsRef<str>) {
+        self.text.push_str(line.as_ref().trim_end());
+        self.text.push('\n');
+    }
+
+    fn paint(&self, colour: AnsiColor, text: &str) -> String {
+        match self.style {
+            Style::Plain => text.to_string(),
+            Style::Colour => {
+                let style = Ansi::new().fg_color(Some(colour.into())).bold();
+                format!("{style}{text}{style:#}")
+            }
+        }
+    }
+
+    fn section(&mut self, title: &str) {
+        let title = match self.style {
+            Style::Plain => title.to_string(),
+            Style::Colour => format!("{bold}{title}{bold:#}", bold = Ansi::new().bold()),
+        };
+        self.line("");
+        self.line(title);
+    }
+
+    fn heading(&mut self) {
+        let runs = match self.results.replications.len() {
+            1 => String::new(),
+            n => format!(" · {n} runs"),
+        };
+        let line = format!(
+            "{} · seed {}{runs} · {} from {} · {} requests · {} events",
+            self.results.scenario,
+            self.results.seed,
+            duration(self.results.duration),
+            self.results.start,
+            count(self.run.requests.offered as f64),
+            count(self.run.events as f64),
+        );
+        self.line(line);
+        match &self.run.outcome {
+            Outcome::Complete => {}
+            Outcome::Interrupted { at } => {
+                let at = format!(
+                    "PARTIAL: interrupted at {}; what follows covers the time until then",
+                    self.clock.time(*at)
+                );
+                let line = self.paint(AnsiColor::Yellow, &at);
+                self.line(line);
+            }
+            Outcome::Limit { at, limit, value } => {
+                let at = format!(
+                    "PARTIAL: reached `limits.{limit} = {value}` at {}; what follows covers the time until then",
+                    self.clock.time(*at)
+                );
+                let line = self.paint(AnsiColor::Yellow, &at);
+                self.line(line);
+            }
+        }
+    }
+
+    fn verdict(&mut self) {
+        let objectives = &self.run.objectives;
+        if objectives.is_empty() {
+            self.line("");
+            self.line("No SLA: add an [[sla]] table to get a verdict.");
+            return;
+        }
+        let broken = objectives.iter().filter(|objective| !objective.met).count();
+        self.line("");
+        let verdict = if broken == 0 {
+            self.paint(AnsiColor::Green, "SLA HOLDS")
+        } else {
+            self.paint(AnsiColor::Red, &format!("SLA VIOLATED: {broken} of {} objectives", objectives.len()))
+        };
+        self.line(verdict);
+        let width =
+            objectives.iter().map(|objective| objective.name.chars().count()).max().unwrap_or(0).min(40);
+        for objective in objectives {
+            let line = self.objective(objective, width);
+            self.line(line);
+        }
+        if self.results.replications.len() > 1 {
+            let figures =
+                self.results.figures.iter().filter(|figure| figure.name.starts_with("violation of"));
+            for figure in figures {
+                let half = figure.half_width.map_or(String::new(), |half| format!(" ± {half:.1}"));
+                let line = format!(
+                    "    {}: {:.1}{half} min over {} runs",
+                    figure.name,
+                    figure.mean,
+                    self.results.replications.len()
+                );
+                self.text.push_str(&line);
+                self.text.push('\n');
+            }
+        }
+    }
+
+    fn objective(&self, objective: &ObjectiveResult, width: usize) -> String {
+        let mark = if objective.met {
+            self.paint(AnsiColor::Green, "✓")
+        } else {
+            self.paint(AnsiColor::Red, "✗")
+        };
+        let mut line = format!(
+            "  {mark} {:<width$}  {:<24} overall {:>9}",
+            objective.name,
+            objective.objective,
+            value(objective.overall, &objective.unit)
+        );
+        if let Some(worst) = objective.worst {
+            let _ = write!(
+                line,
+                "   worst {} at {}",
+                value(worst.value, &objective.unit),
+                self.clock.time(worst.from)
+            );
+        }
+        if objective.violation_minutes > 0.0 {
+            let _ = write!(line, "   {} min violated", short(objective.violation_minutes));
+            if objective.allowed_minutes > 0.0 {
+                let _ = write!(line, " of {} allowed", short(objective.allowed_minutes));
+            }
+        }
+        if let Some(budget) = objective.budget.filter(|budget| budget.allowed > 0.0) {
+            let _ = write!(line, "   budget {:.0} % used", 100.0 * budget.bad as f64 / budget.allowed);
+        }
+        line
+    }
+
+    fn why(&mut self) {
+        let run = self.run;
+        if run.objectives.iter().all(|objective| objective.violations.is_empty()) {
+            return;
+        }
+        self.section("Why");
+        for objective in &run.objectives {
+            let stretches = stretches(&objective.violations);
+            for stretch in stretches.iter().take(MOST_STRETCHES) {
+                let (first, last) = (stretch[0], stretch[stretch.len() - 1]);
+                let worst = worst_of(stretch, objective.upper);
+                let head = format!(
+                    "{}–{}  {}: {}",
+                    self.clock.time(first.window.from),
+                    self.clock.time(last.window.to),
+                    objective.name,
+                    value(worst.window.value, &objective.unit)
+                );
+                let head = self.paint(AnsiColor::Red, &head);
+                self.line(format!("  {head}"));
+                for line in wrap(&worst.explanation, WIDTH - 6) {
+                    self.line(format!("      {line}"));
+                }
+            }
+            if let Some(more) = stretches.len().checked_sub(MOST_STRETCHES).filter(|&more| more > 0) {
+                self.line(format!("  … and {more} more stretches, in violations.csv"));
+            }
+        }
+    }
+
+    fn requests(&mut self) {
+        let run = self.run;
+        self.section("Requests");
+        let all = &run.requests;
+        let ended = |n: u64| format!("{} ({})", count(n as f64), percent(n as f64, all.offered as f64));
+        self.line(format!(
+            "  offered {}   completed {}   refused {}   timed out {}   failed {}   in flight {}",
+            count(all.offered as f64),
+            ended(all.completed),
+            ended(all.refused),
+            ended(all.timed_out),
+            ended(all.failed),
+            count(all.in_flight as f64)
+        ));
+        if all.attempts > all.offered {
+            self.line(format!(
+                "  attempts {}, {} of them retries",
+                count(all.attempts as f64),
+                count((all.attempts - all.offered) as f64)
+            ));
+        }
+        self.line("");
+        let names = run.traffic.iter().chain(&run.endpoints).map(|part| part.name.chars().count());
+        let width = names.max().unwrap_or(0).clamp(12, 36);
+        self.line(format!(
+            "  {:<width$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "response time", "requests", "mean", "p50", "p95", "p99", "max"
+        ));
+        for part in &run.traffic {
+            self.line(times(&format!("clients of {}", part.name), &part.response_time, width));
+        }
+        for part in &run.endpoints {
+            self.line(times(&part.name, &part.response_time, width));
+        }
+        if self.results.replications.len() > 1 {
+            self.line("");
+            for figure in
+                self.results.figures.iter().filter(|figure| !figure.name.starts_with("violation of"))
+            {
+                let half = figure
+                    .half_width
+                    .map_or(String::new(), |half| format!(" ± {}", value(half, &figure.unit)));
+                let line = format!("  {:<24} {}{half}", figure.name, value(figure.mean, &figure.unit));
+                self.text.push_str(&line);
+                self.text.push('\n');
+            }
+        }
+    }
+
+    fn groups(&mut self) {
+        let run = self.run;
+        for (index, group) in run.groups.iter().enumerate() {
+            self.section(&format!("Group {} ({})", group.name, group.machine));
+            let serving: Vec<f64> =
+                run.series.iter().filter_map(|row| Some(f64::from(row.groups.get(index)?.serving))).collect();
+            self.line(format!(
+                "  instances {}  min {}  mean {:.1}  max {}   launched {}  terminated {}",
+                sparkline(&serving, 32),
+                group.serving_min,
+                group.serving_mean,
+                group.serving_max,
+                group.launched,
+                group.terminated
+            ));
+            let cpu: Vec<f64> =
+                run.series.iter().filter_map(|row| Some(row.groups.get(index)?.cpu)).collect();
+            let busiest = cpu.iter().copied().fold(0.0, f64::max);
+            self.line(format!(
+                "  CPU       {}  mean {:.0} %  busiest {} {:.0} %   {:.1} instance hours",
+                sparkline(&cpu, 32),
+                group.cpu,
+                if run.interval == 60.0 {
+                    "minute".to_string()
+                } else {
+                    format!("{} interval", duration(run.interval))
+                },
+                busiest,
+                group.instance_hours
+            ));
+            if group.refused > 0 {
+                self.line(format!(
+                    "  {} requests refused by full accept queues",
+                    count(group.refused as f64)
+                ));
+            }
+        }
+    }
+
+    fn activities(&mut self) {
+        let notable: Vec<&Activity> =
+            self.run.activities.iter().filter(|activity| notable(activity)).collect();
+        if notable.is_empty() {
+            return;
+        }
+        self.section("Scaling activities");
+        let skipped = notable.len().saturating_sub(MOST_ACTIVITIES);
+        for activity in notable.iter().take(MOST_ACTIVITIES) {
+            let words = wrap(&activity.description, WIDTH - 20);
+            for (index, line) in words.iter().enumerate() {
+                let time = if index == 0 { self.clock.time(activity.at) } else { String::new() };
+                let group = if index == 0 { activity.group.as_str() } else { "" };
+                self.line(format!("  {time:>8}  {group:<7} {line}"));
+            }
+        }
+        let no_actions: u64 =
+            self.run.activities.iter().filter(|a| a.kind == ActivityKind::NoAction).map(|a| a.times).sum();
+        let more = if skipped > 0 { format!("{skipped} more, ") } else { String::new() };
+        self.line(format!(
+            "  … {more}launches, alarms and {no_actions} decisions not to act are in activities.csv"
+        ));
+    }
+
+    fn cost(&mut self) {
+        let Some(bill) = &self.run.bill else { return };
+        self.section(&format!("Cost ({}, prices of {})", bill.prices, bill.date));
+        for line in &bill.lines {
+            self.line(format!(
+                "  {:<40} {:>10} {:<15} × {:<8} {:>11}",
+                line.item,
+                short(line.quantity),
+                line.unit,
+                line.price,
+                value(line.amount, &bill.currency)
+            ));
+            self.line(format!("      {}", line.assumption));
+        }
+        let played = self.results.duration.max(1.0);
+        let monthly = bill.total / played * 86_400.0 * 30.0;
+        self.line(format!(
+            "  {:<40} {:>48}",
+            "total",
+            format!(
+                "{} ({} in 30 such days)",
+                value(bill.total, &bill.currency),
+                value(monthly, &bill.currency)
+            )
+        ));
+    }
+
+    fn notes(&mut self) {
+        let results = self.results;
+        if !results.notes.is_empty() {
+            self.section("Notes");
+            for note in &results.notes {
+                for (index, line) in wrap(note, WIDTH - 6).iter().enumerate() {
+                    self.line(format!("  {} {line}", if index == 0 { "·" } else { " " }));
+                }
+            }
+        }
+        if results.replications.len() == 1 {
+            self.line("");
+            self.line("One run has no confidence interval: add `--replications 10` for one on every figure.");
+        }
+    }
+}
+
+fn notable(activity: &Activity) -> bool {
+    use ActivityKind::{Crash, Manual, Replace, ScaleIn, ScaleOut, Scheduled};
+    matches!(activity.kind, ScaleOut | ScaleIn | Scheduled | Manual | Crash | Replace)
+}
+
+fn times(name: &str, times: &Distribution, width: usize) -> String {
+    let cells = [times.mean, times.p50, times.p95, times.p99, times.max]
+        .map(|time| format!("{:>9}", value(time, "s")));
+    format!("  {name:<width$} {:>9} {}", count(times.count as f64), cells.join(" "))
+}
+
+/// Violations whose windows follow one another, for the same cause.
+fn stretches(violations: &[Violation]) -> Vec<Vec<&Violation>> {
+    let mut stretches: Vec<Vec<&Violation>> = Vec::new();
+    for violation in violations {
+        match stretches.last_mut() {
+            Some(stretch) if continues(stretch, violation) => stretch.push(violation),
+            _ => stretches.push(vec![violation]),
+        }
+    }
+    stretches
+}
+
+fn continues(stretch: &[&Violation], next: &Violation) -> bool {
+    stretch.last().is_some_and(|last| last.window.to == next.window.from && last.cause == next.cause)
+}
+
+fn worst_of<'a>(stretch: &[&'a Violation], upper: bool) -> &'a Violation {
+    let worse = |a: &Violation, b: &Violation| {
+        if upper { a.window.value > b.window.value } else { a.window.value < b.window.value }
+    };
+    let mut worst = stretch[0];
+    for violation in stretch {
+        if worse(violation, worst) {
+            worst = violation;
+        }
+    }
+    worst
+}
+
+/// Breaks a text into lines at spaces.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty() && lines[last].chars().count() + word.chars().count() >= width {
+            lines.push(word.to_string());
+        } else {
+            if !lines[last].is_empty() {
+                lines[last].push(' ');
+            }
+            lines[last].push_str(word);
+        }
+    }
+    lines
+}
+
+/// The course of a quantity in `width` characters.
+fn sparkline(values: &[f64], width: usize) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let highest = values.iter().copied().fold(0.0, f64::max);
+    if values.is_empty() || highest <= 0.0 {
+        return "▁".repeat(width.min(values.len().max(1)));
+    }
+    let width = width.min(values.len());
+    let bar = |i: usize| {
+        let (from, to) =
+            (i * values.len() / width, ((i + 1) * values.len() / width).max(i * values.len() / width + 1));
+        let mean = values[from..to].iter().sum::<f64>() / (to - from) as f64;
+        BARS[((mean / highest * 8.0).ceil() as usize).clamp(1, 8) - 1]
+    };
+    (0..width).map(bar).collect()
+}
+
+/// `41.2 M`
+pub fn count(n: f64) -> String {
+    match n {
+        n if n >= 1e9 => format!("{:.2} G", n / 1e9),
+        n if n >= 1e6 => format!("{:.1} M", n / 1e6),
+        n if n >= 1e4 => format!("{:.1} k", n / 1e3),
+        n => format!("{n:.0}"),
+    }
+}
+
+fn percent(part: f64, whole: f64) -> String {
+    if whole == 0.0 { "0 %".to_string() } else { format!("{} %", short(100.0 * part / whole)) }
+}
+
+/// Three or so digits.
+pub fn short(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".to_string(),
+        a if a >= 100.0 => format!("{x:.0}"),
+        a if a >= 10.0 => format!("{x:.1}"),
+        a if a >= 0.01 => format!("{x:.2}"),
+        _ => format!("{x:.1e}"),
+    }
+}
+
+/// A value with its unit, in the size people say it in.
+pub fn value(x: f64, unit: &str) -> String {
+    match unit {
+        "s" => match x {
+            0.0 => "0".to_string(),
+            x if x < 1e-3 => format!("{:.0} µs", x * 1e6),
+            x if x < 0.01 => format!("{:.2} ms", x * 1e3),
+            x if x < 0.1 => format!("{:.1} ms", x * 1e3),
+            x if x < 1.0 => format!("{:.0} ms", x * 1e3),
+            x => format!("{x:.2} s"),
+        },
+        "%" if x > 99.0 && x < 100.0 => format!("{x:.3} %"),
+        "%" => format!("{} %", short(x)),
+        "USD" => format!("${x:.2}"),
+        "" => count(x),
+        "min" => format!("{} min", short(x)),
+        currency => format!("{x:.2} {currency}"),
+    }
+}
+
+/// `24 h`
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s >= 2.0 * 86_400.0 => {
+            format!("{} days", short(s / 86_400.0).trim_end_matches(".00").trim_end_matches(".0"))
+        }
+        s if s >= 7_200.0 => {
+            format!("{} h", short(s / 3_600.0).trim_end_matches(".00").trim_end_matches(".0"))
+        }
+        s if s >= 120.0 => format!("{} min", short(s / 60.0).trim_end_matches(".00").trim_end_matches(".0")),
+        s => format!("{} s", short(s).trim_end_matches(".00").trim_end_matches(".0")),
+    }
+}
