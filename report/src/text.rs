@@ -457,7 +457,7 @@ fn percent(part: f64, whole: f64) -> String {
 pub fn short(x: f64) -> String {
     match x.abs() {
         0.0 => "0".to_string(),
-        a if a >= 100.0 => format!("{x:.0}"),
+        a if a >= 100.0 || a.fract() == 0.0 => format!("{x:.0}"),
         a if a >= 10.0 => format!("{x:.1}"),
         a if a >= 0.01 => format!("{x:.2}"),
         _ => format!("{x:.1e}"),

@@ -120,8 +120,12 @@ impl std::error::Error for Diagnostics {}
 
 /// "did you mean", where one of `known` is close to what was written.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let close = known.into_iter().map(|name| (strsim::damerau_levenshtein(written, name), name));
-    let (distance, name) = close.min()?;
+    // One that begins like the other, as `minimum` and `min`, is as close as a slip of the finger.
+    let distance = |name: &str| match written.starts_with(name) || name.starts_with(written) {
+        true => 1,
+        false => strsim::damerau_levenshtein(written, name),
+    };
+    let (distance, name) = known.into_iter().map(|name| (distance(name), name)).min()?;
     (distance <= (written.chars().count() / 3).max(2)).then(|| format!("did you mean `{name}`?"))
 }
 

@@ -87,6 +87,7 @@ fn parameters(context: &Context<'_>, kind: &str, table: &mut Reader<'_>) -> Opti
             let (shape, mean) = (table.required::<u32>("shape"), mean(table));
             Dist::erlang(shape?, mean?)
         }
+        "hyperexp" if table.node("phases").is_some() => phases(context, table)?,
         "hyperexp" => {
             let (mean, scv) = (mean(table), table.required::<Positive>("scv"));
             Dist::hyperexponential_balanced(mean?, scv?.0)
@@ -110,6 +111,17 @@ fn parameters(context: &Context<'_>, kind: &str, table: &mut Reader<'_>) -> Opti
         }
         _ => samples(context, table)?,
     })
+}
+
+/// `phases = [[0.9, "1ms"], [0.1, "20ms"]]`: probabilities and means.
+fn phases(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Result<Dist, DistError>> {
+    let path = table.path_of("phases");
+    let node = table.node("phases")?;
+    let phases = pairs::<f64, Span>(context, &path, node, "[[0.9, \"1ms\"], [0.1, \"20ms\"]]")?;
+    let shown = phases.iter().map(|(p, mean)| toml::Value::Array(vec![p.show(), mean.show()]));
+    table.resolve("phases", shown.collect::<Vec<_>>());
+    let phases: Vec<(f64, f64)> = phases.into_iter().map(|(p, mean)| (p, nanos(mean))).collect();
+    Some(Dist::hyperexponential(&phases))
 }
 
 /// `[[0, "1ms"], [0.5, "3ms"], [1, "40ms"]]`

@@ -29,7 +29,9 @@ pub fn objective(
     let endpoint = endpoint.map(|name| find_endpoint(context, &table, &name, endpoints));
     let window = table.or("window", Period(Span::from_secs(300))).0;
     let allow = table.or("allow", Span::ZERO);
-    if window > context.duration {
+    if context.duration.is_zero() {
+        // The duration is wrong, which has been said.
+    } else if window > context.duration {
         let message = format!("a window of {window} is longer than the run of {}", context.duration);
         context.findings.error(&table.place_of("window"), message, "expected at most the duration", None);
     } else if context.duration.as_nanos() / window.as_nanos() > MOST_WINDOWS {

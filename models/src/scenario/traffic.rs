@@ -340,14 +340,11 @@ fn timeout(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Option<Span>
 }
 
 fn retry(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Retry> {
-    let path = table.path_of("retry");
-    let Some(node) = table.node("retry") else {
-        table.resolve("retry", toml::Table::from_iter([("max".to_string(), toml::Value::Integer(0))]));
-        return Some(Retry::NONE);
-    };
-    let mut options = Reader::new(context.findings, path, node);
-    let max = options.required::<u32>("max");
-    if max.is_some_and(|max| max > u32::from(Retry::MOST)) {
+    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
+    let node = table.node("retry").unwrap_or(&empty);
+    let mut options = Reader::new(context.findings, table.path_of("retry"), node);
+    let max = options.or("max", 0u32);
+    if max > u32::from(Retry::MOST) {
         let label = format!("expected 0 to {}", Retry::MOST);
         context.findings.error(&options.place_of("max"), "too many retries", label, None);
     }
@@ -364,7 +361,7 @@ fn retry(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Retry> {
     let backoff_max = options.or("max_backoff", Span::from_secs(20));
     let jitter = options.or("jitter", true);
     table.resolve("retry", options.finish());
-    let max = u8::try_from(max?).unwrap_or(Retry::MOST);
+    let max = u8::try_from(max).unwrap_or(Retry::MOST);
     Some(Retry { max, backoff, multiplier, backoff_max, jitter })
 }
 

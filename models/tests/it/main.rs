@@ -1,4 +1,10 @@
 //! Integration tests of scalesim, one binary.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, and says where")]
 
+mod conservation;
+mod determinism;
+mod diagnostics;
+mod scaling_vectors;
+mod theory;
+mod traces;
 mod traffic;

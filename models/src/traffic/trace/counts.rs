@@ -37,7 +37,7 @@ struct Row {
 fn is_list(text: &str) -> bool {
     let Some(line) = text.lines().find(|line| !line.trim().is_empty()) else { return false };
     let mut words = line.split_ascii_whitespace();
-    let numbers = words.by_ref().take(3).all(|word| word.parse::<f64>().is_ok());
+    let numbers = words.by_ref().take(2).all(|word| word.parse::<f64>().is_ok());
     numbers && !line.contains('\t') && (line.contains(' ') || line.trim().parse::<f64>().is_ok())
 }
 

@@ -1,0 +1,230 @@
+//! Alarms and target tracking against worked examples of the EC2 Auto Scaling and CloudWatch guides.
+
+use scalesim::scaling::{
+    Alarm, AlarmState, Comparison, Decision, Metric, MissingData, Observation, PolicyAlarms, TargetTracking,
+    Verdict, combine, decide, effective_warmup,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use sim_core::{Span, Time};
+
+#[derive(Deserialize)]
+struct Vector {
+    id: String,
+    kind: String,
+    input: Value,
+    expected: Value,
+}
+
+fn vectors(kind: &str) -> Vec<Vector> {
+    #[derive(Deserialize)]
+    struct File {
+        vectors: Vec<Vector>,
+    }
+    let file: File = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
+    file.vectors.into_iter().filter(|vector| vector.kind == kind).collect()
+}
+
+fn number(value: &Value) -> usize {
+    value.as_u64().unwrap() as usize
+}
+
+/// Rows of the table "how alarms treat missing data".
+#[test]
+fn missing_data_is_treated_as_the_guide_says() {
+    let vectors = vectors("cloudwatch_alarm");
+    for vector in &vectors {
+        let input = &vector.input;
+        let points: Vec<Option<f64>> = (input["datapoints_oldest_first"].as_array().unwrap().iter())
+            .map(|point| match point.as_str().unwrap() {
+                "ok" => Some(0.0),
+                "breaching" => Some(2.0),
+                _ => None,
+            })
+            .collect();
+        let alarm = Alarm {
+            comparison: Comparison::Greater,
+            threshold: 1.0,
+            evaluation_periods: number(&input["evaluation_periods"]),
+            datapoints_to_alarm: number(&input["datapoints_to_alarm"]),
+            missing: match input["treat_missing_data"].as_str().unwrap() {
+                "missing" => MissingData::Missing,
+                "ignore" => MissingData::Ignore,
+                "breaching" => MissingData::Breaching,
+                _ => MissingData::NotBreaching,
+            },
+        };
+        assert_eq!(alarm.evaluation_range(), number(&input["evaluation_range"]), "{}", vector.id);
+        let seen = |previous| alarm.evaluate(&points, previous).to_string();
+        match vector.expected["state"].as_str().unwrap() {
+            "RETAIN" | "retain" | "current state" => {
+                for previous in [AlarmState::Ok, AlarmState::Alarm, AlarmState::InsufficientData] {
+                    assert_eq!(seen(previous), previous.to_string(), "{}", vector.id);
+                }
+            }
+            state => assert_eq!(seen(AlarmState::Ok), state, "{} {:?}", vector.id, points),
+        }
+    }
+    assert_eq!(vectors.len(), 27);
+}
+
+fn policy(target: f64) -> TargetTracking {
+    TargetTracking {
+        metric: Metric::Cpu,
+        target,
+        high_datapoints: 3,
+        low_datapoints: 15,
+        low_factor: 0.7,
+        estimated_instance_warmup: None,
+        disable_scale_in: false,
+    }
+}
+
+fn observation(datapoints: &[f64], desired: u32) -> Observation {
+    Observation {
+        now: Time::ZERO + Span::from_secs(3_600),
+        datapoints: datapoints.iter().map(|&value| Some(value)).collect(),
+        desired,
+        min: 1,
+        max: 100,
+        in_service: desired,
+        warming: 0,
+        warm_at: None,
+    }
+}
+
+fn decision(policy: &TargetTracking, seen: &Observation) -> Decision {
+    decide(policy, &mut PolicyAlarms::default(), seen)
+}
+
+#[test]
+fn alarms_have_the_observed_thresholds_and_periods() {
+    let vectors = vectors("target_tracking_alarms");
+    for vector in &vectors {
+        let mut policy = policy(vector.input["target"].as_f64().unwrap());
+        if vector.input["service"] != "EC2 ASG predefined CPU" {
+            policy.low_factor = 0.9;
+        }
+        for (alarm, side) in [(policy.high(), "high"), (policy.low(), "low")] {
+            let expected = &vector.expected[side];
+            assert!(
+                (alarm.threshold - expected["threshold"].as_f64().unwrap()).abs() < 1e-9,
+                "{}",
+                vector.id
+            );
+            assert_eq!(alarm.evaluation_periods, number(&expected["evaluation_periods"]), "{}", vector.id);
+            let greater = expected["comparison"] == "GreaterThanThreshold";
+            assert_eq!(alarm.comparison == Comparison::Greater, greater, "{}", vector.id);
+        }
+    }
+    assert_eq!(vectors.len(), 5);
+}
+
+#[test]
+fn sizes_are_proportional_and_rounded_up() {
+    for vector in vectors("target_tracking_proportional") {
+        let (metric, target) =
+            (vector.input["metric"].as_f64().unwrap(), vector.input["target"].as_f64().unwrap());
+        let seen = observation(&[metric; 3], number(&vector.input["current_capacity"]) as u32);
+        let wanted = decision(&policy(target), &seen).wanted;
+        assert_eq!(wanted, Some(number(&vector.expected["desired_capacity"]) as u32), "{}", vector.id);
+    }
+    // An exact change of −1.5 removes one: 10 instances at 85 % of a target of which 15 datapoints are below.
+    let mut policy = policy(100.0);
+    policy.low_factor = 0.9;
+    assert_eq!(decision(&policy, &observation(&[85.0; 15], 10)).wanted, Some(9));
+    assert_eq!(decision(&policy, &observation(&[115.0; 3], 10)).wanted, Some(12), "and +1.5 adds two");
+}
+
+#[test]
+fn several_policies_are_combined_as_the_guide_says() {
+    let with = |verdict: Verdict, wanted| Decision {
+        wanted,
+        verdict,
+        description: String::new(),
+        transitions: vec![],
+    };
+    let (out, inward) = (with(Verdict::ScaleOut, Some(7)), with(Verdict::ScaleIn, Some(3)));
+    let unsure = with(Verdict::InsufficientData, None);
+    let disabled = with(Verdict::ScaleInDisabled, None);
+    assert_eq!(combine([&out, &inward].into_iter()), Some(7), "one that is ready to scale out is enough");
+    assert_eq!(combine([&inward, &unsure].into_iter()), None, "all must want to scale in");
+    assert_eq!(combine([&inward, &disabled].into_iter()), Some(3), "disabled scale-in is no veto");
+    assert_eq!(
+        combine([&inward, &with(Verdict::ScaleIn, Some(5))].into_iter()),
+        Some(5),
+        "the larger capacity wins"
+    );
+    assert_eq!(combine(std::iter::empty()), None);
+    assert_eq!(vectors("target_tracking_gate").len(), 2, "both are among these");
+}
+
+#[test]
+fn warm_up_falls_back_and_zero_is_set() {
+    let vectors = vectors("effective_setting");
+    for vector in &vectors {
+        let span = |key: &str| vector.input[key].as_u64().map(Span::from_secs);
+        let seen = effective_warmup(
+            span("estimated_instance_warmup"),
+            span("default_instance_warmup"),
+            span("default_cooldown").unwrap(),
+        );
+        assert_eq!(seen, Span::from_secs(vector.expected["seconds"].as_u64().unwrap()), "{}", vector.id);
+    }
+    assert!(vectors.len() >= 2);
+    let seconds = Span::from_secs;
+    assert_eq!(effective_warmup(Some(seconds(0)), Some(seconds(120)), seconds(300)), seconds(0));
+    assert_eq!(effective_warmup(None, None, seconds(300)), seconds(300));
+}
+
+#[test]
+fn every_verdict_is_reached_and_explained() {
+    let tracking = policy(50.0);
+    let with = |change: &dyn Fn(&mut Observation), datapoints: &[f64]| {
+        let mut seen = observation(datapoints, 4);
+        change(&mut seen);
+        decision(&tracking, &seen)
+    };
+    let calm: &dyn Fn(&mut Observation) = &|_| {};
+    let out = with(calm, &[60.0, 70.0, 80.0]);
+    assert_eq!((out.verdict.clone(), out.wanted), (Verdict::ScaleOut, Some(7)), "{}", out.description);
+    assert_eq!(out.transitions.len(), 2, "the high alarm to ALARM, the low one to OK: {:?}", out.transitions);
+    assert_eq!(with(calm, &[40.0, 70.0, 80.0]).verdict, Verdict::HighAlarmPending { have: 2, need: 3 });
+    assert_eq!(with(calm, &[20.0; 9]).verdict, Verdict::LowAlarmPending { have: 9, need: 15 });
+    assert_eq!(with(calm, &[45.0; 20]).verdict, Verdict::WithinTarget);
+    assert_eq!(with(calm, &[]).verdict, Verdict::InsufficientData);
+    assert_eq!(with(&|seen| seen.max = 4, &[90.0; 3]).verdict, Verdict::AtMaximum);
+    assert_eq!(with(&|seen| seen.max = 5, &[90.0; 3]).wanted, Some(5), "clamped");
+    assert_eq!(with(&|seen| seen.min = 4, &[10.0; 15]).verdict, Verdict::AtMinimum);
+    assert_eq!(with(calm, &[10.0; 15]).wanted, Some(1));
+    // Two of four instances are warm: the size is taken from these two, and 4 are on their way.
+    let warming: &dyn Fn(&mut Observation) = &|seen| (seen.in_service, seen.warming) = (2, 2);
+    assert_eq!(with(warming, &[90.0; 3]).verdict, Verdict::WarmingUp);
+    assert_eq!(with(warming, &[90.0, 95.0, 130.0]).wanted, Some(6));
+    assert_eq!(with(warming, &[10.0; 15]).verdict, Verdict::WarmingUp, "scale-in waits for them");
+    // Two instances at 30 % of a target of 50: one would be at 60 %.
+    assert_eq!(
+        with(&|seen| (seen.desired, seen.in_service) = (2, 2), &[30.0; 15]).verdict,
+        Verdict::WouldOvershoot
+    );
+    let mut one_way = tracking.clone();
+    one_way.disable_scale_in = true;
+    assert_eq!(decision(&one_way, &observation(&[10.0; 15], 4)).verdict, Verdict::ScaleInDisabled);
+}
+
+#[test]
+fn missing_datapoints_stop_scaling_and_alarms_repeat() {
+    let tracking = policy(50.0);
+    let mut alarms = PolicyAlarms::default();
+    let mut seen = observation(&[80.0; 3], 4);
+    assert_eq!(decide(&tracking, &mut alarms, &seen).wanted, Some(7));
+    assert_eq!(
+        decide(&tracking, &mut alarms, &seen).wanted,
+        Some(7),
+        "the action is repeated while in ALARM"
+    );
+    seen.datapoints = vec![None; 20];
+    let blind = decide(&tracking, &mut alarms, &seen);
+    assert_eq!((blind.verdict, blind.wanted), (Verdict::InsufficientData, None));
+    assert_eq!(alarms.high, AlarmState::InsufficientData);
+}
