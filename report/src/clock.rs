@@ -43,7 +43,7 @@ impl Clock {
 
     /// Places for labels on an axis from 0 to the end, at round wall-clock times, and their texts. At most about twelve.
     pub fn ticks(&self, end: f64) -> Vec<(f64, String)> {
-        const STEPS: [f64; 15] = [
+        const STEPS: [f64; 16] = [
             1.0,
             5.0,
             10.0,
@@ -58,6 +58,7 @@ impl Clock {
             21_600.0,
             43_200.0,
             DAY,
+            2.0 * DAY,
             7.0 * DAY,
         ];
         let step =

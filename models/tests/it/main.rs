@@ -4,6 +4,7 @@
 mod conservation;
 mod determinism;
 mod diagnostics;
+mod golden;
 mod scaling_vectors;
 mod theory;
 mod traces;

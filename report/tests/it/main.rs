@@ -1,0 +1,179 @@
+//! Reports of real runs, ordinary and odd.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, and says where")]
+
+use scalesim::results::Results;
+use scalesim::{Experiment, Scenario};
+use scalesim_report::{ARTEFACTS, Clock, Style, json, render_text};
+
+/// An hour with a flash crowd that a small group cannot take.
+const HOUR: &str = r#"
+[scenario]
+name = "Flash crowd"
+start = "2026-11-27T19:30:00+05:30[Asia/Kolkata]"
+duration = "1h"
+[traffic.web]
+to = "front"
+profile = { constant = "60/s" }
+spikes = [{ at = "20:00", rise = "1min", hold = "6min", decay = "4min", height = "x4" }]
+timeout = "2s"
+[service.api]
+runtime = "thread-per-request"
+[service.api.endpoint."GET /"]
+steps = [{ cpu = { exp = { mean = "12ms" } } }]
+[group.web]
+service = "api"
+machine = "c6i.large"
+min = 1
+max = 3
+monitoring = "detailed"
+instance_warmup = "60s"
+[[group.web.scaling]]
+target_tracking = { target = 50 }
+[balancer.front]
+targets = "web"
+[[incident]]
+crash = { group = "web", at = "20:25" }
+[[sla]]
+name = "fast"
+objective = "p95 <= 100ms"
+window = "2min"
+[[sla]]
+name = "answered"
+objective = "availability >= 99.5%"
+[cost]
+prices = "aws-us-east-1"
+"#;
+
+fn results(text: &str, replications: u32) -> Results {
+    let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{error}"));
+    Experiment::new(&scenario).replications(replications).run()
+}
+
+#[test]
+fn the_summary_opens_with_the_verdict_and_says_why() {
+    let text = render_text(&results(HOUR, 1), Style::Plain);
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/summary.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&golden, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(golden).unwrap());
+    let third = text.lines().nth(2).unwrap();
+    assert!(third.starts_with("SLA VIOLATED"), "{third}");
+    assert!(text.lines().all(|line| line.chars().count() <= 150), "{text}");
+}
+
+#[test]
+fn colour_is_only_added() {
+    let results = results(HOUR, 2);
+    let (plain, colour) = (render_text(&results, Style::Plain), render_text(&results, Style::Colour));
+    let mut stripped = String::new();
+    let mut rest = colour.as_str();
+    while let Some(escape) = rest.find('\u{1b}') {
+        stripped.push_str(&rest[..escape]);
+        rest = &rest[escape + rest[escape..].find('m').unwrap() + 1..];
+    }
+    stripped.push_str(rest);
+    assert_eq!(stripped, plain);
+    assert!(plain.contains('±'), "two runs have intervals");
+}
+
+#[test]
+fn json_reads_back_to_the_same_results() {
+    let results = results(HOUR, 2);
+    let back: Results = serde_json::from_slice(&json(&results).unwrap()).unwrap();
+    assert_eq!(back, results);
+}
+
+fn artefact(results: &Results, name: &str) -> Vec<u8> {
+    let (_, make) = ARTEFACTS.iter().find(|(known, _)| *known == name).unwrap();
+    make(results).unwrap()
+}
+
+#[test]
+fn pictures_are_whole_and_say_what_they_show() {
+    let results = results(HOUR, 1);
+    let svg = String::from_utf8(artefact(&results, "overview.svg")).unwrap();
+    for part in [
+        "Flash crowd: load and capacity",
+        "p99",
+        "fast: p95 &lt;= 100ms",
+        "20:00",
+        "violated",
+        "scale out",
+        "crash",
+        "</svg>",
+    ] {
+        assert!(svg.contains(part), "{part}");
+    }
+    assert_eq!(
+        svg,
+        String::from_utf8(artefact(&results, "overview.svg")).unwrap(),
+        "the same bytes each time"
+    );
+    let png = artefact(&results, "overview.png");
+    assert_eq!(&png[1..4], b"PNG");
+    let pixels = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    assert_eq!((pixels(16), pixels(20)), (1280, 1520));
+}
+
+#[test]
+fn tables_have_a_row_for_each_thing() {
+    let results = results(HOUR, 1);
+    let lines = |name: &str| String::from_utf8(artefact(&results, name)).unwrap().lines().count();
+    assert_eq!(lines("series.csv"), results.run.series.len() + 1);
+    assert_eq!(lines("activities.csv"), results.run.activities.len() + 1);
+    let violations: usize = results.run.objectives.iter().map(|objective| objective.violations.len()).sum();
+    assert!(violations > 2);
+    assert_eq!(lines("violations.csv"), violations + 1);
+    let series = String::from_utf8(artefact(&results, "series.csv")).unwrap();
+    assert!(
+        series.lines().next().unwrap().ends_with(
+            "web.desired,web.max,web.serving,web.starting,web.draining,web.cpu_percent,web.queued"
+        )
+    );
+    assert!(series.contains("2026-11-27T20:00:00+05:30"));
+}
+
+/// Nothing to show, or very much, must still make a report.
+#[test]
+fn odd_runs_make_reports_too() {
+    let quiet = HOUR.replace("60/s", "0/s").replace("height = \"x4\"", "height = \"0/s\"");
+    let short = HOUR
+        .replace("duration = \"1h\"", "duration = \"31min\"")
+        .replace("at = \"20:25\"", "at = \"20:00\"")
+        .replace("60/s", "1/s");
+    let bare = HOUR.split("[[incident]]").next().unwrap().to_string();
+    let weeks = HOUR
+        .replace("duration = \"1h\"", "duration = \"504h\"")
+        .replace("60/s", "0.05/s")
+        .replace("window = \"2min\"", "window = \"1h\"");
+    let mut many = HOUR.to_string();
+    for index in 0..9 {
+        many.push_str(&format!(
+            "[group.extra{index}]\nservice = \"api\"\nmachine = \"c6i.large\"\nmin = 2\n"
+        ));
+    }
+    for text in [quiet, short, bare, weeks, many] {
+        let results = results(&text, 1);
+        for (name, make) in ARTEFACTS {
+            let bytes = make(&results).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(!bytes.is_empty(), "{name}");
+        }
+        assert!(render_text(&results, Style::Plain).contains("Requests"));
+    }
+}
+
+#[test]
+fn ticks_are_at_round_times_of_the_scenarios_zone() {
+    let ticks = |start: &str, hours: f64| {
+        let clock = Clock::of(start, 3_600.0 * hours);
+        clock.ticks(3_600.0 * hours).into_iter().map(|tick| tick.1).collect::<Vec<_>>()
+    };
+    assert_eq!(ticks("2026-11-27T00:00:00+05:30[Asia/Kolkata]", 24.0).len(), 13);
+    assert_eq!(ticks("2026-11-27T00:20:00+00:00[UTC]", 2.0)[..3], ["00:30", "01:00", "01:30"]);
+    assert_eq!(ticks("2026-11-27T00:00:00+00:00[UTC]", 24.0 * 14.0).len(), 8, "a label every two days");
+    assert!(
+        ticks("2026-11-27T00:00:00+00:00[UTC]", 24.0 * 4.0)[1].starts_with("Fri"),
+        "the day where the run is longer than one"
+    );
+}
