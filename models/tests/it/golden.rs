@@ -8,22 +8,34 @@ use scalesim::{Experiment, Scenario};
 #[test]
 fn shipped_examples_give_their_golden_results() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut examples: Vec<_> = std::fs::read_dir(root.join("../examples")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut examples: Vec<_> =
+        std::fs::read_dir(root.join("../examples")).unwrap().map(|entry| entry.unwrap().path()).collect();
     examples.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     examples.retain(|path| path.file_name().is_some_and(|name| name != "Cargo.toml"));
     examples.sort();
     assert!(!examples.is_empty());
     for path in examples {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let scenario = Scenario::parse(&std::fs::read_to_string(&path).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let scenario = Scenario::parse(&std::fs::read_to_string(&path).unwrap())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let run = Experiment::new(&scenario).run().run;
-        let mut seen = format!("events {}\norder_hash {}\nrequests {:?}\n", run.events, run.order_hash, run.requests);
+        let mut seen =
+            format!("events {}\norder_hash {}\nrequests {:?}\n", run.events, run.order_hash, run.requests);
         let times = run.response_time;
-        let _ = writeln!(seen, "response time mean {:.9} p50 {:.9} p99 {:.9}", times.mean, times.p50, times.p99);
+        let _ =
+            writeln!(seen, "response time mean {:.9} p50 {:.9} p99 {:.9}", times.mean, times.p50, times.p99);
         for objective in &run.objectives {
-            let _ = writeln!(seen, "{}: met {} violation {} min", objective.name, objective.met, objective.violation_minutes);
+            let _ = writeln!(
+                seen,
+                "{}: met {} violation {} min",
+                objective.name, objective.met, objective.violation_minutes
+            );
             for violation in &objective.violations {
-                let _ = writeln!(seen, "  {:.0} {:?} {}", violation.window.from, violation.cause, violation.explanation);
+                let _ = writeln!(
+                    seen,
+                    "  {:.0} {:?} {}",
+                    violation.window.from, violation.cause, violation.explanation
+                );
             }
         }
         if let Some(bill) = &run.bill {

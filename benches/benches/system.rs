@@ -1,0 +1,20 @@
+//! The whole product: fifty instances of eight cores, and the day cycle.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use scalesim::Scenario;
+use scalesim_benches::system;
+
+fn whole(c: &mut Criterion) {
+    let mut group = c.benchmark_group("system");
+    group.sample_size(10);
+    let fifty = system::fifty_instances(2.0);
+    group.throughput(Throughput::Elements(system::requests(&fifty)));
+    group.bench_function("50 instances of 8 cores", |b| b.iter(|| system::requests(&fifty)));
+    let day = include_str!("../../examples/day-cycle.toml");
+    let day = Scenario::parse(day).expect("the example is sound");
+    group.throughput(Throughput::Elements(system::requests(&day)));
+    group.bench_function("day cycle", |b| b.iter(|| system::requests(&day)));
+}
+
+criterion_group!(benches, whole);
+criterion_main!(benches);
