@@ -25,8 +25,8 @@ pub enum Event {
     CpuDone(u32),
     /// A request's wait step is over.
     WaitOver(Ref),
-    /// A client has waited long enough for this attempt.
-    Timeout(Ref),
+    /// A source's clients have waited long enough, as far as they still wait.
+    Timeout(TrafficId),
     /// A client's backoff is over: it tries again.
     Retry(Ref),
 

@@ -189,9 +189,9 @@ impl<'a> Suspect<'a> {
                     None => CauseKind::InCooldown, // no warm-up is set: the default cooldown stands in for it
                     Some(_) => CauseKind::StillWarmingUp,
                 };
-                (kind, format!("{words}; {load}, {busy}; {fleet}"))
+                (kind, format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.')))
             }
-            Some((_, words)) => (CauseKind::AlarmNotYetInAlarm, format!("{words}; {load}, {busy}; {fleet}")),
+            Some((_, words)) => (CauseKind::AlarmNotYetInAlarm, format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.'))),
         }
     }
 

@@ -19,7 +19,6 @@ pub enum TableError {
 /// One row per interval, with columns for each group.
 pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
     let clock = Clock::new(results);
-    let mut table = csv::Writer::from_writer(Vec::new());
     let mut header: Vec<String> = [
         "time",
         "at_s",
@@ -40,7 +39,8 @@ pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
             header.push(format!("{}.{column}", group.name));
         }
     }
-    table.write_record(&header)?;
+    let columns: Vec<&str> = header.iter().map(String::as_str).collect();
+    let mut table = headed(&columns)?;
     let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for row in &results.run.series {
         let mut fields = vec![clock.iso(row.at), row.at.to_string()];
@@ -74,7 +74,7 @@ pub fn activities(results: &Results) -> Result<Vec<u8>, TableError> {
         description: &'a str,
     }
     let clock = Clock::new(results);
-    let mut table = csv::Writer::from_writer(Vec::new());
+    let mut table = headed(&["time", "at_s", "until_s", "times", "group", "kind", "desired", "description"])?;
     for activity in &results.run.activities {
         table.serialize(Line {
             time: clock.iso(activity.at),
@@ -105,7 +105,7 @@ pub fn violations(results: &Results) -> Result<Vec<u8>, TableError> {
         explanation: &'a str,
     }
     let clock = Clock::new(results);
-    let mut table = csv::Writer::from_writer(Vec::new());
+    let mut table = headed(&["objective", "time", "from_s", "to_s", "value", "unit", "requests", "cause", "explanation"])?;
     for objective in &results.run.objectives {
         for violation in &objective.violations {
             table.serialize(Line {
@@ -122,6 +122,13 @@ pub fn violations(results: &Results) -> Result<Vec<u8>, TableError> {
         }
     }
     end(table)
+}
+
+/// A table with its header, which is there even where there are no rows.
+fn headed(columns: &[&str]) -> Result<csv::Writer<Vec<u8>>, TableError> {
+    let mut table = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    table.write_record(columns)?;
+    Ok(table)
 }
 
 fn end(table: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, TableError> {

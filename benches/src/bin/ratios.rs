@@ -10,6 +10,10 @@ const ROUNDS: usize = 7;
 type Work = (String, f64, Box<dyn Fn()>);
 
 fn main() {
+    // `ratios system` measures the whole system alone.
+    if std::env::args().nth(1).as_deref() == Some("system") {
+        return whole_system();
+    }
     let customers = 2_000_000u64;
     for (servers, name) in [(1, "M/M/1"), (8, "M/M/8")] {
         #[cfg_attr(not(feature = "peers"), expect(unused_mut, reason = "peers are pushed to it"))]
@@ -38,13 +42,14 @@ fn main() {
         ];
         compare(&format!("hold, {pending} pending"), "M holds/s", &hold);
     }
+    whole_system();
+}
+
+fn whole_system() {
     let scenario = system::fifty_instances(20.0);
     let requests = system::requests(&scenario);
-    compare(
-        "whole system, 50 × 8 cores",
-        "M requests/s",
-        &[item("scalesim", requests, move || system::requests(&scenario) as f64)],
-    );
+    let work = [item("scalesim", requests, move || system::requests(&scenario) as f64)];
+    compare("whole system, 50 instances of 8 cores", "M requests/s", &work);
 }
 
 fn item(name: &str, amount: u64, run: impl Fn() -> f64 + 'static) -> Work {

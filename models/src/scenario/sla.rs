@@ -27,7 +27,9 @@ pub fn objective(
     let traffic = traffic.map(|name| names.traffic(context, &name, &table.place_of("traffic")));
     let endpoint = table.optional::<String>("endpoint");
     let endpoint = endpoint.map(|name| find_endpoint(context, &table, &name, endpoints));
-    let window = table.or("window", Period(Span::from_secs(300))).0;
+    // Five minutes, or the whole of a shorter run.
+    let usual = Span::from_secs(300).min(context.duration);
+    let window = table.or("window", Period(usual)).0;
     let allow = table.or("allow", Span::ZERO);
     if context.duration.is_zero() {
         // The duration is wrong, which has been said.

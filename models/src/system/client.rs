@@ -1,8 +1,10 @@
 //! The clients' side of a request: sending it, giving up on it, trying again.
 
+use std::collections::VecDeque;
+
 use rand::Rng;
 use sim_core::chance::unit;
-use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span, Stream, Time, Timer};
+use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
 use super::request::{Ending, NOWHERE, Request};
 use super::{ReachedLimit, System};
@@ -22,7 +24,11 @@ pub struct Source {
     mix: Keyed,
     /// Endpoints with the cumulative shares up to and including them.
     shares: Vec<(f64, EndpointId)>,
-    timeout: Option<FixedDelay>,
+    timeout: Option<Span>,
+    /// When clients will have waited long enough, and for which attempt. Most attempts end long before, so there is one
+    /// timer for the first that has not, and not an event for each.
+    deadlines: VecDeque<(Time, Ref)>,
+    patience: Timer,
     retry: Retry,
     backoff: Keyed,
 }
@@ -43,7 +49,9 @@ impl Source {
             timer: calendar.timer(),
             next_number: Seed::new(0).keyed(&format!("traffic/{name}/number")).at(0).next_u64(),
             mix: seed.keyed(&format!("traffic/{name}/mix")),
-            timeout: traffic.timeout.map(|timeout| calendar.fixed_delay(timeout)),
+            timeout: traffic.timeout,
+            deadlines: VecDeque::new(),
+            patience: calendar.timer(),
             retry: traffic.retry,
             backoff: seed.keyed(&format!("traffic/{name}/backoff")),
         }
@@ -127,17 +135,34 @@ impl System {
     fn send(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
         let source = self.requests[reference.slot].source;
         self.measure.attempt(source);
-        if let Some(lane) = self.sources[source.index()].timeout {
-            calendar.after_fixed(lane, Event::Timeout(reference));
+        let waiting = &mut self.sources[source.index()];
+        if let Some(timeout) = waiting.timeout {
+            let deadline = calendar.now() + timeout;
+            if waiting.deadlines.is_empty() {
+                calendar.set_at(waiting.patience, deadline, Event::Timeout(source));
+            }
+            waiting.deadlines.push_back((deadline, reference));
         }
         let to = self.plan.traffic[source.index()].to;
         self.dispatch(reference.slot, to, calendar);
     }
 
-    /// A client has waited long enough. The server does not learn of it and finishes its work in vain.
-    #[inline]
-    pub(super) fn timeout(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
-        let Some(slot) = self.requests.live(reference) else { return };
+    /// The client of the first attempt that is still unanswered has waited long enough.
+    pub(super) fn timeout(&mut self, id: TrafficId, calendar: &mut Calendar<Event>) {
+        while let Some(&(deadline, reference)) = self.sources[id.index()].deadlines.front() {
+            if let Some(slot) = self.requests.live(reference) {
+                if deadline > calendar.now() {
+                    calendar.set_at(self.sources[id.index()].patience, deadline, Event::Timeout(id));
+                    return;
+                }
+                self.give_up(slot, calendar);
+            }
+            self.sources[id.index()].deadlines.pop_front();
+        }
+    }
+
+    /// A client stops waiting. The server does not learn of it and finishes its work in vain.
+    fn give_up(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
         request.abandoned = true;
         let attempt = *request;

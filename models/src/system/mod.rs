@@ -151,7 +151,7 @@ impl Model for System {
             Event::Arrival(source) => self.arrival(source, calendar),
             Event::CpuDone(instance) => self.cpu_done(instance, calendar),
             Event::WaitOver(request) => self.wait_over(request, calendar),
-            Event::Timeout(request) => self.timeout(request, calendar),
+            Event::Timeout(source) => self.timeout(source, calendar),
             Event::Retry(request) => self.retry(request, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
             Event::TargetUp(balancer, instance) => self.target_up(balancer, instance, calendar),

@@ -298,3 +298,90 @@ proptest! {
         let _ = read("t", text.as_bytes(), &options(format));
     }
 }
+
+/// Opens traces in the folder that `SCALESIM_TRACES` names.
+struct Folder(PathBuf);
+
+impl scalesim::Files for Folder {
+    fn open(&self, path: &str) -> std::io::Result<Box<dyn std::io::Read>> {
+        Ok(Box::new(File::open(self.0.join(path))?))
+    }
+}
+
+/// Plays a trace against a group that scales; nothing where the folder is not there.
+fn replay(trace: &str, duration: &str, cpu: &str) -> Option<scalesim::results::Results> {
+    let Some(folder) = std::env::var_os("SCALESIM_TRACES") else {
+        println!("SCALESIM_TRACES is not set: {trace} is not replayed");
+        return None;
+    };
+    let text = format!(
+        r#"
+        [scenario]
+        duration = "{duration}"
+        [traffic.t]
+        to = "front"
+        trace = {trace}
+        [service.s]
+        runtime = {{ thread-pool = {{ threads = 64, accept_queue = 256 }} }}
+        [service.s.endpoint.page]
+        steps = [{{ cpu = {{ lognormal = {{ mean = "{cpu}", cv = 1.0 }} }} }}]
+        [group.g]
+        service = "s"
+        machine = "c6i.large"
+        min = 2
+        max = 20
+        monitoring = "detailed"
+        instance_warmup = "60s"
+        [[group.g.scaling]]
+        target_tracking = {{ target = 50 }}
+        [balancer.front]
+        targets = "g"
+        algorithm = "least-outstanding-requests"
+        [[sla]]
+        objective = "p99 <= 100ms"
+        "#
+    );
+    let scenario = scalesim::Scenario::read("replay.toml", &text, &[], &Folder(folder.into()))
+        .unwrap_or_else(|error| panic!("{error}"));
+    Some(scalesim::Experiment::new(&scenario).run())
+}
+
+#[test]
+fn the_day_of_the_final_is_played() {
+    let trace = r#"{ file = "request-rate/worldcup98/invocation_count.csv", from = "1998-07-12T00:00:00", to = "1998-07-13T00:00:00" }"#;
+    let Some(results) = replay(trace, "24h", "12ms") else { return };
+    let requests = results.run.requests;
+    // Each request is played, in its own minute.
+    let rows: f64 = results.run.series.iter().map(|row| row.offered * 60.0).sum();
+    assert_eq!(rows.round() as u64, requests.offered);
+    assert!(requests.conserved() && requests.offered > 5_000_000, "{requests:?}");
+    assert!(
+        results.run.groups[0].serving_max > 4,
+        "the evening needs more than the night: {:?}",
+        results.run.groups[0]
+    );
+}
+
+#[test]
+fn two_weeks_of_a_load_balancer_are_played() {
+    let trace = r#"{ file = "request-rate/nab-aws/elb_request_count_8c0756.csv" }"#;
+    let Some(results) = replay(trace, "336h", "20ms") else { return };
+    // 61.8 a bin over 4 032 bins, less what lies after two weeks.
+    assert!((248_000..=249_400).contains(&results.run.requests.offered), "{:?}", results.run.requests);
+    assert!(results.notes.iter().any(|note| note.contains("8 bins of 5min")), "{:?}", results.notes);
+}
+
+#[test]
+fn a_day_of_nasas_seconds_is_played() {
+    let trace = r#"{ file = "request-rate/nasa-http/workload.tbz2", per = "1s", to = "24h" }"#;
+    let Some(results) = replay(trace, "24h", "10ms") else { return };
+    assert!((60_000..70_000).contains(&results.run.requests.offered), "{:?}", results.run.requests);
+}
+
+#[test]
+fn an_access_log_is_played_request_by_request() {
+    let trace = r#"{ file = "access-logs/aws-elb/AWSLogs.log", format = "elb" }"#;
+    let Some(results) = replay(trace, "10s", "1ms") else { return };
+    assert_eq!(results.run.requests.offered, 668);
+    assert!(results.notes.iter().any(|note| note.contains("165 of 668 rows")), "{:?}", results.notes);
+}

@@ -1,5 +1,7 @@
 //! A tournament tree: the smallest of many keys, each of which may change at any time.
 
+use std::hint::select_unpredictable;
+
 use crate::time::Time;
 
 /// The order of events: time first, then the sequence in which they were scheduled. One integer, so that a
@@ -70,15 +72,12 @@ impl Tournament {
         let mut at = self.width + leaf as usize;
         let mut winner = (key, leaf);
         nodes[at] = winner;
+        // All the way to the root and without a branch: who wins is a coin toss, and a wrong guess costs more than the
+        // few levels that stopping early would save.
         while at > 1 {
             let sibling = nodes[at ^ 1];
-            if sibling.0 < winner.0 {
-                winner = sibling;
-            }
+            winner = select_unpredictable(sibling.0 < winner.0, sibling, winner);
             at /= 2;
-            if nodes[at] == winner {
-                break; // nothing changes further up
-            }
             nodes[at] = winner;
         }
     }
