@@ -191,7 +191,10 @@ impl<'a> Suspect<'a> {
                 };
                 (kind, format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.')))
             }
-            Some((_, words)) => (CauseKind::AlarmNotYetInAlarm, format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.'))),
+            Some((_, words)) => (
+                CauseKind::AlarmNotYetInAlarm,
+                format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.')),
+            ),
         }
     }
 

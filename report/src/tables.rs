@@ -105,7 +105,17 @@ pub fn violations(results: &Results) -> Result<Vec<u8>, TableError> {
         explanation: &'a str,
     }
     let clock = Clock::new(results);
-    let mut table = headed(&["objective", "time", "from_s", "to_s", "value", "unit", "requests", "cause", "explanation"])?;
+    let mut table = headed(&[
+        "objective",
+        "time",
+        "from_s",
+        "to_s",
+        "value",
+        "unit",
+        "requests",
+        "cause",
+        "explanation",
+    ])?;
     for objective in &results.run.objectives {
         for violation in &objective.violations {
             table.serialize(Line {

@@ -1,7 +1,7 @@
 //! A rate over time: linear between knots, with jumps where two knots share an instant.
 //!
 //! Every profile and every trace of counts ends up in this one form, so that arrivals can be drawn by exact inversion
-//! of its integral. Smooth shapes are knotted so densely that the line is within [`SMOOTHNESS`] of them.
+//! of its integral. Smooth shapes are knotted so densely that the line is within 10⁻⁵ of their amplitude.
 
 use sim_core::Time;
 
@@ -33,7 +33,7 @@ impl RateFunction {
         RateFunction { knots }
     }
 
-    /// The line that follows `shape` from `from` to `to` within [`SMOOTHNESS`] of `amplitude`.
+    /// The line that follows `shape` from `from` to `to` within 10⁻⁵ of `amplitude`.
     pub fn from_shape(from: Time, to: Time, amplitude: f64, shape: impl Fn(Time) -> f64) -> Self {
         let mut knots = vec![(from, shape(from))];
         refine(&mut knots, (from, shape(from)), (to, shape(to)), amplitude * SMOOTHNESS, &shape, 0);

@@ -7,5 +7,6 @@ mod diagnostics;
 mod golden;
 mod scaling_vectors;
 mod theory;
+mod theory_vectors;
 mod traces;
 mod traffic;

@@ -4,16 +4,12 @@
 //! correct model fails a case once in ten thousand. Jobs of a test unit take 10 ms.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use scalesim::Scenario;
 use scalesim::plan::Plan;
 use scalesim::system::System;
-use scalesim::theory::{
-    FiniteQueue, Mg1, Mmc, erlang_b, power_of_d_mean, ps_mean_sojourn, round_robin_sigma,
-};
 use scalesim::traffic::{Arrivals, RateArrivals, RateFunction};
 use serde::Deserialize;
 use serde_json::Value;
@@ -50,7 +46,8 @@ impl Case {
     fn judge(&self, seen: f64) -> Option<String> {
         let allowed = (self.rel_tol * self.expected.abs()).max(self.abs_tol.unwrap_or(0.0));
         let off = (seen - self.expected).abs();
-        (!(off <= allowed)).then(|| format!("{}: {seen} for {} ± {allowed}", self.name, self.expected))
+        (off.is_nan() || off > allowed)
+            .then(|| format!("{}: {seen} for {} ± {allowed}", self.name, self.expected))
     }
 }
 
@@ -489,99 +486,4 @@ fn flash_crowds() {
         Some((RateFunction::from_knots(knots), origin))
     };
     check_at_times(&["flash crowd M(t)/M/c"], rate, "cpu", 32);
-}
-
-/// The closed forms themselves, against the vectors: exact to nine digits.
-#[test]
-fn closed_forms_are_those_of_the_vectors() {
-    let models = [
-        "M/M/c/c",
-        "M/M/c",
-        "M/G/1-FIFO",
-        "M/M/1/K",
-        "M/M/c/K",
-        "M/G/1-PS",
-        "round-robin E_N/M/1",
-        "power-of-d mean field (N->infinity)",
-    ];
-    let (mut covered, mut wrong) = (0, String::new());
-    for case in groups(&models).into_iter().flatten() {
-        let Some(value) = closed_form(&case) else { continue };
-        covered += 1;
-        if (value - case.expected).abs() > 1e-9 * case.expected.abs().max(1e-12) {
-            let _ = writeln!(wrong, "{}: {value} for {}", case.name, case.expected);
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}");
-    assert!(covered >= 200, "{covered}");
-}
-
-fn closed_form(case: &Case) -> Option<f64> {
-    let (lambda, c) = (case.f("lambda"), case.params["c"].as_u64().unwrap_or(1) as u32);
-    let metric = case.metric.as_str();
-    Some(match case.model.as_str() {
-        "M/M/c/c" if metric == "p_block" => erlang_b(c, lambda? / case.f("mu")?),
-        "M/M/c" => {
-            let model = Mmc::new(lambda?, case.f("mu")?, c).ok()?;
-            match metric {
-                "p_wait" => model.p_wait(),
-                "mean_wait" => model.mean_wait(),
-                "mean_sojourn" => model.mean_sojourn(),
-                "mean_number" => model.mean_number(),
-                "mean_queue" => model.mean_queue(),
-                "wait_p95" => model.wait_quantile(0.95),
-                "wait_p99" => model.wait_quantile(0.99),
-                "sojourn_p50" => model.sojourn_quantile(0.50),
-                "sojourn_p95" => model.sojourn_quantile(0.95),
-                "sojourn_p99" => model.sojourn_quantile(0.99),
-                "p_sojourn_gt_t" => model.p_sojourn_above(case.f("t")?),
-                _ => return None,
-            }
-        }
-        "M/G/1-FIFO" => {
-            let dist = &case.params["service"];
-            let (mean, scv) = match dist["dist"].as_str()? {
-                "deterministic" => (dist["value"].as_f64()?, 0.0),
-                "exponential" => (dist["mean"].as_f64()?, 1.0),
-                "lognormal" => (dist["mean"].as_f64()?, dist["cv"].as_f64()?.powi(2)),
-                "erlang" => (dist["mean"].as_f64()?, 1.0 / dist["k"].as_f64()?),
-                _ => return None,
-            };
-            let model = Mg1::new(lambda?, mean, scv).ok()?;
-            match metric {
-                "mean_wait" => model.mean_wait(),
-                "mean_sojourn" => model.mean_sojourn(),
-                "mean_number" => model.mean_number(),
-                _ => return None,
-            }
-        }
-        "M/M/1/K" | "M/M/c/K" => {
-            let model =
-                FiniteQueue::new(lambda?, case.f("mu")?, c, case.params["K"].as_u64()? as u32).ok()?;
-            match metric {
-                "p_block" => model.p_block(),
-                "p_wait" => model.p_wait(),
-                "mean_wait" => model.mean_wait(),
-                "mean_sojourn" => model.mean_sojourn(),
-                "mean_number" => model.mean_number(),
-                "throughput" => model.throughput(),
-                _ => return None,
-            }
-        }
-        "M/G/1-PS" if metric == "mean_sojourn" && case.params["service"]["mean"].as_f64() == Some(1.0) => {
-            ps_mean_sojourn(lambda?, 1.0, 1.0).ok()?
-        }
-        "round-robin E_N/M/1" => {
-            let sigma = round_robin_sigma(lambda?, case.f("mu")?, case.params["N"].as_u64()? as u32).ok()?;
-            match metric {
-                "p_wait" => sigma,
-                "mean_sojourn" => 1.0 / (case.f("mu")? * (1.0 - sigma)),
-                _ => return None,
-            }
-        }
-        "power-of-d mean field (N->infinity)" if metric == "mean_sojourn" => {
-            power_of_d_mean(case.f("lambda_per_server")?, case.params["d"].as_u64()? as u32).ok()?
-        }
-        _ => return None,
-    })
 }
