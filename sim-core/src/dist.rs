@@ -1,21 +1,27 @@
-//! Distributions of times and sizes. `rand_distr` draws, `statrs` knows the distribution functions; what is here is
+//! Distributions of times and sizes. `rand_distr` draws, `statrs` has the special functions; what is here is
 //! one closed type with the parameters people think in (mean and coefficient of variation), and its moments.
 //!
 //! Values are plain non-negative numbers; [`Dist::span`] reads them as nanoseconds.
+
+mod empirical;
+mod pareto;
 
 use std::fmt;
 use std::sync::Arc;
 
 use rand::Rng;
 use rand_distr::{Distribution, Exp1, Gamma, LogNormal, Weibull};
-use statrs::distribution::ContinuousCDF;
-use statrs::function::gamma::gamma;
+use statrs::function::erf::erfc;
+use statrs::function::gamma::{gamma, gamma_lr, ln_gamma};
 
 use crate::chance::unit;
 use crate::time::Span;
+use empirical::Empirical;
+pub use empirical::MOST_POINTS;
+use pareto::BoundedPareto;
 
-/// The most points that an empirical distribution keeps; more samples are thinned to evenly spaced quantiles.
-pub const MOST_POINTS: usize = 10_000;
+/// The most phases of a hyperexponential distribution.
+pub const MOST_PHASES: usize = 100;
 
 /// A distribution of non-negative numbers.
 ///
@@ -59,13 +65,8 @@ enum Kind {
         scale: f64,
         sampler: Weibull<f64>,
     },
-    Pareto {
-        alpha: f64,
-        low: f64,
-        high: f64,
-    },
-    /// (probability, value), linear in between.
-    Empirical(Arc<[(f64, f64)]>),
+    Pareto(BoundedPareto),
+    Empirical(Empirical),
 }
 
 /// Why parameters do not make a distribution.
@@ -88,6 +89,16 @@ fn positive(value: f64) -> bool {
     value.is_finite() && value > 0.0
 }
 
+const EXTREME: &str =
+    "a distribution needs a mean and a variance that are neither too large nor too small to compute with";
+
+/// Refuses what was checked part by part and still has no finite mean or variance as an `f64`.
+fn finite(kind: Kind) -> Result<Dist, DistError> {
+    let dist = Dist(kind);
+    check(dist.mean().is_finite() && dist.scv().is_finite(), EXTREME)?;
+    Ok(dist)
+}
+
 impl Dist {
     /// Always `value`.
     pub fn constant(value: f64) -> Result<Dist, DistError> {
@@ -101,7 +112,7 @@ impl Dist {
             low >= 0.0 && high >= low && high.is_finite(),
             "a uniform distribution needs 0 <= low <= high",
         )?;
-        Ok(Dist(Kind::Uniform { low, high }))
+        finite(Kind::Uniform { low, high })
     }
 
     /// Exponential with this mean.
@@ -123,12 +134,15 @@ impl Dist {
     }
 
     fn gamma_shape(shape: f64, mean: f64) -> Result<Dist, DistError> {
-        const EXPECTED: &str =
-            "a gamma or Erlang distribution needs a mean above zero and a shape that is not extreme";
-        check(positive(mean) && positive(shape) && positive(mean / shape), EXPECTED)?;
-        let scale = mean / shape;
-        let sampler = Gamma::new(shape, scale).map_err(|_| DistError(EXPECTED))?;
-        Ok(Dist(Kind::Gamma { shape, scale, sampler }))
+        const EXPECTED: &str = "a gamma or Erlang distribution needs a mean above zero and varies by a coefficient of 0.0001 to 10 000";
+        check(positive(mean) && (1e-8..=1e8).contains(&shape), EXPECTED)?;
+        Dist::gamma_scale(shape, mean / shape)
+    }
+
+    fn gamma_scale(shape: f64, scale: f64) -> Result<Dist, DistError> {
+        check(positive(scale), EXTREME)?;
+        let sampler = Gamma::new(shape, scale).map_err(|_| DistError(EXTREME))?;
+        finite(Kind::Gamma { shape, scale, sampler })
     }
 
     /// Exponential with mean `m` with probability `p`, for each `(p, m)` of `phases`.
@@ -140,15 +154,17 @@ impl Dist {
                 && (total - 1.0).abs() < 1e-9,
             "a hyperexponential distribution needs phases with means above zero and probabilities that sum to 1",
         )?;
+        check(phases.len() <= MOST_PHASES, "a hyperexponential distribution has at most 100 phases")?;
         let mut sum = 0.0;
         let cumulative = phases.iter().map(|&(p, mean)| {
             sum += p;
             (sum, mean)
         });
-        Ok(Dist(Kind::Hyperexponential(cumulative.collect())))
+        finite(Kind::Hyperexponential(cumulative.collect()))
     }
 
-    /// Two exponential phases with balanced means (each carries half of the mean), for an SCV of 1 or more.
+    /// Two exponential phases with balanced means (each carries half of the mean), for a squared coefficient of
+    /// variation of 1 or more (Whitt 1982, section 3).
     pub fn hyperexponential_balanced(mean: f64, scv: f64) -> Result<Dist, DistError> {
         check(
             positive(mean) && scv.is_finite() && scv >= 1.0,
@@ -163,68 +179,82 @@ impl Dist {
     pub fn lognormal(mean: f64, cv: f64) -> Result<Dist, DistError> {
         const EXPECTED: &str =
             "a lognormal distribution needs a mean and a coefficient of variation above zero";
-        check(positive(mean) && positive(cv), EXPECTED)?;
+        check(positive(mean) && positive(cv) && positive(cv * cv), EXPECTED)?;
         let variance = (cv * cv).ln_1p();
-        let (mu, sigma) = (mean.ln() - variance / 2.0, variance.sqrt());
-        let sampler = LogNormal::new(mu, sigma).map_err(|_| DistError(EXPECTED))?;
-        Ok(Dist(Kind::Lognormal { mu, sigma, sampler }))
+        Dist::lognormal_log(mean.ln() - variance / 2.0, variance.sqrt())
+    }
+
+    /// From the mean and the standard deviation of the logarithm.
+    fn lognormal_log(mu: f64, sigma: f64) -> Result<Dist, DistError> {
+        let sampler = LogNormal::new(mu, sigma).map_err(|_| DistError(EXTREME))?;
+        finite(Kind::Lognormal { mu, sigma, sampler })
     }
 
     /// Weibull with this shape and mean. Shapes below 1 have heavy tails.
     pub fn weibull(shape: f64, mean: f64) -> Result<Dist, DistError> {
         const EXPECTED: &str = "a Weibull distribution needs a mean above zero and a shape of 0.05 or more";
         check(positive(mean) && shape.is_finite() && shape >= 0.05, EXPECTED)?;
-        let scale = mean / gamma(1.0 + 1.0 / shape);
-        let sampler = Weibull::new(scale, shape).map_err(|_| DistError(EXPECTED))?;
-        Ok(Dist(Kind::Weibull { shape, scale, sampler }))
+        Dist::weibull_scale(shape, mean / gamma(1.0 + 1.0 / shape))
+    }
+
+    fn weibull_scale(shape: f64, scale: f64) -> Result<Dist, DistError> {
+        check(positive(scale), EXTREME)?;
+        let sampler = Weibull::new(scale, shape).map_err(|_| DistError(EXTREME))?;
+        finite(Kind::Weibull { shape, scale, sampler })
     }
 
     /// Pareto with tail index `alpha`, cut to the values from `low` to `high`: density ∝ x^(−alpha−1).
     pub fn bounded_pareto(alpha: f64, low: f64, high: f64) -> Result<Dist, DistError> {
-        check(
-            positive(alpha)
-                && positive(low)
-                && high > low
-                && high.is_finite()
-                && positive((low / high).powf(alpha)),
-            "a bounded Pareto distribution needs an alpha above zero and 0 < low < high",
-        )?;
-        Ok(Dist(Kind::Pareto { alpha, low, high }))
+        finite(Kind::Pareto(BoundedPareto::new(alpha, low, high)?))
     }
 
-    /// The distribution with these quantiles, linear in between: `(probability, value)` from probability 0 to 1.
+    /// The distribution with these quantiles, linear in between: `(probability, value)` from probability 0 to 1, at most
+    /// [`MOST_POINTS`]. The same value twice is drawn with the probability between the two; the same probability twice
+    /// leaves out the values in between.
+    ///
+    /// ```
+    /// use sim_core::dist::Dist;
+    /// let hit_or_miss = Dist::from_quantiles(&[(0.0, 1.0), (0.9, 1.0), (0.9, 50.0), (1.0, 50.0)])?;
+    /// assert!((hit_or_miss.mean() - 5.9).abs() < 1e-12);
+    /// # Ok::<(), sim_core::dist::DistError>(())
+    /// ```
     pub fn from_quantiles(points: &[(f64, f64)]) -> Result<Dist, DistError> {
-        let ascending = points.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1);
-        let ends = points.len() >= 2 && points[0].0 == 0.0 && points[points.len() - 1].0 == 1.0;
-        let values = points.iter().all(|&(_, value)| value.is_finite() && value >= 0.0);
-        check(
-            ascending && ends && values,
-            "quantiles need ascending probabilities from 0 to 1 and values that are zero or more and never fall",
-        )?;
-        check(points.len() <= MOST_POINTS, "a distribution has at most 10 000 quantiles")?;
-        Ok(Dist(Kind::Empirical(points.into())))
+        finite(Kind::Empirical(Empirical::from_quantiles(points)?))
     }
 
-    /// The distribution of these samples, linear between neighbours; at most [`MOST_POINTS`] quantiles of them are kept.
+    /// The distribution that draws one of these samples, each as likely as the others. More than 4 095 are summed up in
+    /// at most that many groups of neighbours, small ones in the upper tail, and values between those of a group are
+    /// drawn as well.
     pub fn from_samples(samples: &[f64]) -> Result<Dist, DistError> {
-        check(
-            !samples.is_empty() && samples.iter().all(|&value| value.is_finite() && value >= 0.0),
-            "samples must be at least one number, each zero or more",
-        )?;
-        let mut sorted = samples.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        if sorted.len() == 1 {
-            return Dist::constant(sorted[0]);
+        finite(Kind::Empirical(Empirical::from_samples(samples)?))
+    }
+
+    /// The distribution of `factor` times the value, for a factor above zero: the same shape in another unit, or on
+    /// another machine.
+    ///
+    /// ```
+    /// use sim_core::dist::Dist;
+    /// let milliseconds = Dist::lognormal(2.0, 0.8)?;
+    /// assert_eq!(milliseconds.scaled(1e6)?, Dist::lognormal(2e6, 0.8)?);
+    /// # Ok::<(), sim_core::dist::DistError>(())
+    /// ```
+    pub fn scaled(&self, factor: f64) -> Result<Dist, DistError> {
+        check(positive(factor), "a distribution can be scaled by a number above zero")?;
+        match &self.0 {
+            Kind::Constant(value) => Dist::constant(value * factor),
+            Kind::Uniform { low, high } => Dist::uniform(low * factor, high * factor),
+            Kind::Exponential { mean } => Dist::exponential(mean * factor),
+            Kind::Gamma { shape, scale, .. } => Dist::gamma_scale(*shape, scale * factor),
+            Kind::Hyperexponential(phases) => {
+                let scaled: Arc<[_]> = phases.iter().map(|&(sum, mean)| (sum, mean * factor)).collect();
+                check(scaled.iter().all(|&(_, mean)| positive(mean)), EXTREME)?;
+                finite(Kind::Hyperexponential(scaled))
+            }
+            Kind::Lognormal { mu, sigma, .. } => Dist::lognormal_log(mu + factor.ln(), *sigma),
+            Kind::Weibull { shape, scale, .. } => Dist::weibull_scale(*shape, scale * factor),
+            Kind::Pareto(pareto) => finite(Kind::Pareto(pareto.scaled(factor)?)),
+            Kind::Empirical(empirical) => finite(Kind::Empirical(empirical.scaled(factor))),
         }
-        let points = sorted.len().min(MOST_POINTS);
-        let point = |i: usize| {
-            let probability = i as f64 / (points - 1) as f64;
-            let at = probability * (sorted.len() - 1) as f64;
-            let (below, rest) = (at.floor() as usize, at.fract());
-            let above = (below + 1).min(sorted.len() - 1);
-            (probability, sorted[below] + rest * (sorted[above] - sorted[below]))
-        };
-        Dist::from_quantiles(&(0..points).map(point).collect::<Vec<_>>())
     }
 
     /// One draw.
@@ -243,11 +273,8 @@ impl Dist {
             }
             Kind::Lognormal { sampler, .. } => sampler.sample(bits),
             Kind::Weibull { sampler, .. } => sampler.sample(bits),
-            Kind::Pareto { alpha, low, high } => {
-                let kept = 1.0 - (low / high).powf(*alpha);
-                low * (1.0 - unit(bits) * kept).powf(-1.0 / alpha)
-            }
-            Kind::Empirical(points) => interpolate(points, unit(bits)),
+            Kind::Pareto(pareto) => pareto.quantile(unit(bits)),
+            Kind::Empirical(empirical) => empirical.quantile(unit(bits)),
         }
     }
 
@@ -275,66 +302,62 @@ impl Dist {
             Kind::Hyperexponential(phases) => shares(phases).map(|(p, mean)| p * mean).sum(),
             Kind::Lognormal { mu, sigma, .. } => (mu + sigma * sigma / 2.0).exp(),
             Kind::Weibull { shape, scale, .. } => scale * gamma(1.0 + 1.0 / shape),
-            Kind::Pareto { alpha, low, high } => pareto_moment(*alpha, *low, *high, 1.0),
-            Kind::Empirical(points) => {
-                points.windows(2).map(|w| (w[1].0 - w[0].0) * (w[0].1 + w[1].1) / 2.0).sum()
-            }
+            Kind::Pareto(pareto) => pareto.mean(),
+            Kind::Empirical(empirical) => empirical.mean(),
         }
     }
 
     /// The squared coefficient of variation: variance over squared mean. Zero where the mean is.
     pub fn scv(&self) -> f64 {
         let mean = self.mean();
-        let second = match &self.0 {
-            Kind::Constant(_) => return 0.0,
-            Kind::Exponential { .. } => return 1.0,
-            Kind::Gamma { shape, .. } => return 1.0 / shape,
-            Kind::Lognormal { sigma, .. } => return (sigma * sigma).exp_m1(),
-            Kind::Uniform { low, high } => (low * low + low * high + high * high) / 3.0,
-            Kind::Hyperexponential(phases) => shares(phases).map(|(p, mean)| 2.0 * p * mean * mean).sum(),
-            Kind::Weibull { shape, scale, .. } => scale * scale * gamma(1.0 + 2.0 / shape),
-            Kind::Pareto { alpha, low, high } => pareto_moment(*alpha, *low, *high, 2.0),
-            Kind::Empirical(points) => {
-                let square = |a: f64, b: f64| (a * a + a * b + b * b) / 3.0;
-                points.windows(2).map(|w| (w[1].0 - w[0].0) * square(w[0].1, w[1].1)).sum()
+        let of_variance = |variance: f64| if mean == 0.0 { 0.0 } else { variance / mean / mean };
+        match &self.0 {
+            Kind::Constant(_) => 0.0,
+            Kind::Uniform { .. } if mean == 0.0 => 0.0,
+            Kind::Uniform { low, high } => ((high - low) / mean).powi(2) / 12.0,
+            Kind::Exponential { .. } => 1.0,
+            Kind::Gamma { shape, .. } => 1.0 / shape,
+            Kind::Hyperexponential(phases) => {
+                // By the law of total variance, which loses no digits: each phase varies by its own mean, and its mean
+                // differs from the whole.
+                let spread = |(p, m): (f64, f64)| p * (m * m + (m - mean) * (m - mean));
+                of_variance(shares(phases).map(spread).sum())
             }
-        };
-        if mean == 0.0 { 0.0 } else { (second / (mean * mean) - 1.0).max(0.0) }
+            Kind::Lognormal { sigma, .. } => (sigma * sigma).exp_m1(),
+            Kind::Weibull { shape, .. } => {
+                (ln_gamma(1.0 + 2.0 / shape) - 2.0 * ln_gamma(1.0 + 1.0 / shape)).exp_m1().max(0.0)
+            }
+            Kind::Pareto(pareto) => pareto.scv(),
+            Kind::Empirical(empirical) => of_variance(empirical.variance()),
+        }
     }
 
     /// The probability of a value that is not above `x`.
     pub fn cdf(&self, x: f64) -> f64 {
-        use statrs::distribution as known;
-        // The parameters were checked when the distribution was made, so `statrs` takes them.
-        let of = |cdf: Option<f64>| cdf.unwrap_or(f64::NAN);
+        let exponential = |mean: f64| -(-x.max(0.0) / mean).exp_m1();
         match &self.0 {
             Kind::Constant(value) => f64::from(x >= *value),
             Kind::Uniform { low, high } if low == high => f64::from(x >= *low),
             Kind::Uniform { low, high } => ((x - low) / (high - low)).clamp(0.0, 1.0),
-            Kind::Exponential { mean } => of(known::Exp::new(1.0 / mean).ok().map(|d| d.cdf(x))),
+            Kind::Exponential { mean } => exponential(*mean),
             Kind::Gamma { shape, scale, .. } => {
-                of(known::Gamma::new(*shape, 1.0 / scale).ok().map(|d| d.cdf(x)))
+                // `statrs` takes neither end of the range; both are as good as their neighbours.
+                gamma_lr(*shape, (x / scale).clamp(f64::MIN_POSITIVE, f64::MAX))
             }
-            Kind::Hyperexponential(phases) => shares(phases)
-                .map(|(p, mean)| p * of(known::Exp::new(1.0 / mean).ok().map(|d| d.cdf(x))))
-                .sum(),
+            Kind::Hyperexponential(phases) => shares(phases).map(|(p, mean)| p * exponential(mean)).sum(),
             Kind::Lognormal { mu, sigma, .. } => {
-                of(known::LogNormal::new(*mu, *sigma).ok().map(|d| d.cdf(x)))
+                erfc((mu - x.max(0.0).ln()) / (sigma * std::f64::consts::SQRT_2)) / 2.0
             }
-            Kind::Weibull { shape, scale, .. } => {
-                of(known::Weibull::new(*shape, *scale).ok().map(|d| d.cdf(x)))
-            }
-            Kind::Pareto { alpha, low, high } => {
-                let x = x.clamp(*low, *high);
-                (1.0 - (low / x).powf(*alpha)) / (1.0 - (low / high).powf(*alpha))
-            }
-            Kind::Empirical(points) => inverse_interpolate(points, x),
+            Kind::Weibull { shape, scale, .. } => -(-(x.max(0.0) / scale).powf(*shape)).exp_m1(),
+            Kind::Pareto(pareto) => pareto.cdf(x),
+            Kind::Empirical(empirical) => empirical.cdf(x),
         }
     }
 }
 
+/// A draw from the exponential distribution of mean 1, for those who scale it by a mean that changes.
 #[inline]
-fn exp1(bits: &mut impl Rng) -> f64 {
+pub fn exp1(bits: &mut impl Rng) -> f64 {
     Exp1.sample(bits)
 }
 
@@ -342,32 +365,4 @@ fn exp1(bits: &mut impl Rng) -> f64 {
 fn shares(phases: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> + '_ {
     let before = std::iter::once(0.0).chain(phases.iter().map(|&(sum, _)| sum));
     phases.iter().zip(before).map(|(&(sum, mean), before)| (sum - before, mean))
-}
-
-/// E[X^k] of the bounded Pareto distribution.
-fn pareto_moment(alpha: f64, low: f64, high: f64, k: f64) -> f64 {
-    let norm = alpha * low.powf(alpha) / (1.0 - (low / high).powf(alpha));
-    if (k - alpha).abs() < 1e-9 {
-        return norm * (high / low).ln();
-    }
-    norm * (high.powf(k - alpha) - low.powf(k - alpha)) / (k - alpha)
-}
-
-#[inline]
-fn interpolate(points: &[(f64, f64)], probability: f64) -> f64 {
-    let above = points.partition_point(|&(p, _)| p <= probability).clamp(1, points.len() - 1);
-    let ((p0, v0), (p1, v1)) = (points[above - 1], points[above]);
-    v0 + (v1 - v0) * ((probability - p0) / (p1 - p0)).clamp(0.0, 1.0)
-}
-
-fn inverse_interpolate(points: &[(f64, f64)], value: f64) -> f64 {
-    let above = points.partition_point(|&(_, v)| v <= value);
-    if above == 0 {
-        return 0.0;
-    }
-    if above == points.len() {
-        return 1.0;
-    }
-    let ((p0, v0), (p1, v1)) = (points[above - 1], points[above]);
-    p0 + (p1 - p0) * (value - v0) / (v1 - v0)
 }
