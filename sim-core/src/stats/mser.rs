@@ -17,16 +17,19 @@ pub fn mser5(values: &[f64]) -> Option<Truncation> {
     if batches.len() < 10 {
         return None;
     }
+    // From the middle of the batches: sums of squares far from zero would lose the digits that matter.
+    let middle = batches.iter().sum::<f64>() / batches.len() as f64;
     // Walk backwards, so that sums over "the rest" come for free. At least five batches must remain.
     let (mut sum, mut squares) = (0.0, 0.0);
     let mut best: Option<(f64, usize, f64)> = None;
     for start in (0..batches.len()).rev() {
-        sum += batches[start];
-        squares += batches[start] * batches[start];
+        let batch = batches[start] - middle;
+        sum += batch;
+        squares += batch * batch;
         let rest = (batches.len() - start) as f64;
         let error = (squares - sum * sum / rest).max(0.0) / (rest * rest);
         if rest >= 5.0 && best.is_none_or(|(least, ..)| error <= least) {
-            best = Some((error, start, sum / rest));
+            best = Some((error, start, middle + sum / rest));
         }
     }
     let (_, start, mean) = best?;

@@ -27,11 +27,11 @@ impl TimeWeighted {
         TimeWeighted { value, since: now, changed: now, area: 0.0, max: value }
     }
 
-    /// It is `value` from now on.
+    /// It is `value` from now on. Time does not run backwards: an earlier instant counts as the latest one.
     #[inline]
     pub fn set(&mut self, now: Time, value: f64) {
         self.area += self.value * now.since(self.changed).as_nanos() as f64;
-        self.changed = now;
+        self.changed = self.changed.max(now);
         self.value = value;
         self.max = self.max.max(value);
     }
