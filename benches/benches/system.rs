@@ -7,9 +7,13 @@ use scalesim_benches::system;
 fn whole(c: &mut Criterion) {
     let mut group = c.benchmark_group("system");
     group.sample_size(10);
-    let fifty = system::fifty_instances(2.0);
-    group.throughput(Throughput::Elements(system::requests(&fifty)));
-    group.bench_function("50 instances of 8 cores", |b| b.iter(|| system::requests(&fifty)));
+    for (name, steps) in [("one burst", system::ONE_BURST), ("two bursts", system::TWO_BURSTS)] {
+        let fifty = system::fifty_instances(steps, 2.0);
+        group.throughput(Throughput::Elements(system::requests(&fifty)));
+        group.bench_function(format!("50 instances of 8 cores, {name}"), |b| {
+            b.iter(|| system::requests(&fifty))
+        });
+    }
     let day = include_str!("../../examples/day-cycle.toml");
     let day = Scenario::parse(day).expect("the example is sound");
     group.throughput(Throughput::Elements(system::requests(&day)));

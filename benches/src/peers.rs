@@ -10,7 +10,8 @@ use crate::Draws;
 pub type Peer = fn(u32, u64) -> f64;
 
 /// All of them, by crate.
-pub const ALL: [(&str, Peer); 3] = [("desru", desru), ("simcore", simcore), ("nexosim", nexosim)];
+pub const ALL: [(&str, Peer); 4] =
+    [("desru", desru), ("simcore", simcore), ("odem-rs", odem), ("nexosim", nexosim)];
 
 struct Queue {
     draws: Draws,
@@ -151,6 +152,66 @@ fn simcore(servers: u32, customers: u64) -> f64 {
     simulation.step_until_no_events();
     let sojourns = server.borrow().queue.sojourns;
     sojourns / customers as f64
+}
+
+/// odem-rs: a process for each server, which sleeps while there is nothing to do.
+fn odem(servers: u32, customers: u64) -> f64 {
+    use std::task::Waker;
+
+    use odem_rs::core::ops::waker;
+    use odem_rs::prelude::*;
+
+    #[derive(Config)]
+    #[time(Time<f64>)]
+    struct Station {
+        queue: RefCell<Queue>,
+        idle: RefCell<Vec<Waker>>,
+    }
+    struct Server;
+    impl Behavior<Station> for Server {
+        type Output = ();
+
+        async fn actions(&self, sim: &Sim<Station>) {
+            let Station { queue, idle } = sim.global();
+            loop {
+                let next = queue.borrow_mut().waiting.pop_front();
+                let Some(came) = next else {
+                    let waker = waker().await;
+                    idle.borrow_mut().push(waker);
+                    sleep().await;
+                    continue;
+                };
+                let demand = queue.borrow_mut().draws.demand();
+                sim.advance(second::new(demand)).await;
+                let mut queue = queue.borrow_mut();
+                queue.sojourns += sim.now().value - came;
+                queue.done += 1;
+            }
+        }
+    }
+    let station =
+        Station { queue: RefCell::new(Queue::new(servers, customers)), idle: RefCell::new(Vec::new()) };
+    let simulator = Simulator::new(station);
+    let run = simulator.run(async |sim: &Sim<Station>| {
+        let Station { queue, idle } = sim.global();
+        for _ in 0..servers {
+            sim.spawn(Server);
+        }
+        for _ in 0..customers {
+            let gap = queue.borrow_mut().draws.gap();
+            sim.advance(second::new(gap)).await;
+            queue.borrow_mut().waiting.push_back(sim.now().value);
+            if let Some(waker) = idle.borrow_mut().pop() {
+                waker.wake();
+            }
+        }
+        while queue.borrow().done < customers {
+            sim.advance(second::new(1.0)).await;
+        }
+        idle.borrow_mut().clear(); // a waker refers to its process, and must not outlive it
+    });
+    run.expect("the arrivals always have a next instant");
+    simulator.inner().queue.borrow().sojourns / customers as f64
 }
 
 /// nexosim: actors with mailboxes, on one thread.

@@ -2,9 +2,14 @@
 
 use scalesim::{Experiment, Scenario};
 
-/// Fifty instances of eight cores, each request with a timeout, two CPU steps that share the cores, and one wait; at
-/// about 60 % utilisation, for so many seconds.
-pub fn fifty_instances(seconds: f64) -> Scenario {
+/// A request that needs a core once, and then waits.
+pub const ONE_BURST: &str = r#"{ cpu = { exp = { mean = "4ms" } } }, { wait = { exp = { mean = "5ms" } } }"#;
+/// A request that needs a core before and after its wait.
+pub const TWO_BURSTS: &str = r#"{ cpu = { exp = { mean = "2ms" } } }, { wait = { exp = { mean = "5ms" } } }, { cpu = { exp = { mean = "2ms" } } }"#;
+
+/// Fifty instances of eight cores at 60 % utilisation, for so many seconds. Each request has a timeout, is balanced, does
+/// its `steps`, and is measured.
+pub fn fifty_instances(steps: &str, seconds: f64) -> Scenario {
     let text = format!(
         r#"
         [scenario]
@@ -16,7 +21,7 @@ pub fn fifty_instances(seconds: f64) -> Scenario {
         [service.api]
         runtime = "thread-per-request"
         [service.api.endpoint.x]
-        steps = [{{ cpu = {{ exp = {{ mean = "2ms" }} }} }}, {{ wait = {{ exp = {{ mean = "5ms" }} }} }}, {{ cpu = {{ exp = {{ mean = "2ms" }} }} }}]
+        steps = [{steps}]
         [machine.eight]
         vcpus = 8
         [group.web]

@@ -38,6 +38,7 @@ fn main() {
         let hold = [
             item("bare 4-ary heap", steps, move || by_hand::hold(pending, steps) as f64),
             item("sim-core", steps, move || kernel::hold(pending, steps) as f64),
+            item("sim-core's heap", steps, move || kernel::heap(pending, steps) as f64),
             item("std BinaryHeap", steps, move || by_hand::hold_std(pending, steps) as f64),
         ];
         compare(&format!("hold, {pending} pending"), "M holds/s", &hold);
@@ -46,9 +47,12 @@ fn main() {
 }
 
 fn whole_system() {
-    let scenario = system::fifty_instances(20.0);
-    let requests = system::requests(&scenario);
-    let work = [item("scalesim", requests, move || system::requests(&scenario) as f64)];
+    let work = [("one burst, one wait", system::ONE_BURST), ("burst, wait, burst", system::TWO_BURSTS)];
+    let work = work.map(|(name, steps)| {
+        let scenario = system::fifty_instances(steps, 20.0);
+        let requests = system::requests(&scenario);
+        item(name, requests, move || system::requests(&scenario) as f64)
+    });
     compare("whole system, 50 instances of 8 cores", "M requests/s", &work);
 }
 
