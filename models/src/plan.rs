@@ -222,6 +222,18 @@ pub struct Group {
     pub scaling: Vec<Scaling>,
 }
 
+impl Group {
+    /// How long its new instances warm up for one of its policies: the policy's own warm-up, else the group's, else the
+    /// default cooldown.
+    pub fn warm_up(&self, policy: &Scaling) -> Span {
+        let own = match policy {
+            Scaling::TargetTracking(policy) => policy.estimated_instance_warmup,
+            Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
+        };
+        crate::scaling::effective_warmup(own, self.instance_warmup, self.default_cooldown)
+    }
+}
+
 /// An instance type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
@@ -310,6 +322,13 @@ pub struct HealthCheck {
     pub healthy: u32,
     /// Failed checks, one after another, that make a target unhealthy.
     pub unhealthy: u32,
+}
+
+impl HealthCheck {
+    /// From a check that fails to the end of the one that makes the target unhealthy.
+    pub fn first_failures(&self) -> Span {
+        self.interval.saturating_mul(u64::from(self.unhealthy.saturating_sub(1))) + self.timeout
+    }
 }
 
 /// Something that goes wrong at a stated time.

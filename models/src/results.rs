@@ -327,6 +327,8 @@ pub enum CauseKind {
     AlarmNotYetInAlarm,
     /// Overloaded, and a cooldown held the policy back.
     InCooldown,
+    /// Overloaded, and what the policy watches was not above its target.
+    WithinTarget,
     /// Overloaded, and no policy watches the group.
     NoScalingPolicy,
     /// One event loop was at its limit while its machine had idle cores.
@@ -389,8 +391,8 @@ pub struct Row {
     /// Requests refused, timed out or failed, per second.
     pub errors: f64,
     /// Requests per second that the healthy instances could serve, by the CPU demand of the mix; where there are
-    /// several groups, of the one that limits.
-    pub capacity: f64,
+    /// several groups, of the one that limits; `None` where requests need no CPU and no thread, so that nothing does.
+    pub capacity: Option<f64>,
     /// Median response time; `None` where nothing ended.
     pub p50: Option<f64>,
     /// 95th percentile.

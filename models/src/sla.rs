@@ -3,7 +3,7 @@
 use sim_core::Time;
 
 use crate::measure::{MinuteFacts, ViolationRecord};
-use crate::plan::{Group, Runtime};
+use crate::plan::{Group, Runtime, Scaling};
 use crate::results::CauseKind;
 use crate::scaling::Verdict;
 
@@ -11,8 +11,8 @@ use crate::scaling::Verdict;
 const OVERLOADED: f64 = 0.9;
 /// Above this utilisation, waiting is a large part of a response time.
 const BUSY: f64 = 0.6;
-/// How many minutes before a window an overload still matters through its backlog.
-const BACKLOG_MINUTES: usize = 5;
+/// How many minutes before a window are looked at for what it inherits.
+const MINUTES_BEFORE: usize = 5;
 
 /// What is known of a group on the way of the objective's requests.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ impl<'a> Suspect<'a> {
 
     fn before(&self, window: &ViolationRecord) -> &'a [MinuteFacts] {
         let (from, _) = minute_range(window, self.facts.len());
-        &self.facts[from.saturating_sub(BACKLOG_MINUTES)..from]
+        &self.facts[from.saturating_sub(MINUTES_BEFORE)..from]
     }
 
     fn explain(&self, window: &ViolationRecord) -> (CauseKind, String) {
@@ -66,7 +66,7 @@ impl<'a> Suspect<'a> {
             return (CauseKind::ServiceTime, "the window is shorter than what was recorded".to_string());
         };
         let name = &self.group.name;
-        let load = format!("load {:.0}/s against a capacity of {:.0}/s", peak.load, peak.capacity);
+        let load = load(peak);
         let fleet = format!("{} of {} instances serving in {name}", peak.serving, peak.desired);
 
         if minutes.iter().any(|m| m.serving == 0) {
@@ -75,9 +75,8 @@ impl<'a> Suspect<'a> {
                 format!("no instance of {name} took requests; desired capacity was {}", peak.desired),
             );
         }
-        let lost: u32 = minutes.iter().chain(before).map(|m| m.lost).sum();
-        let short = minutes.iter().chain(before).any(|m| m.serving < m.desired);
-        if lost > 0 && short {
+        let lost = self.lost_and_not_replaced(window);
+        if lost > 0 {
             let refill = minutes.iter().map(|m| m.starting).max().unwrap_or(0);
             return (
                 CauseKind::InstanceLost,
@@ -88,6 +87,13 @@ impl<'a> Suspect<'a> {
             );
         }
         let overloaded = peak.hottest >= OVERLOADED || minutes.iter().any(|m| m.refused > 0);
+        let keeps_up = minutes.iter().all(|m| m.load < OVERLOADED * m.capacity && m.refused == 0);
+        if let Some(earlier) = backlog(before).filter(|_| keeps_up) {
+            return (
+                CauseKind::Backlog,
+                format!("backlog of the minutes before: {} then, {load} now", self::load(earlier)),
+            );
+        }
         if overloaded {
             return self.overload(peak, minutes, before, &load, &fleet);
         }
@@ -98,15 +104,6 @@ impl<'a> Suspect<'a> {
                     "{} requests waited for a thread while the cores of {name} were {:.0} % busy; {fleet}",
                     m.queued,
                     100.0 * m.cpu
-                ),
-            );
-        }
-        if let Some(earlier) = before.iter().rev().find(|m| m.hottest >= OVERLOADED) {
-            return (
-                CauseKind::Backlog,
-                format!(
-                    "backlog of the minutes before: load was {:.0}/s against a capacity of {:.0}/s; now {load}",
-                    earlier.load, earlier.capacity
                 ),
             );
         }
@@ -184,18 +181,38 @@ impl<'a> Suspect<'a> {
                     peak.max
                 ),
             ),
-            Some((Verdict::WarmingUp, words)) => {
-                let kind = match self.group.instance_warmup {
-                    None => CauseKind::InCooldown, // no warm-up is set: the default cooldown stands in for it
-                    Some(_) => CauseKind::StillWarmingUp,
+            Some((verdict, words)) => {
+                let kind = match verdict {
+                    Verdict::WarmingUp if self.warm_up_is_set() => CauseKind::StillWarmingUp,
+                    Verdict::WarmingUp => CauseKind::InCooldown, // the default cooldown stands in for a warm-up
+                    Verdict::HighAlarmPending { .. } | Verdict::ScaleOut | Verdict::InsufficientData => {
+                        CauseKind::AlarmNotYetInAlarm
+                    }
+                    Verdict::AtMaximum => CauseKind::AtMaximumSize,
+                    Verdict::LowAlarmPending { .. }
+                    | Verdict::WithinTarget
+                    | Verdict::ScaleIn
+                    | Verdict::AtMinimum
+                    | Verdict::WouldOvershoot
+                    | Verdict::ScaleInDisabled => CauseKind::WithinTarget,
                 };
                 (kind, format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.')))
             }
-            Some((_, words)) => (
-                CauseKind::AlarmNotYetInAlarm,
-                format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.')),
-            ),
         }
+    }
+
+    fn warm_up_is_set(&self) -> bool {
+        let own = |scaling: &Scaling| matches!(scaling, Scaling::TargetTracking(policy) if policy.estimated_instance_warmup.is_some());
+        self.group.instance_warmup.is_some() || self.group.scaling.iter().any(own)
+    }
+
+    /// Instances lost since the group last had as many as it should have had.
+    fn lost_and_not_replaced(&self, window: &ViolationRecord) -> u32 {
+        let (from, to) = minute_range(window, self.facts.len());
+        let whole = self.facts[..from].iter().rposition(|m| m.serving >= m.desired).map_or(0, |at| at + 1);
+        let since = &self.facts[whole..to];
+        let short = self.facts[from..to].iter().any(|m| m.serving < m.desired) || whole < from;
+        if short { since.iter().map(|m| m.lost).sum() } else { 0 }
     }
 
     fn thread_limit(&self) -> Option<u32> {
@@ -204,6 +221,19 @@ impl<'a> Suspect<'a> {
             Runtime::EventLoop { .. } => None,
         }
     }
+}
+
+fn load(minute: &MinuteFacts) -> String {
+    if minute.capacity.is_finite() {
+        format!("load {:.0}/s against a capacity of {:.0}/s", minute.load, minute.capacity)
+    } else {
+        format!("load {:.0}/s", minute.load)
+    }
+}
+
+/// Where the last minute before a window was overloaded, the first of the overloaded minutes that led up to it.
+fn backlog(before: &[MinuteFacts]) -> Option<&MinuteFacts> {
+    before.iter().rev().take_while(|m| m.hottest >= OVERLOADED || m.queued > 0).last()
 }
 
 fn pressure(minute: &MinuteFacts) -> f64 {

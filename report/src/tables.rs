@@ -44,10 +44,8 @@ pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
     let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for row in &results.run.series {
         let mut fields = vec![clock.iso(row.at), row.at.to_string()];
-        fields.extend(
-            [row.offered, row.attempts, row.completed, row.errors, row.capacity].map(|rate| rate.to_string()),
-        );
-        fields.extend([row.p50, row.p95, row.p99, row.cost].map(optional));
+        fields.extend([row.offered, row.attempts, row.completed, row.errors].map(|rate| rate.to_string()));
+        fields.extend([row.capacity, row.p50, row.p95, row.p99, row.cost].map(optional));
         for group in &row.groups {
             fields.extend(
                 [group.desired, group.max, group.serving, group.starting, group.draining]

@@ -11,6 +11,8 @@ pub struct Rotation {
     algorithm: Algorithm,
     /// Instances that are healthy targets, in the order they came in.
     targets: Vec<u32>,
+    /// All registered targets, healthy or not.
+    registered: Vec<u32>,
     /// Whose turn it is.
     turn: usize,
     picks: Keyed,
@@ -22,6 +24,7 @@ impl Rotation {
         Rotation {
             algorithm: plan.algorithm,
             targets: Vec::new(),
+            registered: Vec::new(),
             turn: 0,
             picks: seed.keyed(&format!("balancer/{}/pick", plan.name)),
         }
@@ -32,14 +35,27 @@ impl Rotation {
         &self.targets
     }
 
-    /// Takes `instance` into the rotation.
+    /// Registers `instance`, whose health is not known yet.
+    pub fn register(&mut self, instance: u32) {
+        if !self.registered.contains(&instance) {
+            self.registered.push(instance);
+        }
+    }
+
+    /// Forgets `instance`.
+    pub fn deregister(&mut self, instance: u32) {
+        self.registered.retain(|&target| target != instance);
+    }
+
+    /// Takes `instance`, which is healthy, into the rotation.
     pub fn add(&mut self, instance: u32) {
+        self.register(instance);
         if !self.targets.contains(&instance) {
             self.targets.push(instance);
         }
     }
 
-    /// Takes `instance` out; true where it was in.
+    /// Takes `instance` out of the rotation; true where it was in. It stays registered.
     pub fn remove(&mut self, instance: u32) -> bool {
         let Some(position) = self.targets.iter().position(|&target| target == instance) else { return false };
         self.targets.remove(position);
@@ -49,12 +65,16 @@ impl Rotation {
         true
     }
 
-    /// The target of the request whose draws are keyed by `key`; `None` without a healthy one. `outstanding`
-    /// holds the requests in progress by instance.
+    /// The target of the request whose draws are keyed by `key`; `None` where none is registered. Without a healthy one
+    /// all registered targets get traffic: the balancer *fails open*. `outstanding` holds the requests in progress by
+    /// instance.
     #[inline]
     pub fn pick(&mut self, key: u64, outstanding: &[u32]) -> Option<u32> {
+        if self.targets.is_empty() {
+            return self.fail_open(key, outstanding);
+        }
         let count = self.targets.len();
-        if count <= 1 {
+        if count == 1 {
             return self.targets.first().copied();
         }
         match self.algorithm {
@@ -77,6 +97,17 @@ impl Rotation {
                 Some(if outstanding[second as usize] < outstanding[first as usize] { second } else { first })
             }
         }
+    }
+
+    #[cold]
+    fn fail_open(&mut self, key: u64, outstanding: &[u32]) -> Option<u32> {
+        if self.registered.is_empty() {
+            return None;
+        }
+        std::mem::swap(&mut self.targets, &mut self.registered);
+        let picked = self.pick(key, outstanding);
+        std::mem::swap(&mut self.targets, &mut self.registered);
+        picked
     }
 
     /// The first with the fewest requests in progress, looking round from whose turn it is.
@@ -156,6 +187,21 @@ mod tests {
         assert_eq!(seen, picks(&mut rotation, &[0; 2], 10_000));
         let first = seen.iter().filter(|&&target| target == 0).count();
         assert!((4_800..5_200).contains(&first), "{first}");
+    }
+
+    /// asg-199: of six registered targets none is healthy, and six are used.
+    #[test]
+    fn without_a_healthy_target_all_registered_ones_are_used() {
+        let mut rotation = rotation(Algorithm::RoundRobin, 6);
+        (0..6).for_each(|target| assert!(rotation.remove(target)));
+        let mut used = picks(&mut rotation, &[0; 6], 12);
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used.len(), 6);
+        (1..6).for_each(|target| rotation.deregister(target));
+        assert_eq!(picks(&mut rotation, &[0; 6], 2), [0, 0]);
+        rotation.deregister(0);
+        assert_eq!(rotation.pick(1, &[0; 6]), None);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Measure {
     pub since: Time,
     /// Core nanoseconds that instances which are gone have used, and core nanoseconds that they had, by group.
     pub gone_cores: Vec<[f64; 2]>,
+    /// The same of all instances when measurement began.
+    pub cores_before: Vec<[f64; 2]>,
     billed_minimum: f64,
 }
 
@@ -70,8 +72,31 @@ pub struct Carried {
     pub requests: u64,
     /// Bytes of requests and responses.
     pub bytes: u64,
-    /// Requests and bytes at the end of each minute: the hourly dimensions of its bill.
-    pub by_minute: Vec<(u64, u64)>,
+    /// How it stood at the end of each minute: the hourly dimensions of its bill.
+    pub by_minute: Vec<CarriedMark>,
+}
+
+/// What a balancer had carried at an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CarriedMark {
+    /// Requests.
+    pub requests: u64,
+    /// Bytes of requests and responses.
+    pub bytes: u64,
+    /// The integral of the requests in progress.
+    pub request_seconds: f64,
+}
+
+impl Carried {
+    /// How it stands.
+    pub fn mark(&self, request_seconds: f64) -> CarriedMark {
+        CarriedMark { requests: self.requests, bytes: self.bytes, request_seconds }
+    }
+
+    /// The minute ends.
+    pub fn close_minute(&mut self, request_seconds: f64) {
+        self.by_minute.push(self.mark(request_seconds));
+    }
 }
 
 impl Collector {
@@ -154,6 +179,7 @@ impl Measure {
             log_dropped: 0,
             since: Time::ZERO,
             gone_cores: plan.groups.iter().map(|_| [0.0; 2]).collect(),
+            cores_before: plan.groups.iter().map(|_| [0.0; 2]).collect(),
             billed_minimum: plan.prices.as_ref().map_or(0.0, |prices| prices.minimum_seconds),
         }
     }

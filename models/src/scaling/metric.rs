@@ -15,15 +15,33 @@ pub const MOST_EVALUATED: usize = MOST_DATAPOINTS - 2;
 pub struct Datapoints {
     period: Span,
     delay: Span,
-    points: VecDeque<(Time, Option<f64>)>,
-    sum: f64,
+    points: VecDeque<(Time, Option<Datapoint>)>,
+    sum: Datapoint,
     count: u32,
+}
+
+/// A mean over instances and over a period.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Datapoint {
+    /// The mean.
+    pub value: f64,
+    /// The sum over the instances it is about, on average over the period: what a fleet of another size would share.
+    pub total: f64,
+    /// How many instances it is about, on average over the period.
+    pub instances: f64,
+}
+
+impl Datapoint {
+    /// The mean of `instances` instances over a minute.
+    pub fn of(value: f64, instances: u32) -> Datapoint {
+        Datapoint { value, total: value * f64::from(instances), instances: f64::from(instances) }
+    }
 }
 
 impl Datapoints {
     /// No datapoints yet. Each covers `period`, and can be seen `delay` after its end.
     pub fn new(period: Span, delay: Span) -> Self {
-        Datapoints { period, delay, points: VecDeque::new(), sum: 0.0, count: 0 }
+        Datapoints { period, delay, points: VecDeque::new(), sum: Datapoint::default(), count: 0 }
     }
 
     /// The length of a period.
@@ -33,14 +51,22 @@ impl Datapoints {
 
     /// Adds the average over the minute that ends at `now`; `None` where there was nothing to measure. Minutes are
     /// averaged to the metric's period.
-    pub fn push(&mut self, now: Time, value: Option<f64>) {
-        if let Some(value) = value {
-            self.sum += value;
+    pub fn push(&mut self, now: Time, minute: Option<Datapoint>) {
+        if let Some(minute) = minute {
+            self.sum.value += minute.value;
+            self.sum.total += minute.total;
+            self.sum.instances += minute.instances;
             self.count += 1;
         }
         if now.as_nanos().is_multiple_of(self.period.as_nanos().max(1)) {
-            let point = (self.count > 0).then(|| self.sum / f64::from(self.count));
-            (self.sum, self.count) = (0.0, 0);
+            let minutes = f64::from(self.count);
+            let Datapoint { value, total, instances } = self.sum;
+            let point = (self.count > 0).then(|| Datapoint {
+                value: value / minutes,
+                total: total / minutes,
+                instances: instances / minutes,
+            });
+            (self.sum, self.count) = (Datapoint::default(), 0);
             self.points.push_back((now, point));
             if self.points.len() > MOST_DATAPOINTS {
                 self.points.pop_front();
@@ -49,9 +75,9 @@ impl Datapoints {
     }
 
     /// The newest `count` datapoints that can be seen at `now`, oldest first.
-    pub fn visible(&self, now: Time, count: usize) -> Vec<Option<f64>> {
+    pub fn visible(&self, now: Time, count: usize) -> Vec<Option<Datapoint>> {
         let seen = self.points.partition_point(|&(end, _)| end + self.delay <= now);
-        self.points.range(seen.saturating_sub(count)..seen).map(|&(_, value)| value).collect()
+        self.points.range(seen.saturating_sub(count)..seen).map(|&(_, point)| point).collect()
     }
 }
 
@@ -63,18 +89,33 @@ mod tests {
         Time::ZERO + Span::from_secs(60 * n)
     }
 
+    fn values(metric: &Datapoints, now: Time, count: usize) -> Vec<Option<f64>> {
+        metric.visible(now, count).into_iter().map(|point| point.map(|point| point.value)).collect()
+    }
+
     #[test]
     fn datapoints_are_seen_late() {
         let mut cpu = Datapoints::new(Span::from_secs(60), Span::from_secs(90));
-        (1..=5).for_each(|n| cpu.push(minute(n), Some(n as f64)));
-        assert_eq!(cpu.visible(minute(5), 3), [Some(1.0), Some(2.0), Some(3.0)]);
-        assert_eq!(cpu.visible(minute(2), 3), []);
+        (1..=5).for_each(|n| cpu.push(minute(n), Some(Datapoint::of(n as f64, 1))));
+        assert_eq!(values(&cpu, minute(5), 3), [Some(1.0), Some(2.0), Some(3.0)]);
+        assert_eq!(values(&cpu, minute(2), 3), []);
     }
 
     #[test]
     fn basic_monitoring_averages_five_minutes() {
         let mut cpu = Datapoints::new(Span::from_secs(300), Span::ZERO);
-        (1..=12).for_each(|n| cpu.push(minute(n), (n != 3).then_some(n as f64)));
-        assert_eq!(cpu.visible(minute(12), 9), [Some(3.0), Some(8.0)]);
+        (1..=12).for_each(|n| cpu.push(minute(n), (n != 3).then_some(Datapoint::of(n as f64, 2))));
+        assert_eq!(values(&cpu, minute(12), 9), [Some(3.0), Some(8.0)]);
+        assert_eq!(cpu.visible(minute(12), 1)[0].map(|point| point.instances), Some(2.0));
+    }
+
+    /// What counts is the load that was there, not the product of two averages.
+    #[test]
+    fn a_fleet_that_changes_within_a_period_keeps_its_total() {
+        let mut cpu = Datapoints::new(Span::from_secs(300), Span::ZERO);
+        (1..=5).for_each(|n| {
+            cpu.push(minute(n), Some(if n <= 2 { Datapoint::of(80.0, 2) } else { Datapoint::of(40.0, 4) }))
+        });
+        assert_eq!(cpu.visible(minute(5), 1)[0].map(|point| point.total), Some(160.0));
     }
 }

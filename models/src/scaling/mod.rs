@@ -11,7 +11,7 @@ mod schedule;
 mod target_tracking;
 
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
-pub use metric::{Datapoints, MOST_EVALUATED};
+pub use metric::{Datapoint, Datapoints, MOST_EVALUATED};
 pub use schedule::{ScheduledAction, Size, apply, set_desired};
 pub use target_tracking::{
     Decision, Metric, Observation, PolicyAlarms, TargetTracking, Transition, Verdict, combine, decide,

@@ -2,7 +2,7 @@
 
 use sim_core::{Span, Time};
 
-use super::{Alarm, AlarmState, Comparison, Datapoints, MissingData};
+use super::{Alarm, AlarmState, Comparison, Datapoint, Datapoints, MissingData};
 
 /// A target tracking policy with the two alarms it makes.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,16 +38,14 @@ pub struct Observation {
     /// The clock.
     pub now: Time,
     /// The metric's newest datapoints, oldest first; see [`visible`].
-    pub datapoints: Vec<Option<f64>>,
+    pub datapoints: Vec<Option<Datapoint>>,
     /// Desired capacity.
     pub desired: u32,
     /// The minimum.
     pub min: u32,
     /// The maximum.
     pub max: u32,
-    /// Instances in service and warm: the metric is about these.
-    pub in_service: u32,
-    /// Instances launched and not yet warm.
+    /// Instances launched and not yet warm for this policy.
     pub warming: u32,
     /// When the last of them is warm, as far as can be told.
     pub warm_at: Option<Time>,
@@ -67,6 +65,8 @@ pub struct PolicyAlarms {
 pub struct Decision {
     /// The desired capacity it wants, within the group's limits; `None` where it wants no change.
     pub wanted: Option<u32>,
+    /// False for a policy that never scales in, whose consent is not asked for when others want to.
+    pub scales_in: bool,
     /// The reason in short.
     pub verdict: Verdict,
     /// The reason in words and numbers.
@@ -116,6 +116,23 @@ impl Verdict {
     /// True where both give the same reason, whatever their numbers.
     pub fn same_reason(&self, other: &Verdict) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// How much a policy that says so wants the group to grow; of several policies the one with the highest explains
+    /// best why an overloaded group did not.
+    pub fn urgency(&self) -> u32 {
+        match self {
+            Verdict::ScaleOut => 5,
+            Verdict::WarmingUp | Verdict::AtMaximum => 4,
+            Verdict::HighAlarmPending { .. } => 3,
+            Verdict::InsufficientData => 2,
+            Verdict::WithinTarget => 1,
+            Verdict::LowAlarmPending { .. }
+            | Verdict::ScaleIn
+            | Verdict::AtMinimum
+            | Verdict::WouldOvershoot
+            | Verdict::ScaleInDisabled => 0,
+        }
     }
 }
 
@@ -184,7 +201,7 @@ impl TargetTracking {
 }
 
 /// The datapoints that both of a policy's alarms need.
-pub fn visible(metric: &Datapoints, policy: &TargetTracking, now: Time) -> Vec<Option<f64>> {
+pub fn visible(metric: &Datapoints, policy: &TargetTracking, now: Time) -> Vec<Option<Datapoint>> {
     metric.visible(now, policy.high().evaluation_range().max(policy.low().evaluation_range()))
 }
 
@@ -197,8 +214,10 @@ pub fn effective_warmup(policy: Option<Span>, group: Option<Span>, default_coold
 pub fn decide(policy: &TargetTracking, alarms: &mut PolicyAlarms, seen: &Observation) -> Decision {
     let (high, low) = (policy.high(), policy.low());
     let before = *alarms;
-    alarms.high = high.evaluate(&seen.datapoints, before.high);
-    alarms.low = low.evaluate(&seen.datapoints, before.low);
+    let values: Vec<Option<f64>> =
+        seen.datapoints.iter().map(|point| point.map(|point| point.value)).collect();
+    alarms.high = high.evaluate(&values, before.high);
+    alarms.low = low.evaluate(&values, before.low);
     let newest = seen.datapoints.iter().rev().find_map(|&point| point);
     let (verdict, wanted, description) = match newest {
         None => {
@@ -206,12 +225,12 @@ pub fn decide(policy: &TargetTracking, alarms: &mut PolicyAlarms, seen: &Observa
         }
         Some(metric) if alarms.high == AlarmState::Alarm => scale_out(policy, seen, metric),
         Some(metric) if alarms.low == AlarmState::Alarm => scale_in(policy, seen, metric),
-        Some(metric) => wait(policy, seen, metric),
+        Some(metric) => wait(policy, &values, metric.value),
     };
     let change = |alarm, from: AlarmState, to: AlarmState, evaluated: &Alarm| {
-        let run = evaluated.breaching_run(&seen.datapoints);
+        let run = evaluated.breaching_run(&values);
         let side = if evaluated.comparison == Comparison::Greater { "above" } else { "below" };
-        let last = newest.map_or("no datapoint".to_string(), |value| policy.show(value));
+        let last = newest.map_or("no datapoint".to_string(), |point| policy.show(point.value));
         (from != to).then(|| Transition {
             alarm,
             from,
@@ -226,27 +245,31 @@ pub fn decide(policy: &TargetTracking, alarms: &mut PolicyAlarms, seen: &Observa
     };
     let transitions =
         [change("High", before.high, alarms.high, &high), change("Low", before.low, alarms.low, &low)];
-    Decision { wanted, verdict, description, transitions: transitions.into_iter().flatten().collect() }
+    Decision {
+        wanted,
+        scales_in: !policy.disable_scale_in,
+        verdict,
+        description,
+        transitions: transitions.into_iter().flatten().collect(),
+    }
 }
 
 type Judgement = (Verdict, Option<u32>, String);
 
-/// The size in proportion to the metric, rounded up. Its base is the capacity the metric is about, which is that without
-/// warming instances.
-fn proportional(seen: &Observation, metric: f64, target: f64) -> u32 {
-    let base = if seen.in_service > 0 { seen.in_service } else { seen.desired };
-    // A hair less than the product, so that 10 × 5 / 5 is not 11.
-    let size = (f64::from(base) * metric / target - 1e-9).ceil();
-    if size.is_finite() { size.clamp(0.0, f64::from(u32::MAX)) as u32 } else { seen.max }
+/// The size in proportion to the metric, rounded up. Its base are the instances that the datapoint is about: not those
+/// that warm up, and not those of now, which an action taken on this very datapoint has changed already.
+fn proportional(metric: Datapoint, target: f64) -> u32 {
+    // A hair less than the quotient, so that 10 × 5 / 5 is not 11. The cast saturates.
+    (metric.total / target - 1e-9).ceil().max(0.0) as u32
 }
 
-fn scale_out(policy: &TargetTracking, seen: &Observation, metric: f64) -> Judgement {
-    let needed = proportional(seen, metric, policy.target);
+fn scale_out(policy: &TargetTracking, seen: &Observation, metric: Datapoint) -> Judgement {
+    let needed = proportional(metric, policy.target);
     let wanted = needed.min(seen.max);
     let sum = format!(
-        "{} with {} warm instances is above the target of {}: {needed} are needed",
-        policy.show(metric),
-        seen.in_service,
+        "{} with {:.0} instances is above the target of {}: {needed} are needed",
+        policy.show(metric.value),
+        metric.instances,
         policy.target
     );
     if wanted > seen.desired {
@@ -263,9 +286,10 @@ fn scale_out(policy: &TargetTracking, seen: &Observation, metric: f64) -> Judgem
     }
 }
 
-fn scale_in(policy: &TargetTracking, seen: &Observation, metric: f64) -> Judgement {
+fn scale_in(policy: &TargetTracking, seen: &Observation, metric: Datapoint) -> Judgement {
     let low = policy.target * policy.low_factor;
-    let sum = format!("{} is below {low:.1}", policy.show(metric));
+    let sum =
+        format!("{} with {:.0} instances is below {low:.1}", policy.show(metric.value), metric.instances);
     if policy.disable_scale_in {
         return (Verdict::ScaleInDisabled, None, format!("{sum}, and scale-in is disabled."));
     }
@@ -281,9 +305,9 @@ fn scale_in(policy: &TargetTracking, seen: &Observation, metric: f64) -> Judgeme
         let words = format!("{sum}, and scale-in waits for {} instances to warm up{until}.", seen.warming);
         return (Verdict::WarmingUp, None, words);
     }
-    let wanted = proportional(seen, metric, policy.target).max(seen.min);
+    let wanted = proportional(metric, policy.target).max(seen.min);
     if wanted >= seen.desired {
-        let fewer = metric * f64::from(seen.desired) / f64::from((seen.desired - 1).max(1));
+        let fewer = metric.total / f64::from((seen.desired - 1).max(1));
         let words = format!(
             "{sum}, but with {} instances it would be {}, above the target of {}.",
             seen.desired - 1,
@@ -295,10 +319,10 @@ fn scale_in(policy: &TargetTracking, seen: &Observation, metric: f64) -> Judgeme
     (Verdict::ScaleIn, Some(wanted), format!("{sum}; desired capacity from {} to {wanted}.", seen.desired))
 }
 
-fn wait(policy: &TargetTracking, seen: &Observation, metric: f64) -> Judgement {
+fn wait(policy: &TargetTracking, values: &[Option<f64>], metric: f64) -> Judgement {
     let (high, low) = (policy.high(), policy.low());
     let pending = |alarm: &Alarm, side: &str| {
-        let (have, need) = (alarm.breaching_run(&seen.datapoints) as u32, alarm.evaluation_periods as u32);
+        let (have, need) = (alarm.breaching_run(values) as u32, alarm.evaluation_periods as u32);
         let words = format!(
             "{} is {side} {:.1}, and the alarm has {have} of the {need} datapoints it needs.",
             policy.show(metric),
@@ -333,6 +357,6 @@ pub fn combine<'a>(decisions: impl Iterator<Item = &'a Decision> + Clone) -> Opt
     if let Some(out) = wanting(Verdict::ScaleOut) {
         return Some(out);
     }
-    let mut voters = decisions.clone().filter(|decision| decision.verdict != Verdict::ScaleInDisabled);
+    let mut voters = decisions.clone().filter(|decision| decision.scales_in);
     if voters.all(|decision| decision.verdict == Verdict::ScaleIn) { wanting(Verdict::ScaleIn) } else { None }
 }

@@ -55,8 +55,8 @@ pub fn group(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> Option<
     let mut scaling = Vec::new();
     let mut shown = Vec::new();
     for (index, item) in table.items("scaling").iter().enumerate() {
-        let read = policy(context, &format!("{path}.scaling.{index}"), item, (min.unwrap_or(0), max));
-        if let Some((policy, resolved)) = read {
+        if let Some((policy, resolved)) = policy(context, &format!("{path}.scaling.{index}"), item) {
+            check_policy(context, item, &scaling, &policy, (min.unwrap_or(0), max));
             scaling.push(policy);
             shown.push(toml::Value::Table(resolved));
         }
@@ -152,12 +152,47 @@ fn monitoring(context: &Context<'_>, table: &mut Reader<'_>) -> Span {
     Span::from_secs(if kind == "detailed" { 60 } else { 300 })
 }
 
-fn policy(
+/// What a policy must not be, given those before it.
+fn check_policy(
     context: &Context<'_>,
-    path: &str,
     node: &Node,
-    limits: (u32, u32),
-) -> Option<(Scaling, toml::Table)> {
+    before: &[Scaling],
+    policy: &Scaling,
+    (min, max): (u32, u32),
+) {
+    let actions = || {
+        before.iter().filter_map(|other| match other {
+            Scaling::Scheduled(action) => Some(action),
+            _ => None,
+        })
+    };
+    match policy {
+        Scaling::Scheduled(action) => {
+            let clash =
+                actions().find(|other| action.times.iter().any(|at| other.times.binary_search(at).is_ok()));
+            if let Some(other) = clash {
+                let message = format!(
+                    "scheduled actions ({}) and ({}) run at the same time",
+                    other.schedule, action.schedule
+                );
+                context.findings.error(
+                    &node.place,
+                    message,
+                    "the provider refuses this",
+                    Some("move one of them by a minute".into()),
+                );
+            }
+        }
+        // Where scheduled actions move the limits, whether it is within them is seen when it is due.
+        Scaling::Manual { desired, .. } if actions().next().is_none() && !(min..=max).contains(desired) => {
+            let message = format!("a desired capacity of {desired} is outside {min} to {max}");
+            context.findings.error(&node.place, message, "outside the group's limits", None);
+        }
+        Scaling::Manual { .. } | Scaling::TargetTracking(_) => {}
+    }
+}
+
+fn policy(context: &Context<'_>, path: &str, node: &Node) -> Option<(Scaling, toml::Table)> {
     let known = ["target_tracking", "scheduled", "manual"];
     let (kind, entry) = choice(context.findings, path, node, &known)?;
     let Some(entry) = entry else {
@@ -172,16 +207,6 @@ fn policy(
         _ => {
             let (at, desired) = (table.required::<Moment>("at"), table.required::<u32>("desired"));
             let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));
-            if let Some(desired) = desired.filter(|desired| !(limits.0..=limits.1).contains(desired)) {
-                let message =
-                    format!("a desired capacity of {desired} is outside {} to {}", limits.0, limits.1);
-                context.findings.error(
-                    &table.place_of("desired"),
-                    message,
-                    "outside the group's limits",
-                    None,
-                );
-            }
             at.zip(desired).map(|(at, desired)| Scaling::Manual { at, desired })
         }
     };
@@ -245,8 +270,20 @@ fn target_tracking(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Targ
 fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledAction> {
     let cron = table.optional::<String>("cron");
     let at = table.optional::<Moment>("at");
-    let zone = table.or("time_zone", "UTC".to_string());
-    let (from, until) = (table.optional::<Moment>("start"), table.optional::<Moment>("end"));
+    // A single time has its own zone, and nothing to start or to end.
+    let once = at.is_some() && cron.is_none();
+    let (zone, from, until) = if once {
+        for key in ["time_zone", "start", "end"] {
+            if table.node(key).is_some() {
+                let message = format!("`{}` goes with `cron`, not with `at`", table.path_of(key));
+                context.findings.error(&table.place_of(key), message, "leave this out", None);
+            }
+        }
+        ("UTC".to_string(), None, None)
+    } else {
+        let zone = table.or("time_zone", "UTC".to_string());
+        (zone, table.optional::<Moment>("start"), table.optional::<Moment>("end"))
+    };
     let (min, desired, max) = (table.optional("min"), table.optional("desired"), table.optional("max"));
     if min.is_none() && desired.is_none() && max.is_none() {
         table.missing("desired", "or `min` or `max`: what the action sets");
@@ -258,6 +295,7 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
         Some(moment) => context.moment(&moment, &table.place_of(key)),
         None => Some(default),
     };
+    let begins = from.is_some();
     let from = moment(from, "start", Time::ZERO)?;
     let until = moment(until, "end", Time::ZERO + context.duration)?;
     let (schedule, times) = match (cron, at) {
@@ -266,10 +304,21 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
             let parsed = context.findings_if_err(cron.parse::<Cron>(), &place, |error| {
                 format!("`{cron}` is not a cron expression ({error}); write minute, hour, day of month, month, day of week")
             })?;
-            (
-                format!("{cron} {}", zone.as_ref()?.iana_name().unwrap_or("UTC")),
-                runs(&parsed, context, &zone?, from, until),
-            )
+            if cron.split_whitespace().count() != 5 {
+                let message = format!("`{cron}` has not five fields");
+                let label = "expected minute, hour, day of month, month, day of week";
+                context.findings.error(&place, message, label, None);
+            }
+            let zone = zone?;
+            let mut times = runs(&parsed, context, &zone, from, until);
+            if begins && times.first() != Some(&from) {
+                times.insert(0, from); // an action with a start runs then as well
+            }
+            if times.len() >= MOST_RUNS {
+                let message = format!("`{cron}` runs more than {MOST_RUNS} times within the scenario");
+                context.findings.error(&place, message, "expected a rarer action or a shorter run", None);
+            }
+            (format!("{cron} {}", zone.iana_name().unwrap_or("UTC")), times)
         }
         (None, Some(at)) => {
             let time = context.moment(&at, &table.place_of("at"))?;

@@ -129,14 +129,20 @@ impl Read for Stated {
 
 /// `p99.9` as 0.999.
 fn percentile(text: &str) -> Option<f64> {
-    let percent: f64 = text.strip_prefix('p')?.parse().ok()?;
-    (percent > 0.0 && percent < 100.0).then_some(percent / 100.0)
+    let share = hundredth(text.strip_prefix('p')?)?;
+    (share > 0.0 && share < 1.0).then_some(share)
+}
+
+/// A percentage as the number nearest to its share: 99.9 divided by 100 is not 0.999.
+fn hundredth(percent: &str) -> Option<f64> {
+    let plain = !percent.is_empty() && percent.chars().all(|c| c.is_ascii_digit() || c == '.');
+    plain.then(|| format!("{percent}e-2").parse().ok())?
 }
 
 /// `99.9%` or `0.999`, from 0 to 1.
 fn share(text: &str) -> Option<f64> {
     let share = match text.strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().ok()? / 100.0,
+        Some(percent) => hundredth(percent.trim())?,
         None => text.parse().ok()?,
     };
     (0.0..=1.0).contains(&share).then_some(share)
@@ -168,4 +174,18 @@ pub fn incident(
     let count = table.or("count", 1);
     let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
     Some((Incident::Crash { group: group?, at: at?, count }, shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 99.9 divided by 100 is a little more than 0.999, and one bad request in a thousand would break the promise.
+    #[test]
+    fn percentages_are_the_nearest_shares() {
+        assert_eq!([share("99.9%"), share("0.999"), share("0.1 %")], [Some(0.999), Some(0.999), Some(0.001)]);
+        assert_eq!([percentile("p99.9"), percentile("p50")], [Some(0.999), Some(0.5)]);
+        assert_eq!([percentile("p0"), percentile("p100"), percentile("p-1"), percentile("p1e1")], [None; 4]);
+        assert_eq!([share("101%"), share("%"), share("NaN")], [None; 3]);
+    }
 }

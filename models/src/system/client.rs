@@ -12,6 +12,9 @@ use crate::event::{Event, Ref};
 use crate::plan::{EndpointId, Retry, Traffic, TrafficId};
 use crate::traffic::Arrivals;
 
+/// Deadlines that may be kept whether somebody waits for them or not.
+const LEAST_DEADLINES: usize = 1_024;
+
 /// A source of requests.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -142,6 +145,10 @@ impl System {
                 calendar.set_at(waiting.patience, deadline, Event::Timeout(source));
             }
             waiting.deadlines.push_back((deadline, reference));
+            // Most that wait here have been answered long ago: with a long timeout they would pile up.
+            if waiting.deadlines.len() > LEAST_DEADLINES + 2 * self.requests.len() {
+                waiting.deadlines.retain(|&(_, reference)| self.requests.live(reference).is_some());
+            }
         }
         let to = self.plan.traffic[source.index()].to;
         self.dispatch(reference.slot, to, calendar);

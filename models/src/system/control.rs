@@ -1,16 +1,16 @@
 //! The control plane: once a minute, metric periods close, alarms are evaluated, policies decide, and each group's
 //! desired capacity follows. What the log says of a decision carries its numbers.
 
-use sim_core::{Calendar, Time};
+use sim_core::{Calendar, Span, Time};
 
 use super::instance::Phase;
 use super::{MINUTE, System};
 use crate::cost::{BalancerUsage, HourOfUse, InstanceUsage, Usage};
 use crate::event::Event;
-use crate::measure::MinuteFacts;
+use crate::measure::{Carried, CarriedMark, MinuteFacts};
 use crate::plan::{GroupId, Metric, Scaling};
 use crate::results::{Activity, ActivityKind, GroupRow};
-use crate::scaling::{self, Decision, Observation};
+use crate::scaling::{self, Datapoint, Decision, Observation};
 
 /// Which mark of [`Instance::seen_core_nanos`](super::Instance::seen_core_nanos) a measurement uses.
 const MINUTE_MARK: usize = 0;
@@ -19,41 +19,49 @@ const ROW_MARK: usize = 1;
 impl System {
     /// The minute ends.
     pub(super) fn minute(&mut self, calendar: &mut Calendar<Event>) {
-        for balancer in &mut self.measure.balancers {
-            balancer.by_minute.push((balancer.requests, balancer.bytes));
+        for (balancer, plan) in self.measure.balancers.iter_mut().zip(&self.plan.balancers) {
+            let in_progress = self.fleets[plan.targets.index()].request_seconds(calendar.now());
+            balancer.close_minute(in_progress);
         }
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
-            let mut facts = self.observe_minute(group, calendar.now());
+            let mut facts = self.observe_minute(group, calendar.now(), MINUTE);
             self.decide(group, &mut facts, calendar);
             self.fleets[group.index()].facts.push(facts);
             self.replace_unhealthy(group, calendar);
         }
     }
 
-    /// Closes the minute's metric period and gathers its facts.
-    pub(super) fn observe_minute(&mut self, group: GroupId, now: Time) -> MinuteFacts {
-        let plan = self.plan.groups[group.index()].clone();
+    /// Closes the minute's metric periods and gathers its facts. The last minute of a run may have less than 60 s.
+    pub(super) fn observe_minute(&mut self, group: GroupId, now: Time, length: Span) -> MinuteFacts {
+        let plan = self.plan.clone();
+        let plan = &plan.groups[group.index()];
         let carried: u64 = self.carried(group);
         let fleet = &mut self.fleets[group.index()];
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
-        let (mut metric_sum, mut metric_count, mut serving, mut starting) = (0.0, 0u32, 0, 0);
+        let (mut serving, mut starting) = (0, 0);
         let mut oldest_start = now;
-        let period_start = now - MINUTE;
+        let period_start = now - length;
+        let nanos_had = length.as_nanos().max(1) as f64;
+        // What each policy's group metric sums up: instances that were warm for it all the period.
+        let mut warm: Vec<(f64, u32)> = vec![(0.0, 0); plan.scaling.len()];
         for &slot in &fleet.members {
             let instance = &mut self.instances[slot];
             let total = instance.machine.core_nanos(now);
             let nanos = total - std::mem::replace(&mut instance.seen_core_nanos[MINUTE_MARK], total);
-            let utilisation = nanos / (MINUTE.as_nanos() as f64 * f64::from(plan.machine.vcpus));
-            if instance.in_service() && instance.warm <= period_start && instance.phase != Phase::Crashed {
-                metric_sum += utilisation;
-                metric_count += 1;
+            let utilisation = nanos / (nanos_had * f64::from(plan.machine.vcpus));
+            if instance.in_service() && instance.phase != Phase::Crashed {
+                for (policy, (sum, count)) in plan.scaling.iter().zip(&mut warm) {
+                    if instance.warm_at(plan.warm_up(policy)).is_some_and(|warm| warm <= period_start) {
+                        *sum += 100.0 * utilisation;
+                        *count += 1;
+                    }
+                }
             }
             if instance.serving() {
                 serving += 1;
                 used += utilisation;
                 had += 1.0;
-                let bottleneck =
-                    if instance.process.event_loop { nanos / MINUTE.as_nanos() as f64 } else { utilisation };
+                let bottleneck = if instance.process.event_loop { nanos / nanos_had } else { utilisation };
                 hottest = hottest.max(bottleneck);
                 queued += instance.process.queued_new;
             } else if instance.starting() {
@@ -61,13 +69,19 @@ impl System {
                 oldest_start = oldest_start.min(instance.launched);
             }
         }
-        let cpu = (metric_count > 0).then(|| 100.0 * metric_sum / f64::from(metric_count));
         let in_minute = carried - std::mem::replace(&mut fleet.carried_at_minute, carried);
-        let per_target = (serving > 0 && in_minute > 0).then(|| in_minute as f64 / f64::from(serving));
-        fleet.metrics[metric_index(Metric::Cpu)].push(now, cpu);
-        fleet.metrics[metric_index(Metric::RequestCountPerTarget)].push(now, per_target);
+        for ((policy, metric), (sum, count)) in plan.scaling.iter().zip(&mut fleet.metrics).zip(warm) {
+            let Scaling::TargetTracking(policy) = policy else { continue };
+            let point = match policy.metric {
+                Metric::Cpu => (count > 0).then(|| Datapoint::of(sum / f64::from(count), count)),
+                // The balancer's metric knows nothing of warm-ups.
+                Metric::RequestCountPerTarget => (serving > 0 && in_minute > 0)
+                    .then(|| Datapoint::of(in_minute as f64 / f64::from(serving), serving)),
+            };
+            metric.push(now, point);
+        }
         MinuteFacts {
-            load: in_minute as f64 / MINUTE.as_secs_f64(),
+            load: in_minute as f64 / length.as_secs_f64().max(1e-9),
             capacity: f64::from(serving) * self.capacity_per_instance[group.index()],
             cpu: if had > 0.0 { used / had } else { 0.0 },
             hottest,
@@ -96,7 +110,7 @@ impl System {
         let mut decisions: Vec<(usize, Decision)> = Vec::new();
         for (index, scaling) in policies.iter().enumerate() {
             if let Scaling::TargetTracking(policy) = scaling {
-                let observation = self.observation(group, policy, now);
+                let observation = self.observation(group, index, policy, now);
                 let fleet = &mut self.fleets[group.index()];
                 let decision = scaling::decide(policy, &mut fleet.alarms[index], &observation);
                 decisions.push((index, decision));
@@ -115,7 +129,7 @@ impl System {
                 let kind = if wanted > desired { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
                 let by = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
                 let description = by.map_or_else(String::new, |(_, decision)| decision.description.clone());
-                self.fleets[group.index()].desired = wanted;
+                self.fleets[group.index()].resize(wanted);
                 self.log(group, kind, now, description);
                 self.reconcile(group, calendar);
             }
@@ -127,24 +141,34 @@ impl System {
         }
         facts.policy = decisions
             .into_iter()
-            .max_by_key(|(_, decision)| decision.wanted.unwrap_or(0))
+            .max_by_key(|(_, decision)| decision.verdict.urgency())
             .map(|(_, decision)| (decision.verdict, decision.description));
     }
 
-    fn observation(&self, group: GroupId, policy: &scaling::TargetTracking, now: Time) -> Observation {
-        let fleet = &self.fleets[group.index()];
-        let members = || fleet.members.iter().map(|&slot| &self.instances[slot]);
-        let counted = || members().filter(|instance| instance.phase != Phase::Draining);
-        let warming = || counted().filter(|instance| instance.running.is_none() || instance.warm > now);
+    fn observation(
+        &self,
+        group: GroupId,
+        index: usize,
+        policy: &scaling::TargetTracking,
+        now: Time,
+    ) -> Observation {
+        let (plan, fleet) = (&self.plan.groups[group.index()], &self.fleets[group.index()]);
+        let warm_up = plan.warm_up(&plan.scaling[index]);
+        let counted = fleet.members.iter().map(|&slot| &self.instances[slot]);
+        // `None` for an instance that does not run yet: nobody can tell when it will be warm.
+        let warming: Vec<Option<Time>> = counted
+            .filter(|instance| instance.phase != Phase::Draining)
+            .map(|instance| instance.warm_at(warm_up))
+            .filter(|warm| warm.is_none_or(|warm| warm > now))
+            .collect();
         Observation {
             now,
-            datapoints: scaling::visible(&fleet.metrics[metric_index(policy.metric)], policy, now),
+            datapoints: scaling::visible(&fleet.metrics[index], policy, now),
             desired: fleet.desired,
             min: fleet.min,
             max: fleet.max,
-            in_service: counted().count() as u32 - warming().count() as u32,
-            warming: warming().count() as u32,
-            warm_at: warming().map(|instance| instance.warm).max(),
+            warming: warming.len() as u32,
+            warm_at: warming.into_iter().collect::<Option<Vec<Time>>>().and_then(|all| all.into_iter().max()),
         }
     }
 
@@ -167,7 +191,8 @@ impl System {
         };
         match outcome {
             Ok((size, description)) => {
-                (fleet.min, fleet.desired, fleet.max) = (size.min, size.desired, size.max);
+                (fleet.min, fleet.max) = (size.min, size.max);
+                fleet.resize(size.desired);
                 self.log(group, kind, now, description);
                 self.reconcile(group, calendar);
             }
@@ -182,7 +207,11 @@ impl System {
     }
 
     fn log_no_action(&mut self, group: GroupId, policy: usize, decision: &Decision, now: Time) {
-        let activity = self.activity(group, ActivityKind::NoAction, now, decision.description.clone());
+        let mut description = decision.description.clone();
+        if decision.wanted.is_some() {
+            description.push_str(" Not done: another policy of the group does not want to scale in.");
+        }
+        let activity = self.activity(group, ActivityKind::NoAction, now, description);
         let fleet = &mut self.fleets[group.index()];
         let same = fleet.verdicts[policy].same_reason(&decision.verdict);
         fleet.verdicts[policy] = decision.verdict.clone();
@@ -204,7 +233,7 @@ impl System {
     /// Closes a row of the recorded series.
     pub(super) fn close_row(&mut self, now: Time) {
         let mut groups = Vec::with_capacity(self.fleets.len());
-        let interval = self.measure.interval();
+        let opened = self.measure.rows.closed.last().map_or(Time::ZERO, |row| row.end);
         for (fleet, plan) in self.fleets.iter().zip(&self.plan.groups) {
             let mut row = GroupRow {
                 desired: fleet.desired,
@@ -221,8 +250,7 @@ impl System {
                 let total = instance.machine.core_nanos(now);
                 used += total - std::mem::replace(&mut instance.seen_core_nanos[ROW_MARK], total);
                 if let Some(running) = instance.running {
-                    had += now.since(running.max(now - interval)).as_nanos() as f64
-                        * f64::from(plan.machine.vcpus);
+                    had += now.since(running.max(opened)).as_nanos() as f64 * f64::from(plan.machine.vcpus);
                 }
                 row.queued += instance.process.queued_new;
                 row.serving += u32::from(instance.serving());
@@ -239,7 +267,15 @@ impl System {
     /// Measurement begins.
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
-        for fleet in &mut self.fleets {
+        for (group, fleet) in self.fleets.iter_mut().enumerate() {
+            fleet.request_seconds_before += fleet.inside.integral(now);
+            fleet.refused_before = fleet.refused;
+            let [used, had] = &mut self.measure.cores_before[group];
+            [*used, *had] = self.measure.gone_cores[group];
+            for &slot in &fleet.members {
+                *used += self.instances[slot].machine.core_nanos(now);
+                *had += self.instances[slot].cores_had(now);
+            }
             fleet.inside.reset(now);
             fleet.serving.reset(now);
             fleet.serving_min = fleet.serving.value() as u32;
@@ -263,7 +299,7 @@ impl System {
             }
         });
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).map(|(carried, plan)| {
-            let in_progress = self.fleets[plan.targets.index()].inside.mean(now);
+            let in_progress = self.fleets[plan.targets.index()].request_seconds(now);
             BalancerUsage {
                 balancer: plan.name.clone(),
                 seconds: now.as_secs_f64(),
@@ -274,28 +310,22 @@ impl System {
     }
 }
 
-fn metric_index(metric: Metric) -> usize {
-    match metric {
-        Metric::Cpu => 0,
-        Metric::RequestCountPerTarget => 1,
-    }
-}
-
-/// Cuts what a balancer carried into hours.
-fn hours(carried: &crate::measure::Carried, now: Time, in_progress: f64) -> Vec<HourOfUse> {
-    let mut marks: Vec<(u64, u64)> = carried.by_minute.iter().copied().skip(59).step_by(60).collect();
+/// Cuts what a balancer carried into hours. `request_seconds` is what its group has had inside until `now`.
+fn hours(carried: &Carried, now: Time, request_seconds: f64) -> Vec<HourOfUse> {
+    let mut marks: Vec<CarriedMark> = carried.by_minute.iter().copied().skip(59).step_by(60).collect();
     let played = now.as_secs_f64();
     if played > 3600.0 * marks.len() as f64 {
-        marks.push((carried.requests, carried.bytes));
+        marks.push(carried.mark(request_seconds));
     }
-    let mut before = (0, 0);
+    let mut before = CarriedMark::default();
     let mut hours = Vec::with_capacity(marks.len());
     for (index, mark) in marks.into_iter().enumerate() {
+        let seconds = (played - 3600.0 * index as f64).min(3600.0);
         hours.push(HourOfUse {
-            seconds: (played - 3600.0 * index as f64).min(3600.0),
-            requests: (mark.0 - before.0) as f64,
-            bytes: (mark.1 - before.1) as f64,
-            in_progress,
+            seconds,
+            requests: (mark.requests - before.requests) as f64,
+            bytes: (mark.bytes - before.bytes) as f64,
+            in_progress: (mark.request_seconds - before.request_seconds) / seconds.max(1e-9),
         });
         before = mark;
     }

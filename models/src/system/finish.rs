@@ -81,8 +81,9 @@ impl System {
         }
         let whole_minutes = (now.as_nanos() / super::MINUTE.as_nanos()) as usize;
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
-            if now > Time::ZERO + super::MINUTE.saturating_mul(whole_minutes as u64) {
-                let facts = self.observe_minute(group, now);
+            let rest = now.since(Time::ZERO + super::MINUTE.saturating_mul(whole_minutes as u64));
+            if !rest.is_zero() {
+                let facts = self.observe_minute(group, now, rest);
                 self.fleets[group.index()].facts.push(facts);
             }
         }
@@ -90,7 +91,9 @@ impl System {
 
     fn group_result(&self, group: GroupId, now: Time) -> GroupResult {
         let (plan, fleet) = (&self.plan.groups[group.index()], &self.fleets[group.index()]);
-        let [mut used, mut had] = self.measure.gone_cores[group.index()];
+        let [gone, before] =
+            [self.measure.gone_cores[group.index()], self.measure.cores_before[group.index()]];
+        let [mut used, mut had] = [gone[0] - before[0], gone[1] - before[1]];
         for &slot in &fleet.members {
             used += self.instances[slot].machine.core_nanos(now);
             had += self.instances[slot].cores_had(now);
@@ -110,7 +113,7 @@ impl System {
             cpu: if had > 0.0 { 100.0 * used / had } else { 0.0 },
             requests_inside: fleet.inside.mean(now),
             instance_hours: time.seconds / 3600.0,
-            refused: fleet.refused,
+            refused: fleet.refused - fleet.refused_before,
         }
     }
 
@@ -177,7 +180,7 @@ impl System {
                 attempts: rate(row.attempts),
                 completed: rate(row.completed),
                 errors: rate(row.errors),
-                capacity: self.plan.capacity(serving),
+                capacity: Some(self.plan.capacity(serving)).filter(|capacity| capacity.is_finite()),
                 p50: row.quantiles[0].map(Span::as_secs_f64),
                 p95: row.quantiles[1].map(Span::as_secs_f64),
                 p99: row.quantiles[2].map(Span::as_secs_f64),

@@ -13,7 +13,7 @@ use super::instance::{Instance, Phase, Process};
 use crate::event::{Event, Ref};
 use crate::machine::Machine;
 use crate::measure::MinuteFacts;
-use crate::plan::{BalancerId, Group, GroupId, HealthCheckKind, Incident, Scaling};
+use crate::plan::{BalancerId, Group, GroupId, HealthCheckKind, Incident, Metric, Scaling};
 use crate::results::ActivityKind;
 use crate::scaling::{Datapoints, PolicyAlarms, Verdict};
 
@@ -42,8 +42,8 @@ pub struct Fleet {
     pub serving_min: u32,
     /// Seconds that instances which are gone ran, and what these are billed as.
     pub gone: RunTime,
-    /// The group's metric, one series per tracked kind, as the control plane sees them.
-    pub metrics: [Datapoints; 2],
+    /// The metric of each of its policies, in the plan's order, as the control plane sees it.
+    pub metrics: Vec<Datapoints>,
     /// The alarms of each of its policies, in the plan's order.
     pub alarms: Vec<PolicyAlarms>,
     /// What each policy said last.
@@ -56,6 +56,10 @@ pub struct Fleet {
     pub carried_at_minute: u64,
     /// Requests refused until the last minute.
     pub refused_at_minute: u64,
+    /// Requests refused before measurement began.
+    pub refused_before: u64,
+    /// The integral of what was inside before measurement began.
+    pub request_seconds_before: f64,
     /// Where in the log each policy's last decision not to act stands.
     pub last_no_action: Vec<Option<usize>>,
     next_number: u64,
@@ -95,21 +99,38 @@ impl Fleet {
             serving: TimeWeighted::new(Time::ZERO, 0.0),
             serving_min: plan.desired,
             gone: RunTime::default(),
-            metrics: [
-                Datapoints::new(plan.monitoring, plan.metric_delay),
-                Datapoints::new(super::MINUTE, plan.metric_delay),
-            ],
+            metrics: plan.scaling.iter().map(|policy| datapoints(plan, policy)).collect(),
             alarms: plan.scaling.iter().map(|_| PolicyAlarms::default()).collect(),
             verdicts: plan.scaling.iter().map(|_| Verdict::InsufficientData).collect(),
             facts: Vec::new(),
             lost: 0,
             carried_at_minute: 0,
             refused_at_minute: 0,
+            refused_before: 0,
+            request_seconds_before: 0.0,
             last_no_action: vec![None; plan.scaling.len()],
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],
         }
     }
+
+    /// Sets the desired capacity. What policies say from now on is news again.
+    pub fn resize(&mut self, desired: u32) {
+        self.desired = desired;
+        self.last_no_action.fill(None);
+    }
+
+    /// The integral of requests inside its instances, since the start of the run.
+    pub fn request_seconds(&self, now: Time) -> f64 {
+        self.request_seconds_before + self.inside.integral(now)
+    }
+}
+
+/// The instances' CPU metric has the period of their monitoring, the balancer's metrics have one of a minute.
+fn datapoints(plan: &Group, policy: &Scaling) -> Datapoints {
+    let of_balancer =
+        matches!(policy, Scaling::TargetTracking(policy) if policy.metric == Metric::RequestCountPerTarget);
+    Datapoints::new(if of_balancer { super::MINUTE } else { plan.monitoring }, plan.metric_delay)
 }
 
 impl System {
@@ -178,7 +199,8 @@ impl System {
             .filter(|&slot| by_zone[usize::from(self.instances[slot].zone)] == fullest)
             .max_by_key(|&slot| {
                 let instance = &self.instances[slot];
-                (now.since(instance.launched).as_nanos() % hour, std::cmp::Reverse(instance.number))
+                let billed_from = instance.running.unwrap_or(instance.launched);
+                (now.since(billed_from).as_nanos() % hour, std::cmp::Reverse(instance.number))
             })
     }
 
@@ -204,7 +226,6 @@ impl System {
             rotations: 0,
             launched: now,
             running: None,
-            warm: now,
             crashed: None,
             seen_core_nanos: [0.0; 2],
         });
@@ -245,7 +266,10 @@ impl System {
             Phase::Pending => {
                 instance.phase = Phase::Booting;
                 instance.running = Some(now);
-                instance.warm = now + warm_up(plan);
+                for balancer in self.balancers_of(group) {
+                    self.rotations[balancer.index()].register(slot);
+                }
+                let plan = &self.plan.groups[group.index()];
                 calendar.after(draw(&plan.startup.boot, draws[1], number), Event::Stage(reference));
             }
             Phase::Booting => {
@@ -320,6 +344,7 @@ impl System {
         let mut delay = Span::ZERO;
         for balancer in self.balancers_of(group) {
             self.part(balancer, slot, now);
+            self.rotations[balancer.index()].deregister(slot);
             delay = delay.max(self.plan.balancers[balancer.index()].deregistration_delay);
         }
         let instance = &mut self.instances[slot];
@@ -387,8 +412,7 @@ impl System {
         self.lose_requests(slot, calendar);
         for balancer in self.balancers_of(group) {
             let check = self.plan.balancers[balancer.index()].health_check;
-            let failed_checks = check.interval.saturating_mul(u64::from(check.unhealthy.saturating_sub(1)));
-            let noticed = next_check(registered, check.interval, now) + failed_checks + check.timeout;
+            let noticed = next_check(registered, check.interval, now) + check.first_failures();
             calendar.at(noticed, Event::TargetDown(balancer, reference));
         }
     }
@@ -416,11 +440,14 @@ impl System {
             .collect();
         for (slot, by) in unhealthy {
             let instance = &self.instances[slot];
-            let since = instance.crashed.map_or(Span::ZERO, |crashed| now.since(crashed));
-            let description = format!(
-                "Replacing instance {}: unhealthy by {by}, {since} after it stopped.",
-                instance.number
-            );
+            let since = match (instance.crashed, instance.running) {
+                (Some(crashed), _) => format!("{} after it stopped", now.since(crashed)),
+                (None, Some(running)) => {
+                    format!("its app is not up {} after it came into service", now.since(running))
+                }
+                (None, None) => "it does not run".to_string(),
+            };
+            let description = format!("Replacing instance {}: unhealthy by {by}, {since}.", instance.number);
             self.log(group, ActivityKind::Replace, now, description);
             self.terminate(slot, "it is unhealthy", calendar);
         }
@@ -429,31 +456,37 @@ impl System {
 
     fn unhealthy_by(&self, slot: u32, now: Time) -> Option<&'static str> {
         let instance = &self.instances[slot];
-        let crashed = instance.crashed?;
-        if instance.phase != Phase::Crashed {
-            return None;
-        }
         let plan = &self.plan.groups[instance.group.index()];
-        let grace_over = instance.running.is_none_or(|running| now >= running + plan.grace_period);
-        if plan.health_check == HealthCheckKind::Elb && instance.rotations == 0 && grace_over {
+        let running = instance.running?;
+        let grace_over = now >= running + plan.grace_period;
+        if plan.health_check == HealthCheckKind::Elb && grace_over && self.fails_checks(slot, now) {
             return Some("the target group's health check");
         }
+        let crashed = instance.crashed.filter(|_| instance.phase == Phase::Crashed)?;
         (now.since(crashed) >= IMPAIRED_WAIT).then_some("the EC2 status check")
+    }
+
+    /// True where all balancers have found an instance unhealthy: one that crashed, or whose app is not up after as many
+    /// checks as make a target unhealthy.
+    fn fails_checks(&self, slot: u32, now: Time) -> bool {
+        let instance = &self.instances[slot];
+        match instance.phase {
+            Phase::Crashed => instance.rotations == 0,
+            Phase::Booting | Phase::AppStarting => {
+                let registered = instance.running.unwrap_or(now);
+                self.balancers_of(instance.group).into_iter().all(|balancer| {
+                    let check = self.plan.balancers[balancer.index()].health_check;
+                    now >= registered + check.first_failures()
+                })
+            }
+            Phase::Pending | Phase::Up | Phase::Draining => false,
+        }
     }
 }
 
 /// How long a group waits for an instance whose status check says `impaired` to recover before it replaces it. The
 /// guide says "a few minutes".
 const IMPAIRED_WAIT: Span = Span::from_secs(180);
-
-/// The warm-up of the group's new instances.
-fn warm_up(plan: &Group) -> Span {
-    let policy = plan.scaling.iter().find_map(|scaling| match scaling {
-        Scaling::TargetTracking(policy) => policy.estimated_instance_warmup,
-        _ => None,
-    });
-    crate::scaling::effective_warmup(policy, plan.instance_warmup, plan.default_cooldown)
-}
 
 /// The first of the checks, one every `interval` since `registered`, that is not before `now`.
 fn next_check(registered: Time, interval: Span, now: Time) -> Time {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sim_core::{Time, Timer};
+use sim_core::{Span, Time, Timer};
 
 use crate::machine::Machine;
 use crate::plan::{GroupId, Runtime};
@@ -30,8 +30,6 @@ pub struct Instance {
     pub launched: Time,
     /// When it began to run: from then on it is billed, and in service for its group.
     pub running: Option<Time>,
-    /// When its warm-up ends.
-    pub warm: Time,
     /// When it crashed.
     pub crashed: Option<Time>,
     /// Core nanoseconds at the last minute, and at the last row of the series.
@@ -103,6 +101,12 @@ impl Instance {
     /// True from the moment it runs until it is taken out: what the provider calls InService.
     pub fn in_service(&self) -> bool {
         matches!(self.phase, Phase::Booting | Phase::AppStarting | Phase::Up | Phase::Crashed)
+    }
+
+    /// When a warm-up, which counts from its coming into service, is over; `None` while it does not run. Instances that were
+    /// there from the start are warm.
+    pub fn warm_at(&self, warm_up: Span) -> Option<Time> {
+        self.running.map(|running| if running == Time::ZERO { running } else { running + warm_up })
     }
 
     /// True where it takes requests.

@@ -78,7 +78,8 @@ impl System {
     #[inline]
     fn arrive(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
         let instance = &mut self.instances[target];
-        if instance.phase == Phase::Crashed {
+        // A target that does not listen: it crashed, or the balancer fails open and the app is not up.
+        if instance.phase != Phase::Up {
             self.turned_away(slot, Ending::Failed, calendar);
             return;
         }

@@ -8,5 +8,6 @@ mod golden;
 mod scaling_vectors;
 mod theory;
 mod theory_vectors;
+mod timelines;
 mod traces;
 mod traffic;

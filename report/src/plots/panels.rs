@@ -44,7 +44,7 @@ fn highest<'a>(lines: impl IntoIterator<Item = &'a Vec<(f64, f64)>>) -> f64 {
 fn load<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(), DrawError<DB>> {
     let offered = series(results, |row| row.offered);
     let errors = series(results, |row| row.errors);
-    let at = results.run.series.iter().map(|row| (row.at, row.capacity)).filter(|point| point.1.is_finite());
+    let at = results.run.series.iter().filter_map(|row| Some((row.at, row.capacity?)));
     let capacity = steps(at, results.run.interval);
     let mut legend = vec![
         ("offered load".to_string(), BLUE, Stroke::Solid),
