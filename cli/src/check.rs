@@ -119,6 +119,9 @@ fn theory(plan: &Plan, id: GroupId, load: f64, size: u32) -> String {
         Runtime::EventLoop { .. } => 1,
         Runtime::Threads { .. } => group.machine.vcpus,
     };
+    if cpu == 0.0 || load == 0.0 {
+        return format!("mean {}", value(cpu + waits, "s"));
+    }
     match Mmc::new(load / f64::from(size.max(1)), 1.0 / cpu, servers) {
         Ok(model) if size > 0 => format!("mean {}", value(model.mean_sojourn() + waits, "s")),
         _ => "overloaded".to_string(),

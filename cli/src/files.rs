@@ -12,14 +12,14 @@ use crate::Failure;
 pub fn scenario_text(path: &Path) -> Result<(String, String), Failure> {
     let name = path.display().to_string();
     if path == Path::new("-") {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         io::stdin()
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
             .map_err(|error| Failure::Usage(format!("cannot read standard input: {error}")))?;
-        return Ok(("<stdin>".to_string(), text));
+        return Ok(("<stdin>".to_string(), as_text("<stdin>", bytes)?));
     }
-    match fs::read_to_string(path) {
-        Ok(text) => Ok((name, text)),
+    match fs::read(path) {
+        Ok(bytes) => Ok((name.clone(), as_text(&name, bytes)?)),
         Err(error) => {
             let hint = match error.kind() {
                 io::ErrorKind::NotFound => format!(" (hint: `scalesim new {name}` writes one to start from)"),
@@ -28,6 +28,15 @@ pub fn scenario_text(path: &Path) -> Result<(String, String), Failure> {
             Err(Failure::Usage(format!("cannot read {name}: {error}{hint}")))
         }
     }
+}
+
+fn as_text(name: &str, bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        let column = 1 + before.iter().rev().take_while(|&&byte| byte != b'\n').count();
+        Failure::Usage(format!("{name}:{line}:{column}: this is not UTF-8 text, as a scenario has to be"))
+    })
 }
 
 /// Opens what a scenario names: paths go from the scenario's own folder.
@@ -61,10 +70,24 @@ pub fn prepare(folder: &Path) -> Result<(), Failure> {
     fs::remove_file(&probe).map_err(failed)
 }
 
-/// Writes a file of a report whole or not at all.
-pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let (path, unfinished) = (folder.join(name), folder.join(format!(".{name}.unfinished")));
-    let failed = |error: io::Error| Failure::Unfinished(format!("cannot write {}: {error}", path.display()));
-    fs::write(&unfinished, bytes).map_err(failed)?;
-    fs::rename(&unfinished, &path).map_err(failed)
+/// Writes the files of a report, all or none: first under other names, then in place of what was there.
+pub fn write_all(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Failure> {
+    let path = |name: &str| folder.join(name);
+    let unfinished = |name: &str| folder.join(format!(".{name}.unfinished"));
+    let written = files.iter().try_for_each(|(name, bytes)| {
+        let in_the_way =
+            if path(name).is_dir() { Err(io::Error::from(io::ErrorKind::IsADirectory)) } else { Ok(()) };
+        in_the_way.and_then(|()| fs::write(unfinished(name), bytes)).map_err(|error| (path(name), error))
+    });
+    let placed = written.and_then(|()| {
+        files.iter().try_for_each(|(name, _)| {
+            fs::rename(unfinished(name), path(name)).map_err(|error| (path(name), error))
+        })
+    });
+    placed.map_err(|(path, error)| {
+        for (name, _) in files {
+            let _ = fs::remove_file(unfinished(name)); // what was not written is not there
+        }
+        Failure::Unfinished(format!("cannot write {}: {error}", path.display()))
+    })
 }

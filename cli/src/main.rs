@@ -66,28 +66,30 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(Failure::BrokenPipe) => exit::OK,
         Err(Failure::Scenario(diagnostics)) => {
-            eprint!("{}", diagnostics.render(colour(anstyle_stderr())));
+            tell(diagnostics.render(colour(io::IsTerminal::is_terminal(&io::stderr()))).trim_end());
             exit::USAGE
         }
         Err(Failure::Usage(why)) => {
-            eprintln!("error: {why}");
+            tell(&format!("error: {why}"));
             exit::USAGE
         }
         Err(Failure::Unfinished(why)) => {
-            eprintln!("error: {why}");
+            tell(&format!("error: {why}"));
             exit::UNFINISHED
         }
     };
     ExitCode::from(code)
 }
 
-fn anstyle_stderr() -> bool {
-    io::IsTerminal::is_terminal(&io::stderr())
+/// A line on standard error. Where nobody reads it, the exit code has to do.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Colour only on a terminal, and not where `NO_COLOR` asks for none.
+/// Colour only on a terminal that knows it, and not where `NO_COLOR` asks for none.
 fn colour(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    terminal && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Reads the scenario that the command line names.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::args::NewArgs;
-use crate::{Failure, exit};
+use crate::{Failure, exit, tell};
 
 /// The scenario that `new` writes.
 const STARTER: &str = include_str!("starter.toml");
@@ -26,6 +26,6 @@ pub fn new(args: &NewArgs) -> Result<u8, Failure> {
         _ => Failure::Usage(format!("cannot write {name}: {error}")),
     })?;
     file.write_all(STARTER.as_bytes())?;
-    eprintln!("wrote {name}; next: `scalesim check {name}`, then `scalesim run {name}`");
+    tell(&format!("wrote {name}; next: `scalesim check {name}`, then `scalesim run {name}`"));
     Ok(exit::OK)
 }

@@ -11,7 +11,7 @@ use scalesim_report::{ARTEFACTS, Style, json, render_text};
 
 use crate::args::RunArgs;
 use crate::progress::Bar;
-use crate::{Failure, colour, exit, files, load};
+use crate::{Failure, colour, exit, files, load, tell};
 
 /// Plays a scenario, writes the report, and says whether the SLA holds.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
@@ -30,25 +30,34 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     }
     let results = experiment.run();
     bar.finish();
-    let mut out = io::stdout().lock();
-    if args.json {
-        out.write_all(&export(json(&results))?)?;
-    } else {
-        let style = if colour(io::stdout().is_terminal()) { Style::Colour } else { Style::Plain };
-        out.write_all(render_text(&results, style).as_bytes())?;
-    }
-    out.flush()?;
+    // The files first: whoever reads the summary may go away, as `head` does.
     if let Some(folder) = &folder {
         write_report(&results, folder)?;
-        if !args.quiet {
-            eprintln!(
-                "\nreport in {}: overview.png, results.json, series.csv and {} more",
-                folder.display(),
-                ARTEFACTS.len() - 3
-            );
-        }
+    }
+    match print(args, &results) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => printed?,
+    }
+    if let Some(folder) = folder.filter(|_| !args.quiet) {
+        tell(&format!(
+            "\nreport in {}: overview.png, results.json, series.csv and {} more",
+            folder.display(),
+            ARTEFACTS.len() - 3
+        ));
     }
     Ok(code(&results))
+}
+
+/// The summary, or all of it as JSON.
+fn print(args: &RunArgs, results: &Results) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if args.json {
+        out.write_all(&json(results).map_err(io::Error::other)?)?;
+    } else {
+        let style = if colour(io::stdout().is_terminal()) { Style::Colour } else { Style::Plain };
+        out.write_all(render_text(results, style).as_bytes())?;
+    }
+    out.flush()
 }
 
 /// Where the report goes; `None` where it is not asked for.
@@ -61,14 +70,10 @@ fn folder(args: &RunArgs) -> Option<PathBuf> {
 }
 
 fn write_report(results: &Results, folder: &Path) -> Result<(), Failure> {
-    for (name, make) in ARTEFACTS {
-        files::write(folder, name, &export(make(results))?)?;
-    }
-    Ok(())
-}
-
-fn export(made: Result<Vec<u8>, scalesim_report::ExportError>) -> Result<Vec<u8>, Failure> {
-    made.map_err(|error| Failure::Unfinished(error.to_string()))
+    let made: Result<Vec<(&str, Vec<u8>)>, _> =
+        ARTEFACTS.iter().map(|(name, make)| Ok((*name, make(results)?))).collect();
+    let made = made.map_err(|error: scalesim_report::ExportError| Failure::Unfinished(error.to_string()))?;
+    files::write_all(folder, &made)
 }
 
 /// The first interrupt ends the run and writes what there is; the second ends the program.
@@ -81,7 +86,7 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
         }
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("warning: an interrupt will lose the run: {error}");
+        tell(&format!("warning: an interrupt will lose the run: {error}"));
     }
     stop
 }

@@ -1,6 +1,16 @@
 //! What a plan's instances can serve, by the mean demands of its mix: for plots, for causes, for `check`.
 
-use crate::plan::{BalancerId, Endpoint, EndpointId, GroupId, Plan, Runtime, Step};
+use std::collections::BTreeMap;
+
+use crate::plan::{BalancerId, EndpointId, GroupId, Plan, Runtime, Step};
+
+/// How far a walk over calls has come with an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Open,
+    Done,
+}
 
 /// What one request asks of one group, on average.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -21,34 +31,85 @@ impl Plan {
         let expected: Vec<f64> =
             self.traffic.iter().map(|t| t.expected.integral(sim_core::Time::ZERO, end)).collect();
         let total: f64 = expected.iter().sum();
+        // Visits by endpoint and the balancer they come through.
+        let mut visits: BTreeMap<(EndpointId, BalancerId), f64> = BTreeMap::new();
         for (traffic, requests) in self.traffic.iter().zip(&expected) {
             let weight = if total > 0.0 { requests / total } else { 1.0 / self.traffic.len() as f64 };
             for &(endpoint, share) in &traffic.mix {
-                self.add_demand(traffic.to, endpoint, weight * share, &mut demands);
+                *visits.entry((endpoint, traffic.to)).or_insert(0.0) += weight * share;
+            }
+        }
+        let order = self.callees_first();
+        // What an endpoint takes without waiting, calls included: callees before callers.
+        let mut took = vec![(0.0, 0.0); self.endpoints.len()];
+        for endpoint in &order {
+            took[endpoint.index()] = self.own_times(*endpoint, &took);
+        }
+        // How often each is visited: callers before callees.
+        for &endpoint in order.iter().rev() {
+            let of_this: Vec<(BalancerId, f64)> = (visits.range((endpoint, BalancerId(0))..))
+                .take_while(|((other, _), _)| *other == endpoint)
+                .map(|(&(_, to), &weight)| (to, weight))
+                .collect();
+            for (to, weight) in of_this {
+                let demand = &mut demands[self.balancers[to.index()].targets.index()];
+                let (cpu, held) = took[endpoint.index()];
+                demand.visits += weight;
+                demand.cpu += weight * cpu;
+                demand.held += weight * held;
+                for step in &self.endpoints[endpoint.index()].steps {
+                    if let &Step::Call { to, endpoint } = step {
+                        *visits.entry((endpoint, to)).or_insert(0.0) += weight;
+                    }
+                }
             }
         }
         demands
     }
 
-    /// Adds the demand of `weight` requests for `endpoint`, and returns the seconds that each takes without waiting.
-    fn add_demand(&self, to: BalancerId, endpoint: EndpointId, weight: f64, demands: &mut [Demand]) -> f64 {
-        let Endpoint { steps, .. } = &self.endpoints[endpoint.index()];
-        let group = self.balancers[to.index()].targets.index();
+    /// Seconds of CPU of an endpoint's own steps, and seconds that it takes without waiting, given those of its callees.
+    fn own_times(&self, endpoint: EndpointId, took: &[(f64, f64)]) -> (f64, f64) {
         let (mut cpu, mut held) = (0.0, 0.0);
-        for step in steps {
-            held += match step {
+        for step in &self.endpoints[endpoint.index()].steps {
+            match step {
                 Step::Cpu(demand) => {
                     cpu += demand.mean() * 1e-9;
-                    demand.mean() * 1e-9
+                    held += demand.mean() * 1e-9;
                 }
-                Step::Wait(time) => time.mean() * 1e-9,
-                &Step::Call { to, endpoint } => self.add_demand(to, endpoint, weight, demands),
-            };
+                Step::Wait(time) => held += time.mean() * 1e-9,
+                Step::Call { endpoint, .. } => held += took[endpoint.index()].1,
+            }
         }
-        demands[group].visits += weight;
-        demands[group].cpu += weight * cpu;
-        demands[group].held += weight * held;
-        held
+        (cpu, held)
+    }
+
+    /// All endpoints, each after those it calls. Calls have no circle.
+    pub fn callees_first(&self) -> Vec<EndpointId> {
+        let mut order = Vec::with_capacity(self.endpoints.len());
+        let mut state = vec![State::New; self.endpoints.len()];
+        let mut stack: Vec<EndpointId> =
+            (0..self.endpoints.len()).rev().map(|i| EndpointId(i as u16)).collect();
+        while let Some(&here) = stack.last() {
+            match state[here.index()] {
+                State::New => {
+                    state[here.index()] = State::Open;
+                    let calls = self.endpoints[here.index()].steps.iter().filter_map(|step| match step {
+                        &Step::Call { endpoint, .. } => Some(endpoint),
+                        _ => None,
+                    });
+                    stack.extend(calls.filter(|callee| state[callee.index()] == State::New));
+                }
+                State::Open => {
+                    state[here.index()] = State::Done;
+                    order.push(here);
+                    stack.pop();
+                }
+                State::Done => {
+                    stack.pop();
+                }
+            }
+        }
+        order
     }
 
     /// Visits per second that one instance of a group can serve: what its cores (or its one loop) can do, or its
@@ -85,10 +146,17 @@ impl Plan {
 
     /// Marks the groups that a request for `endpoint` goes through.
     pub fn mark_groups(&self, to: BalancerId, endpoint: EndpointId, touched: &mut [bool]) {
-        touched[self.balancers[to.index()].targets.index()] = true;
-        for step in &self.endpoints[endpoint.index()].steps {
-            if let &Step::Call { to, endpoint } = step {
-                self.mark_groups(to, endpoint, touched);
+        let mut seen = vec![false; self.endpoints.len()];
+        let mut stack = vec![(to, endpoint)];
+        while let Some((to, endpoint)) = stack.pop() {
+            touched[self.balancers[to.index()].targets.index()] = true;
+            if std::mem::replace(&mut seen[endpoint.index()], true) {
+                continue;
+            }
+            for step in &self.endpoints[endpoint.index()].steps {
+                if let &Step::Call { to, endpoint } = step {
+                    stack.push((to, endpoint));
+                }
             }
         }
     }

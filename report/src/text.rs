@@ -358,6 +358,17 @@ impl Summary<'_> {
                 }
             }
         }
+        let unanswered = 100.0 * (1.0 - self.run.requests.availability());
+        let promised = self.run.objectives.iter().any(|objective| objective.unit == "%");
+        if unanswered > 1.0 && !promised && !self.run.objectives.is_empty() {
+            let line = format!(
+                "Careful: {} % of requests were not answered, and no objective is about that; add `availability >= 99.9%`.",
+                short(unanswered)
+            );
+            self.line("");
+            let line = self.paint(AnsiColor::Yellow, &line);
+            self.line(line);
+        }
         if results.replications.len() == 1 {
             self.line("");
             self.line("One run has no confidence interval: add `--replications 10` for one on every figure.");

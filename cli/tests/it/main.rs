@@ -201,3 +201,48 @@ fn an_interrupt_writes_what_there_is() {
         std::fs::read_dir(folder.join("partial")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().contains("unfinished")), "{left:?}");
 }
+
+/// Whoever reads the summary may go away: the report is there all the same, and the exit code tells the verdict.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_loses_nothing() {
+    let folder = folder("broken-pipe");
+    let script = format!(
+        "{} run quick.toml --out report --set 'sla.0.objective=p99 <= 1ms' | true; exit ${{PIPESTATUS[0]}}",
+        env!("CARGO_BIN_EXE_scalesim")
+    );
+    let code = Command::new("bash").current_dir(&folder).args(["-c", &script]).status().unwrap().code();
+    assert_eq!(code, Some(1));
+    assert!(folder.join("report/results.json").exists());
+}
+
+/// Where nobody can be told, nothing panics.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_error_is_no_reason_to_panic() {
+    let folder = folder("full");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scalesim"));
+    let status = command.current_dir(&folder).args(["check", "absent.toml"]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+}
+
+/// A report is written whole or not at all.
+#[test]
+fn a_report_that_cannot_be_placed_leaves_what_was_there() {
+    let folder = folder("in-the-way");
+    std::fs::create_dir_all(folder.join("report/overview.png")).unwrap();
+    let output = scalesim(&folder, &["run", "quick.toml", "--out", "report"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let left = std::fs::read_dir(folder.join("report")).unwrap().count();
+    assert_eq!(left, 1, "only what was in the way");
+}
+
+#[test]
+fn a_scenario_that_is_no_text_is_refused_with_its_place() {
+    let folder = folder("no-text");
+    std::fs::write(folder.join("latin.toml"), b"[scenario]\nname = \"caf\xe9\"\n").unwrap();
+    let output = scalesim(&folder, &["check", "latin.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("latin.toml:2:12"), "{}", stderr(&output));
+}

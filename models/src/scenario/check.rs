@@ -5,7 +5,10 @@ use super::diagnostic::{Place, nearest_or_all};
 use super::node::{Node, Value};
 use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
-use crate::plan::{GroupId, HealthCheckKind, Metric, Objective, Plan, Runtime, Scaling};
+use crate::plan::{GroupId, HealthCheckKind, Metric, Objective, Plan, Runtime, Scaling, Step};
+
+/// Endpoints of all services together: each measures its response times and waits in half a megabyte.
+const MOST_ENDPOINTS: usize = 1_000;
 
 /// Events that a request makes on average beside its steps: arrival, timeout, and what the machine adds.
 const EVENTS_BESIDE_STEPS: f64 = 2.0;
@@ -78,8 +81,12 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
         }
         surprises(findings, plan, index);
     }
+    if plan.endpoints.len() > MOST_ENDPOINTS {
+        let message = format!("{} endpoints are more than {MOST_ENDPOINTS}", plan.endpoints.len());
+        findings.error(&place_of(document, &["service"]), message, "each has its own histograms", None);
+    }
     let events = plan.expected_events();
-    if events > plan.limits.events as f64 {
+    if events.is_nan() || events > plan.limits.events as f64 {
         let message = format!(
             "this run would take about {events:.1e} events, more than the limit of {:.1e}",
             plan.limits.events as f64
@@ -131,23 +138,22 @@ impl Plan {
     /// How many events the run is expected to take.
     pub fn expected_events(&self) -> f64 {
         let end = sim_core::Time::ZERO + self.duration;
+        // Steps of each endpoint and of all it calls: callees come first.
+        let mut steps = vec![0.0; self.endpoints.len()];
+        for endpoint in self.callees_first() {
+            steps[endpoint.index()] = self.endpoints[endpoint.index()].steps.iter().fold(0.0, |sum, step| {
+                sum + match step {
+                    Step::Call { endpoint, .. } => 1.0 + steps[endpoint.index()],
+                    Step::Cpu(_) | Step::Wait(_) => 1.0,
+                }
+            });
+        }
         let of_traffic = |traffic: &crate::plan::Traffic| {
             let steps: f64 =
-                traffic.mix.iter().map(|&(endpoint, share)| share * self.steps_below(endpoint)).sum();
+                traffic.mix.iter().map(|&(endpoint, share)| share * steps[endpoint.index()]).sum();
             traffic.expected.integral(sim_core::Time::ZERO, end) * (EVENTS_BESIDE_STEPS + steps)
         };
         self.traffic.iter().map(of_traffic).sum()
-    }
-
-    /// Steps of an endpoint and of all it calls.
-    fn steps_below(&self, endpoint: crate::plan::EndpointId) -> f64 {
-        let steps = self.endpoints[endpoint.index()].steps.iter();
-        steps
-            .map(|step| match step {
-                &crate::plan::Step::Call { endpoint, .. } => 1.0 + self.steps_below(endpoint),
-                _ => 1.0,
-            })
-            .sum()
     }
 }
 

@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+/// Diagnostics that [`Diagnostics::render`] shows with their lines.
+const MOST_SHOWN: usize = 100;
+
 /// Everything that is wrong with a scenario, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
@@ -80,7 +83,7 @@ impl Diagnostics {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
-        for diagnostic in &self.list {
+        for diagnostic in self.list.iter().take(MOST_SHOWN) {
             let Some(source) = self.sources.get(diagnostic.place.source) else { continue };
             let Bytes { start, end } = diagnostic.place.span;
             let end = end.clamp(start, source.text.len());
@@ -96,6 +99,9 @@ impl Diagnostics {
             text.push_str("\n\n");
         }
         let count = self.list.len();
+        if count > MOST_SHOWN {
+            text.push_str(&format!("the first {MOST_SHOWN} of "));
+        }
         text.push_str(&format!("{count} error{} in the scenario\n", if count == 1 { "" } else { "s" }));
         text
     }

@@ -168,6 +168,25 @@ fn check_policy(
     };
     match policy {
         Scaling::Scheduled(action) => {
+            let (lowest, highest) = (action.min.unwrap_or(0), action.max.unwrap_or(MOST_INSTANCES));
+            let sizes = [action.min, action.desired, action.max].into_iter().flatten();
+            let wrong = if let Some(size) = sizes.clone().find(|&size| size > MOST_INSTANCES) {
+                Some(format!("{size} instances are more than the {MOST_INSTANCES} that a group may have"))
+            } else if lowest > highest {
+                Some(format!("the minimum of {lowest} is above the maximum of {highest}"))
+            } else if let Some(desired) = action.desired.filter(|size| !(lowest..=highest).contains(size)) {
+                Some(format!("the desired capacity of {desired} is outside {lowest} to {highest}"))
+            } else if actions().next().is_none()
+                && action.max.is_none()
+                && lowest.max(action.desired.unwrap_or(0)) > max
+            {
+                Some(format!("this is above the group's maximum of {max}, so the action would fail"))
+            } else {
+                None
+            };
+            if let Some(message) = wrong {
+                context.findings.error(&node.place, message, "expected min <= desired <= max", None);
+            }
             let clash =
                 actions().find(|other| action.times.iter().any(|at| other.times.binary_search(at).is_ok()));
             if let Some(other) = clash {
@@ -298,6 +317,14 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
     let begins = from.is_some();
     let from = moment(from, "start", Time::ZERO)?;
     let until = moment(until, "end", Time::ZERO + context.duration)?;
+    if until < from {
+        context.findings.error(
+            &table.place_of("end"),
+            "it ends before it starts",
+            "expected a later time",
+            None,
+        );
+    }
     let (schedule, times) = match (cron, at) {
         (Some(cron), None) => {
             let place = table.place_of("cron");

@@ -109,8 +109,12 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
     let (mut steps, mut calls, mut shown_steps) = (Vec::new(), Vec::new(), Vec::new());
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}.steps.{index}");
-        let Some((kind, Some(entry))) = choice(context.findings, &path, item, &["cpu", "wait", "call"])
-        else {
+        let Some((kind, entry)) = choice(context.findings, &path, item, &["cpu", "wait", "call"]) else {
+            continue;
+        };
+        let Some(entry) = entry else {
+            let label = format!("expected `{{ {kind} = … }}`");
+            context.findings.error(&item.place, format!("`{path}` does not say how much"), label, None);
             continue;
         };
         let shown = if kind == "call" {
@@ -216,6 +220,12 @@ pub fn strings(
             "expected at least one name",
             None,
         );
+    }
+    for (index, name) in read.iter().enumerate() {
+        if read[..index].contains(name) {
+            let message = format!("`{path}` has `{name}` twice");
+            context.findings.error(&table.place_of(key), message, "expected different names", None);
+        }
     }
     let names = if read.is_empty() { default.iter().map(ToString::to_string).collect() } else { read };
     table.resolve(key, names.clone());

@@ -172,6 +172,10 @@ pub fn incident(
     let at = table.required::<Moment>("at");
     let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));
     let count = table.or("count", 1);
+    if count == 0 {
+        let message = "an incident that nothing happens to";
+        context.findings.error(&table.place_of("count"), message, "expected 1 or more", None);
+    }
     let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
     Some((Incident::Crash { group: group?, at: at?, count }, shown))
 }

@@ -7,13 +7,15 @@ use sim_core::{Span, Time};
 use super::dist::pairs;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
-use super::units::{Moment, Period, Positive, Rate, TimeOfDay};
+use super::units::{Factor, MOST_FACTOR, Moment, Period, Positive, Rate, TimeOfDay};
 use super::{Context, Names};
 use crate::plan::{Endpoint, EndpointId, Retry, Traffic};
 use crate::traffic::trace::{self, Gaps, Options, Trace};
 use crate::traffic::{Arrivals, Counts, Decay, Height, Log, Profile, RateArrivals, RateFunction, Spike};
 
 const HALF_A_DAY: u64 = 43_200;
+/// Points that a profile may have within the run.
+const MOST_KNOTS: u64 = 1_000_000;
 
 /// Reads a source of requests.
 pub fn traffic(
@@ -125,6 +127,12 @@ fn day_or_week(context: &Context<'_>, options: &mut Reader<'_>, week: bool) -> O
     let opposite = peak_at.map_or(0, |at| at.0.as_nanos() + HALF_A_DAY * 1_000_000_000)
         % (2 * HALF_A_DAY * 1_000_000_000);
     let low_at = options.or("low_at", TimeOfDay(Span::from_nanos(opposite))).0;
+    if let (Some(low), Some(peak)) = (low, peak)
+        && low.0 > peak.0
+    {
+        let message = "the lowest rate is above the peak";
+        context.findings.error(&options.place_of("low"), message, "expected at most the peak", None);
+    }
     if peak_at.is_some_and(|at| at.0 == low_at) {
         context.findings.error(
             &options.place_of("low_at"),
@@ -137,7 +145,7 @@ fn day_or_week(context: &Context<'_>, options: &mut Reader<'_>, week: bool) -> O
         let empty = Node { place: options.place().clone(), value: Value::Table(Vec::new()) };
         let node = options.node("factors").unwrap_or(&empty);
         let mut days = Reader::new(context.findings, options.path_of("factors"), node);
-        let factors = DAYS.map(|day| days.or(day, 1.0));
+        let factors = DAYS.map(|day| days.or(day, Factor(1.0)).0);
         options.resolve("factors", days.finish());
         factors
     });
@@ -177,6 +185,13 @@ fn points(context: &Context<'_>, path: &str, node: &Node) -> Option<(Option<Prof
             "expected more",
             None,
         );
+    }
+    let rounds = repeat.map_or(1, |repeat| context.duration.as_nanos() / repeat.as_nanos() + 1);
+    if rounds.saturating_mul(read.len() as u64) > MOST_KNOTS {
+        let message = format!("`{path}` has more than {MOST_KNOTS} points within the run");
+        context.findings.error(&at.place, message, "expected fewer, or a longer `repeat`", None);
+        options.finish();
+        return None;
     }
     let shown: Vec<toml::Value> =
         read.iter().map(|(at, rate)| toml::Value::Array(vec![at.show(), rate.show()])).collect();
@@ -228,8 +243,8 @@ impl Read for SpikeHeight {
     fn read(value: &Value) -> Result<Self, String> {
         match value {
             Value::String(text) if text.starts_with('x') => match text[1..].parse::<f64>() {
-                Ok(factor) if factor.is_finite() && factor >= 1.0 => Ok(SpikeHeight(Height::Times(factor))),
-                _ => Err(format!("`{text}` is not a factor of 1 or more")),
+                Ok(factor) if (1.0..=MOST_FACTOR).contains(&factor) => Ok(SpikeHeight(Height::Times(factor))),
+                _ => Err(format!("`{text}` is not a factor from 1 to a million")),
             },
             other => Rate::read(other).map(|rate| SpikeHeight(Height::Extra(rate.0))),
         }
@@ -397,8 +412,12 @@ fn mix(
     let (mut mix, mut shown) = (Vec::new(), toml::Table::new());
     for entry in entries {
         let path = format!("{}.\"{}\"", table.path_of("mix"), entry.key);
-        let share: Option<Positive> = read(context.findings, &path, &entry.node);
+        let share: Option<Factor> = read(context.findings, &path, &entry.node);
         let endpoint = names.endpoint_behind(context, to, &entry.key, &entry.place, endpoints);
+        if share.is_some_and(|share| share.0 == 0.0) {
+            let label = "leave it out, or give it a share";
+            context.findings.error(&entry.node.place, format!("`{path}` is zero"), label, None);
+        }
         if let Some((share, endpoint)) = share.zip(endpoint) {
             shown.insert(entry.key.clone(), share.show());
             mix.push((endpoint, share.0));

@@ -7,6 +7,12 @@ use sim_core::Span;
 use super::node::Value;
 use super::reader::Read;
 
+/// The highest rate, in requests per second: beyond any system on Earth, and still exact in nanoseconds.
+pub const MOST_RATE: f64 = 1e9;
+
+/// The largest factor that a rate may be multiplied with.
+pub const MOST_FACTOR: f64 = 1e6;
+
 /// Requests per second, written `"80/s"`, `"1200/min"` or `"30k/h"`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate(pub f64);
@@ -31,10 +37,14 @@ impl Read for Rate {
             _ => (amount, 1.0),
         };
         let number: f64 = digits.trim().replace('_', "").parse().map_err(|_| bad())?;
-        if !number.is_finite() || number < 0.0 {
+        let rate = number * factor / seconds;
+        if !rate.is_finite() || rate < 0.0 {
             return Err(format!("`{text}` is negative or not finite"));
         }
-        Ok(Rate(number * factor / seconds))
+        if rate > MOST_RATE {
+            return Err(format!("`{text}` is more than {MOST_RATE:e} a second"));
+        }
+        Ok(Rate(rate))
     }
     fn show(&self) -> toml::Value {
         toml::Value::String(format!("{}/s", self.0))
@@ -91,6 +101,23 @@ impl Read for Positive {
         match f64::read(value)? {
             0.0 => Err("it is zero".to_string()),
             number => Ok(Positive(number)),
+        }
+    }
+    fn show(&self) -> toml::Value {
+        toml::Value::Float(self.0)
+    }
+}
+
+/// A factor from 0 to a million.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factor(pub f64);
+
+impl Read for Factor {
+    const EXPECTED: &'static str = "a factor from 0 to a million";
+    fn read(value: &Value) -> Result<Self, String> {
+        match f64::read(value)? {
+            factor if factor > MOST_FACTOR => Err(format!("{factor} is more than {MOST_FACTOR:e}")),
+            factor => Ok(Factor(factor)),
         }
     }
     fn show(&self) -> toml::Value {
@@ -155,8 +182,11 @@ impl Read for Start {
 
 /// A full timestamp; one without a zone is in `zone`.
 fn zoned(text: &str, zone: &jiff::tz::TimeZone) -> Result<Zoned, String> {
-    if let Ok(zoned) = text.parse::<Zoned>() {
-        return Ok(zoned);
+    match text.parse::<Zoned>() {
+        Ok(zoned) => return Ok(zoned),
+        // A zone in brackets that is not there, or that has another offset then, must not silently become UTC.
+        Err(why) if text.contains('[') => return Err(format!("`{text}` is not a time ({why})")),
+        Err(_) => {}
     }
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
         return Ok(instant.to_zoned(zone.clone()));

@@ -122,3 +122,19 @@ proptest! {
         }
     }
 }
+
+/// A service whose endpoints call two others each, which call the same two: 2^40 ways, and 80 endpoints.
+#[test]
+fn many_ways_through_calls_are_counted_without_walking_them() {
+    let layer = |n: u32| {
+        let call = |to: char| format!("{{ call = {{ to = \"front\", endpoint = \"{to}{}\" }} }}", n + 1);
+        let steps = if n < 40 { [call('a'), call('b')].join(", ") } else { String::new() };
+        format!("a{n} = {{ steps = [{steps}] }}\nb{n} = {{ steps = [{steps}] }}\n")
+    };
+    let endpoints: String = (0..=40).map(layer).collect();
+    let text = GOOD
+        .replace("mix = { \"GET /\" = 1 }", "mix = { a0 = 1 }")
+        .replace("[service.api.endpoint.\"GET /\"]\nsteps = [{ cpu = \"5ms\" }, { wait = { exp = { mean = \"5ms\" } } }]", &format!("[service.api.endpoint]\n{endpoints}"));
+    let said = Scenario::parse(&text).unwrap_err().to_string();
+    assert!(said.contains("would take about"), "{said}");
+}
