@@ -5,6 +5,7 @@ mod conservation;
 mod determinism;
 mod diagnostics;
 mod golden;
+mod real_traces;
 mod scaling_vectors;
 mod theory;
 mod theory_vectors;

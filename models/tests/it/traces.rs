@@ -1,14 +1,13 @@
-//! Traces: each format and quirk on a few lines, and real files where `SCALESIM_TRACES` names their folder.
+//! Traces: each format and quirk on a few lines.
 
-use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
 
 use proptest::prelude::*;
 use scalesim::traffic::trace::{FORMATS, Gaps, Options, Trace, TraceError, read};
 use sim_core::Span;
 
-fn options(format: &str) -> Options {
+/// Options that state the format and nothing else.
+pub fn options(format: &str) -> Options {
     Options {
         format: format.into(),
         per: None,
@@ -22,14 +21,14 @@ fn options(format: &str) -> Options {
 
 fn counts(text: &str, options: &Options) -> Result<(Vec<f64>, Span, String), TraceError> {
     match read("t.csv", text.as_bytes(), options)? {
-        Trace::Counts { bin, counts, notes } => Ok((counts, bin, notes.join("; "))),
+        Trace::Counts { bin, counts, notes, .. } => Ok((counts, bin, notes.join("; "))),
         Trace::Log { .. } => panic!("expected counts"),
     }
 }
 
 fn log(text: &str, options: &Options) -> Result<(Vec<f64>, String), TraceError> {
     match read("t.log", text.as_bytes(), options)? {
-        Trace::Log { instants, notes } => {
+        Trace::Log { instants, notes, .. } => {
             Ok((instants.iter().map(|at| at.as_secs_f64()).collect(), notes.join("; ")))
         }
         Trace::Counts { .. } => panic!("expected a log"),
@@ -68,7 +67,7 @@ fn a_clock_that_jumped_is_put_right() {
         "t,v\n2014-03-09 01:50:00,1\n2014-03-09 01:55:00,2\n2014-03-09 01:55:00,3\n2014-03-09 02:00:00,4\n";
     let (values, _, notes) = counts(twice, &options("counts")).unwrap();
     assert_eq!(values, [1.0, 5.0, 4.0]);
-    assert!(notes.contains("1 rows fall into a bin that is taken"), "{notes}");
+    assert!(notes.contains("1 rows repeat a time"), "{notes}");
 }
 
 #[test]
@@ -135,13 +134,13 @@ fn packed_files_are_unpacked() {
 fn logs_are_read_in_their_formats() {
     let combined = "1.2.3.4 - - [22/Jan/2019:03:56:14 +0330] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\"\n1.2.3.4 - - [22/Jan/2019:03:56:16 +0330] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\"\n";
     let (instants, notes) = log(combined, &options("combined")).unwrap();
-    assert_eq!(instants, [0.0, 2.0]);
+    assert_eq!(instants, [0.5, 2.5], "one request a second is in its middle");
     assert!(notes.contains("whole seconds"), "{notes}");
     let elb = "http 2015-11-07T18:45:33.007671Z lb 1.1.1.1:1 -\n2015-11-07T18:45:37.691548Z lb 1.1.1.1:1\n";
     let (instants, _) = log(elb, &options("elb")).unwrap();
     assert!((instants[1] - 4.683_877).abs() < 1e-9, "{instants:?}");
     let w3c = "#Software: x\n#Fields: date time cs-method\n2015-01-13 00:32:17 GET\n#Fields: time date\n00:32:20 2015-01-13\n";
-    assert_eq!(log(w3c, &options("w3c")).unwrap().0, [0.0, 3.0]);
+    assert_eq!(log(w3c, &options("w3c")).unwrap().0, [0.5, 3.5]);
     let csv = "TIMESTAMP,Tokens\n2023-11-16 18:17:03.9799600,4808\n2023-11-16 18:17:04.0319600,110\n";
     assert!((log(csv, &options("log")).unwrap().0[1] - 0.052).abs() < 1e-9);
     let refused = log("Feb 25 12:00:00 haproxy: x\n", &options("combined")).unwrap_err().to_string();
@@ -170,117 +169,157 @@ fn rows_out_of_order_are_sorted_if_few_and_refused_if_many() {
     assert_eq!(counts(many, &binned).unwrap().0, [2.0, 1.0, 1.0].map(f64::from).to_vec());
 }
 
-/// A real file, or nothing where the folder is not there.
-fn real(path: &str, options: &Options) -> Option<Result<Trace, TraceError>> {
-    let Some(folder) = std::env::var_os("SCALESIM_TRACES") else {
-        println!("SCALESIM_TRACES is not set: {path} is not tested");
-        return None;
-    };
-    Some(read(path, File::open(PathBuf::from(folder).join(path)).unwrap(), options))
-}
-
-fn real_counts(path: &str, options: &Options) -> Option<(Vec<f64>, Span, String)> {
-    match real(path, options)?.unwrap() {
-        Trace::Counts { bin, counts, notes } => Some((counts, bin, notes.join("; "))),
-        Trace::Log { .. } => panic!("expected counts"),
+#[test]
+fn times_out_of_range_are_refused_and_bins_are_capped() {
+    let said = |text: &str| counts(text, &options("counts")).unwrap_err().to_string();
+    for time in ["1e10", "1e30", "1e31", "10000000000", "9000-01-01 00:00:00"] {
+        let refused = said(&format!("time,count\n2014-04-10 00:00:00,1\n{time},2\n"));
+        assert!(refused.starts_with("t.csv:3:1: `") && refused.contains("from 1950 to 2199"), "{refused}");
     }
-}
-
-#[test]
-fn the_world_cup_final_is_replayed_by_the_minute() {
-    let mut day = options("counts");
-    (day.from, day.to) = (Some("1998-07-12T00:00:00".into()), Some("1998-07-13T00:00:00".into()));
-    let Some((counts, bin, _)) = real_counts("request-rate/worldcup98/invocation_count.csv", &day) else {
-        return;
-    };
-    assert_eq!((counts.len(), bin), (1_440, Span::from_secs(60)));
-    let Some((all, _, notes)) =
-        real_counts("request-rate/worldcup98/invocation_count.csv", &options("counts"))
-    else {
-        return;
-    };
-    assert_eq!(all.len(), 125_310);
-    assert!(notes.contains("10 bins of 1min in 7 holes"), "{notes}");
-    assert_eq!(all.iter().copied().fold(0.0, f64::max), 229_426.0);
-}
-
-#[test]
-fn two_weeks_of_a_load_balancer_are_filled_with_zeros() {
-    let Some((counts, bin, notes)) =
-        real_counts("request-rate/nab-aws/elb_request_count_8c0756.csv", &options("counts"))
-    else {
-        return;
-    };
-    assert_eq!((counts.len(), bin), (4_040, Span::from_secs(300)));
-    assert!(notes.contains("8 bins of 5min"), "{notes}");
-    assert_eq!(counts.iter().copied().fold(0.0, f64::max), 656.0);
-}
-
-#[test]
-fn seconds_of_nasa_come_out_of_a_packed_archive() {
+    let mut binned = options("log");
+    binned.per = Some(Span::from_secs(1));
+    let refused = counts("1e10\n1e30\n", &binned).unwrap_err().to_string();
+    assert!(refused.starts_with("t.csv:1:1: `1e10` is no time from 1950 to 2199"), "{refused}");
+    let far = "t\n1500000000\n1600000000\n";
+    let refused = counts(far, &binned).unwrap_err();
+    assert!(refused.option() == Some("per") && refused.to_string().contains("100000001 bins"), "{refused}");
     let mut seconds = options("counts");
     seconds.per = Some(Span::from_secs(1));
-    let Some((counts, _, _)) = real_counts("request-rate/nasa-http/workload.tbz2", &seconds) else { return };
-    assert_eq!((counts.len(), counts.iter().copied().fold(0.0, f64::max)), (5_059_950, 20.0));
+    let refused = counts("t,v\n1500000000,1\n1600000000,2\n", &seconds).unwrap_err().to_string();
+    assert!(refused.contains("100000001 bins of 1s, and 10000000 are the most"), "{refused}");
+    // Both kinds of numbers in one file are a mistake, not 44 years.
+    seconds.per = Some(Span::from_secs(3_600));
+    let mixed = counts("t,v\n1,1\n1600000000,2\n", &seconds).unwrap_err().to_string();
+    assert!(mixed.starts_with("t.csv:3:1: expected the number of a bin"), "{mixed}");
+    seconds.per = Some(Span::ZERO);
+    assert_eq!(counts("1 2\n", &seconds).unwrap_err().option(), Some("per"));
 }
 
 #[test]
-fn other_series_are_read_or_their_jumps_put_right() {
-    for (path, rows) in
-        [("nab-aws/nyc_taxi.csv", 10_320), ("nab-aws/ec2_request_latency_system_failure.csv", 4_032)]
-    {
-        let Some((counts, _, notes)) = real_counts(&format!("request-rate/{path}"), &options("counts"))
-        else {
-            return;
-        };
-        assert!(counts.len() >= rows, "{path}: {} bins; {notes}", counts.len());
-        if path.contains("latency") {
-            assert!(notes.contains("the clock jumped"), "{notes}");
-        }
+fn a_slice_is_read_on_the_clock_of_the_file() {
+    let text = "t,v\n2014-04-10 02:00:00,6\n2014-04-10 02:01:00,2\n2014-04-10 02:02:00,4\n";
+    let mut early = options("counts");
+    early.from = Some("2014-04-10T01:55:00".into());
+    let (values, _, notes) = counts(text, &early).unwrap();
+    assert_eq!(values, [0.0, 0.0, 0.0, 0.0, 0.0, 6.0, 2.0, 4.0]);
+    assert!(notes.contains("begins 5min before the file, in silence"), "{notes}");
+    early.to = Some("2014-04-10T01:58:00".into());
+    let nothing = counts(text, &early).unwrap_err().to_string();
+    assert!(nothing.contains("the file goes from 2014-04-10T02:00:00 to 2014-04-10T02:03:00"), "{nothing}");
+    let mut off = options("counts");
+    off.from = Some("2014-04-10T02:00:40".into());
+    let (values, _, notes) = counts(text, &off).unwrap();
+    assert_eq!(values, [2.0, 4.0]);
+    assert!(notes.contains("`from` is not on the grid of bins: rounded to 2014-04-10T02:01:00"), "{notes}");
+    let zoned = "t,v\n2014-04-10T02:00:00-04:00,6\n2014-04-10T02:01:00-04:00,2\n";
+    let mut local = options("counts");
+    local.from = Some("2014-04-10T02:01:00".into());
+    let (values, _, notes) = counts(zoned, &local).unwrap();
+    assert_eq!(values, [2.0]);
+    assert!(notes.contains("`from` without a zone: read at -04"), "{notes}");
+    local.from = Some("2014-04-10T06:01:00Z".into());
+    assert_eq!(counts(zoned, &local).unwrap().0, [2.0]);
+    local.from = Some("2014-04-10T02:01:00Z".into());
+    assert!(counts(text, &local).unwrap().2.contains("its times are taken for UTC"));
+    let numbered =
+        counts("1 2 3\n", &Options { per: Some(Span::from_secs(60)), ..local.clone() }).unwrap_err();
+    assert!(numbered.option() == Some("from") && numbered.to_string().contains("an offset such as"));
+    for wrong in ["noon", "1e30", "7"] {
+        local.from = Some(wrong.into());
+        assert_eq!(counts(text, &local).unwrap_err().option(), Some("from"));
     }
+}
+
+#[test]
+fn holes_outside_the_slice_do_not_matter() {
+    let text = "t,v\n2014-04-10 00:00:00,6\n2014-04-10 00:01:00,2\n2014-04-10 00:04:00,8\n2014-04-10 00:05:00,5\n2014-04-10 00:06:00,5\n";
+    let mut late = Options { gaps: Gaps::Refuse, ..options("counts") };
+    late.from = Some("2014-04-10T00:04:00".into());
+    let (values, _, notes) = counts(text, &late).unwrap();
+    assert!(values == [8.0, 5.0, 5.0] && !notes.contains("holes"), "{notes}");
+    // A slice that begins in a hole has the half of it that it holds, on the line to its neighbours.
+    late.from = Some("2014-04-10T00:03:00".into());
+    assert!(counts(text, &late).unwrap_err().to_string().starts_with("t.csv:4: 1 bins before this row"));
+    late.gaps = Gaps::Interpolate;
+    let (values, _, notes) = counts(text, &late).unwrap();
+    assert_eq!(values, [6.0, 8.0, 5.0, 5.0]);
+    assert!(notes.contains("1 bins of 1min in 1 holes"), "{notes}");
+}
+
+#[test]
+fn several_series_are_added_up() {
+    let day = "2014-03-09 00";
+    let text = format!("t,v\n{day}:00,5\n{day}:01,5\n{day}:03,1\n{day}:03,9\n{day}:04,5\n");
+    let (values, _, notes) = counts(&text, &options("counts")).unwrap();
+    assert_eq!(values, [5.0, 5.0, 0.0, 10.0, 5.0]);
+    assert!(notes.contains("1 rows repeat a time, as those of several series do"), "{notes}");
+    // Three a time, and one time is missing twice over: as at a jump, but repeated elsewhere too.
+    let row = |minute: u32| format!("{day}:{minute:02},1\n").repeat(3);
+    let text = format!("t,v\n{}{}{}{}", row(0), row(1), row(4), row(5));
+    assert_eq!(counts(&text, &options("counts")).unwrap().0, [3.0, 3.0, 0.0, 0.0, 3.0, 3.0]);
+    // Series one after the other, and rows newest first.
+    let text = format!("t,v\n{day}:00,1\n{day}:01,2\n{day}:02,3\n{day}:02,30\n{day}:01,20\n{day}:00,10\n");
+    assert_eq!(counts(&text, &options("counts")).unwrap().0, [11.0, 22.0, 33.0]);
+}
+
+#[test]
+fn times_and_counts_are_two_columns() {
     let mut minutes = options("counts");
     minutes.per = Some(Span::from_secs(60));
-    for path in ["epa-http.txt", "sdsc_http.txt"] {
-        let Some((counts, ..)) = real_counts(&format!("request-rate/ita-epa-sdsc/{path}"), &minutes) else {
-            return;
-        };
-        assert_eq!(counts.len(), 1_440, "{path}");
+    let (values, _, _) = counts("value\n5\n6\n5\n6\n", &minutes).unwrap();
+    assert_eq!(values, [5.0, 6.0, 5.0, 6.0]);
+    let both = Options { time: Some("n".into()), value: Some("n".into()), ..options("counts") };
+    let refused = counts("t,n\n2014-04-10,6\n", &both).unwrap_err();
+    assert_eq!(refused.to_string(), "t.csv:1: column `n` cannot hold both the times and the counts");
+    assert_eq!(refused.option(), Some("value"));
+    let anonymous = "value,container_ip,timestamp_anon\n3,a,1662858720\n4,b,1662858780\n";
+    assert_eq!(counts(anonymous, &options("counts")).unwrap().0, [3.0, 4.0]);
+    for log in ["when\n2014-04-10 00:00:00\n", "1662858720\n1662858721\n"] {
+        let refused = counts(log, &options("counts")).unwrap_err().to_string();
+        assert!(refused.contains("`format = \"log\"`"), "{refused}");
     }
 }
 
 #[test]
-fn access_logs_are_replayed_sorted_or_refused() {
-    let logs = [
-        ("access-logs/nasa-19950801-tsv/nasa_19950801.tsv", "log", 30_969),
-        ("access-logs/nginx-shop/logfile_shop_access_log.0", "combined", 1_000),
-        ("access-logs/aws-elb/AWSLogs.log", "elb", 668),
-        ("access-logs/aws-elb/AppELBLog.log", "elb", 668),
-        ("access-logs/iis-w3c/logfile_w3c_big.0", "w3c", 210),
-        ("request-rate/azure-llm-2023/AzureLLMInferenceTrace_code.csv", "log", 8_819),
-    ];
-    for (path, format, rows) in logs {
-        match real(path, &options(format)) {
-            None => return,
-            Some(Ok(Trace::Log { instants, notes })) => {
-                assert_eq!(instants.len(), rows, "{path}: {notes:?}");
-                assert!(instants.is_sorted());
-                assert!(
-                    !path.contains("AWSLogs") || notes.join(" ").contains("165 of 668 rows"),
-                    "{notes:?}"
-                );
-            }
-            other => panic!("{path}: {other:?}"),
-        }
-    }
-    let Some(Err(refused)) = real("access-logs/apache-combined/apache_logs", &options("combined")) else {
-        panic!("its times are in no order")
-    };
-    assert!(refused.to_string().contains("4915 of 10000 rows are earlier"), "{refused}");
-    let Some(Err(json)) = real("access-logs/nginxplus-status/nginxplus_json_logs", &options("combined"))
-    else {
-        panic!("not a log")
-    };
-    assert!(json.to_string().contains("looks like JSON"));
+fn reasons_are_those_of_the_file() {
+    let said = |text: &[u8], format: &str| read("t", text, &options(format)).unwrap_err().to_string();
+    let events = "TIMESTAMP,Tokens\n2023-11-16 18:17:03.97,48\n2023-11-16 18:17:04.03,11\n2023-11-16 18:17:04.07,5\n2023-11-16 18:17:05.99,5\n2023-11-16 18:17:06.09,5\n";
+    let refused = said(events.as_bytes(), "counts");
+    assert!(refused.contains("follow no grid") && refused.contains("`format = \"log\"`"), "{refused}");
+    let wide = "HashOwner,HashApp,Trigger,1,2,3,4,5,6,7,8,9,10,11,12\nc4,68,queue,0,0,1,0,0,1,0,0,1,0,0,1\n";
+    let refused = said(wide.as_bytes(), "counts");
+    assert!(refused.starts_with("t:1: its last 12 columns are numbered 1 to 12"), "{refused}");
+    let mut named = options("log");
+    named.time = Some("end".into());
+    let refused = read("t", "app,end\na,0.079\n".as_bytes(), &named).unwrap_err().to_string();
+    assert!(refused.starts_with("t:2:2: `0.079` is too small for seconds since 1970"), "{refused}");
+    assert!(said(b"PK\x03\x04\x14\x00", "counts").contains("zip archive: unpack it"));
+    assert!(said(b"\x7fELF\x02\x00\x00", "log").contains("not text but binary"));
+    let bad = "t,v\n2014-04-10 00:00:00,a\n2014-04-10 00:01:00,2\nb,2\n2014-04-10 00:03:00\n";
+    assert_eq!(said(bad.as_bytes(), "counts"), "t:2:2: expected a count, found `a`; 2 more like it below");
+    let bad = "[22/Jan/2019:03:56:14 +0330]\nx\ny\nz\n";
+    assert!(said(bad.as_bytes(), "combined").ends_with("found `x`; 2 more like it below"));
+}
+
+#[test]
+fn times_without_their_minutes_are_not_counted_by_the_minute() {
+    let row = |nth: u64| format!("2015-05-17T{:02}:05:{:02}Z\n", nth / 30, nth * 37 % 60);
+    let text: String = (0..150).map(row).collect();
+    let mut minutes = options("log");
+    minutes.per = Some(Span::from_secs(60));
+    let refused = counts(&text, &minutes).unwrap_err().to_string();
+    assert!(
+        refused.contains("all 150 rows, over 4 hours, have the same minute of their hour, 05"),
+        "{refused}"
+    );
+    assert!(refused.ends_with("use wider ones, `per = \"1h\"`"), "{refused}");
+    minutes.per = Some(Span::from_secs(3_600));
+    assert_eq!(counts(&text, &minutes).unwrap().0, [30.0; 5]);
+    // In order it may be a job that runs once an hour; it is said, and played.
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    let (instants, notes) = log(&lines.join("\n"), &options("log")).unwrap();
+    assert!(instants.len() == 150 && notes.contains("the minutes are not real"), "{notes}");
 }
 
 proptest! {
@@ -297,91 +336,4 @@ proptest! {
         let text: String = rows.iter().map(|(time, count)| format!("{time},{count}\n")).collect();
         let _ = read("t", text.as_bytes(), &options(format));
     }
-}
-
-/// Opens traces in the folder that `SCALESIM_TRACES` names.
-struct Folder(PathBuf);
-
-impl scalesim::Files for Folder {
-    fn open(&self, path: &str) -> std::io::Result<Box<dyn std::io::Read>> {
-        Ok(Box::new(File::open(self.0.join(path))?))
-    }
-}
-
-/// Plays a trace against a group that scales; nothing where the folder is not there.
-fn replay(trace: &str, duration: &str, cpu: &str) -> Option<scalesim::results::Results> {
-    let Some(folder) = std::env::var_os("SCALESIM_TRACES") else {
-        println!("SCALESIM_TRACES is not set: {trace} is not replayed");
-        return None;
-    };
-    let text = format!(
-        r#"
-        [scenario]
-        duration = "{duration}"
-        [traffic.t]
-        to = "front"
-        trace = {trace}
-        [service.s]
-        runtime = {{ thread-pool = {{ threads = 64, accept_queue = 256 }} }}
-        [service.s.endpoint.page]
-        steps = [{{ cpu = {{ lognormal = {{ mean = "{cpu}", cv = 1.0 }} }} }}]
-        [group.g]
-        service = "s"
-        machine = "c6i.large"
-        min = 2
-        max = 20
-        monitoring = "detailed"
-        instance_warmup = "60s"
-        [[group.g.scaling]]
-        target_tracking = {{ target = 50 }}
-        [balancer.front]
-        targets = "g"
-        algorithm = "least-outstanding-requests"
-        [[sla]]
-        objective = "p99 <= 100ms"
-        "#
-    );
-    let scenario = scalesim::Scenario::read("replay.toml", &text, &[], &Folder(folder.into()))
-        .unwrap_or_else(|error| panic!("{error}"));
-    Some(scalesim::Experiment::new(&scenario).run())
-}
-
-#[test]
-fn the_day_of_the_final_is_played() {
-    let trace = r#"{ file = "request-rate/worldcup98/invocation_count.csv", from = "1998-07-12T00:00:00", to = "1998-07-13T00:00:00" }"#;
-    let Some(results) = replay(trace, "24h", "12ms") else { return };
-    let requests = results.run.requests;
-    // Each request is played, in its own minute.
-    let rows: f64 = results.run.series.iter().map(|row| row.offered * 60.0).sum();
-    assert_eq!(rows.round() as u64, requests.offered);
-    assert!(requests.conserved() && requests.offered > 5_000_000, "{requests:?}");
-    assert!(
-        results.run.groups[0].serving_max > 4,
-        "the evening needs more than the night: {:?}",
-        results.run.groups[0]
-    );
-}
-
-#[test]
-fn two_weeks_of_a_load_balancer_are_played() {
-    let trace = r#"{ file = "request-rate/nab-aws/elb_request_count_8c0756.csv" }"#;
-    let Some(results) = replay(trace, "336h", "20ms") else { return };
-    // 61.8 a bin over 4 032 bins, less what lies after two weeks.
-    assert!((248_000..=249_400).contains(&results.run.requests.offered), "{:?}", results.run.requests);
-    assert!(results.notes.iter().any(|note| note.contains("8 bins of 5min")), "{:?}", results.notes);
-}
-
-#[test]
-fn a_day_of_nasas_seconds_is_played() {
-    let trace = r#"{ file = "request-rate/nasa-http/workload.tbz2", per = "1s", to = "24h" }"#;
-    let Some(results) = replay(trace, "24h", "10ms") else { return };
-    assert!((60_000..70_000).contains(&results.run.requests.offered), "{:?}", results.run.requests);
-}
-
-#[test]
-fn an_access_log_is_played_request_by_request() {
-    let trace = r#"{ file = "access-logs/aws-elb/AWSLogs.log", format = "elb" }"#;
-    let Some(results) = replay(trace, "10s", "1ms") else { return };
-    assert_eq!(results.run.requests.offered, 668);
-    assert!(results.notes.iter().any(|note| note.contains("165 of 668 rows")), "{:?}", results.notes);
 }

@@ -17,9 +17,31 @@ pub fn text(reader: impl Read) -> Result<String, String> {
         _ => bytes,
     };
     let bytes = if bytes.get(257..262) == Some(b"ustar") { only_member(&bytes)? } else { bytes };
+    is_text(&bytes)?;
     // A byte order mark is not part of the first name, and logs may hold bytes of any encoding in their paths.
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_string())
+    let mut text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
+}
+
+/// Text has no zero bytes; as other programs do, we look at the beginning only.
+fn is_text(bytes: &[u8]) -> Result<(), String> {
+    let why = match bytes {
+        [b'P', b'K', 3, 4, ..] => "it is a zip archive: unpack it",
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => "it is packed with zstd: unpack it, or pack it with gzip or bzip2",
+        [0xFD, b'7', b'z', b'X', b'Z', ..] => {
+            "it is packed with xz: unpack it, or pack it with gzip or bzip2"
+        }
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "it is UTF-16: save it as UTF-8",
+        _ if bytes.iter().take(8_192).any(|&byte| byte == 0) => {
+            "it is not text but binary; supported are text, and text in gzip, bzip2 or tar"
+        }
+        _ => return Ok(()),
+    };
+    Err(why.to_string())
 }
 
 fn all(reader: impl Read) -> Result<Vec<u8>, String> {
