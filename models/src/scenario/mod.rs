@@ -10,6 +10,7 @@ mod dist;
 mod group;
 mod node;
 mod reader;
+mod replay;
 mod service;
 mod sla;
 mod traffic;

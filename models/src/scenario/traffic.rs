@@ -8,10 +8,9 @@ use super::dist::pairs;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Factor, MOST_FACTOR, Moment, Period, Positive, Rate, TimeOfDay};
-use super::{Context, Names};
+use super::{Context, Names, replay};
 use crate::plan::{Endpoint, EndpointId, Retry, Traffic};
-use crate::traffic::trace::{self, Gaps, Options, Trace};
-use crate::traffic::{Arrivals, Counts, Decay, Height, Log, Profile, RateArrivals, RateFunction, Spike};
+use crate::traffic::{Arrivals, Decay, Height, Profile, RateArrivals, RateFunction, Spike};
 
 const HALF_A_DAY: u64 = 43_200;
 /// Points that a profile may have within the run.
@@ -75,7 +74,7 @@ fn arrivals(context: &Context<'_>, table: &mut Reader<'_>, path: &str) -> Option
                     context.findings.error(&table.place_of(key), message, "leave this out", None);
                 }
             }
-            replay(context, table, &format!("{path}.trace"), node)
+            replay::replay(context, table, &format!("{path}.trace"), node)
         }
         (None, None) => {
             table.missing(
@@ -255,90 +254,6 @@ impl Read for SpikeHeight {
             Height::Extra(rate) => Rate(rate).show(),
         }
     }
-}
-
-/// A trace, replayed.
-fn replay(
-    context: &Context<'_>,
-    table: &mut Reader<'_>,
-    path: &str,
-    node: &Node,
-) -> Option<(Arrivals, RateFunction)> {
-    let mut options = Reader::new(context.findings, path, node);
-    let file = options.required::<String>("file");
-    let format = match options.node("format") {
-        Some(node) => choice(context.findings, &options.path_of("format"), node, trace::FORMATS)
-            .map(|(name, _)| name.to_string()),
-        None => Some("counts".to_string()),
-    };
-    options.resolve("format", format.clone().unwrap_or_default());
-    let per = options.optional::<Period>("per").map(|period| period.0);
-    let (time, value) = (options.optional::<String>("time"), options.optional::<String>("value"));
-    let (from, to) = (options.optional::<String>("from"), options.optional::<String>("to"));
-    let amplitude = options.or("amplitude", Positive(1.0)).0;
-    let speed = options.or("speed", Positive(1.0)).0;
-    let gaps = match options.node("gaps") {
-        Some(node) => {
-            choice(context.findings, &options.path_of("gaps"), node, &["zero", "interpolate", "refuse"])
-                .map(|(name, _)| name)
-        }
-        None => Some("zero"),
-    };
-    options.resolve("gaps", gaps.unwrap_or("zero"));
-    let place = options.place_of("file");
-    table.resolve("trace", options.finish());
-    let gaps = match gaps? {
-        "interpolate" => Gaps::Interpolate,
-        "refuse" => Gaps::Refuse,
-        _ => Gaps::Zero,
-    };
-    let (file, format) = (file?, format?);
-    let reading = Options { format, per, time, value, from, to, gaps };
-    let trace = context
-        .files
-        .open(&file)
-        .map_err(|error| format!("cannot open `{file}`: {error}"))
-        .and_then(|reader| trace::read(&file, reader, &reading).map_err(|error| error.to_string()));
-    let trace = context.findings_if_err(trace, &place, |why| why.clone())?;
-    Some(play(context, &file, trace, amplitude, speed))
-}
-
-fn play(
-    context: &Context<'_>,
-    file: &str,
-    trace: Trace,
-    amplitude: f64,
-    speed: f64,
-) -> (Arrivals, RateFunction) {
-    for note in trace.notes() {
-        context.findings.note(format!("{file}: {note}"));
-    }
-    match trace {
-        Trace::Counts { bin, counts, .. } => {
-            let counts: Vec<f64> = counts.into_iter().map(|count| count * amplitude).collect();
-            let counts = Counts::new(counts.into(), bin.mul_f64(1.0 / speed));
-            let rate = counts.rate();
-            (Arrivals::Counts(counts), rate)
-        }
-        Trace::Log { instants, .. } => {
-            let instants: Arc<[Time]> =
-                instants.into_iter().map(|at| Time::ZERO + at.mul_f64(1.0 / speed)).collect();
-            let expected = expected_of_log(&instants, amplitude, context.duration);
-            (Arrivals::Log(Log::new(instants, amplitude)), expected)
-        }
-    }
-}
-
-/// A log's rate in a few hundred bins, for capacity checks.
-fn expected_of_log(instants: &[Time], amplitude: f64, duration: Span) -> RateFunction {
-    let bin = Span::from_nanos((duration.as_nanos() / 300).max(1_000_000_000));
-    let mut counts = vec![0.0; (duration.as_nanos() / bin.as_nanos() + 1) as usize];
-    for at in instants {
-        if let Some(count) = counts.get_mut((at.as_nanos() / bin.as_nanos()) as usize) {
-            *count += amplitude;
-        }
-    }
-    Counts::new(counts.into(), bin).rate()
 }
 
 fn timeout(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Option<Span>> {

@@ -6,6 +6,7 @@ mod determinism;
 mod diagnostics;
 mod golden;
 mod real_traces;
+mod replay;
 mod scaling_vectors;
 mod theory;
 mod theory_vectors;

@@ -1,0 +1,200 @@
+//! `trace = { file = … }` of a source: how it is read, how fast and how often it is played, and how it fits the run.
+
+use std::sync::Arc;
+
+use sim_core::{Span, Time};
+
+use super::Context;
+use super::diagnostic::Place;
+use super::node::Node;
+use super::reader::{Reader, choice};
+use super::units::{Period, Positive};
+use crate::traffic::trace::{self, Dates, Gaps, MOST_REQUESTS, Options, Trace};
+use crate::traffic::{Arrivals, Counts, Log, RateFunction};
+
+/// The expected rate has about so many bins, whatever the trace has: it is for capacity checks, by the hour.
+const EXPECTED_BINS: u64 = 2_000;
+
+/// A run that goes on after the end of a log for a smaller share of itself than this is as long as the log.
+const SAME_LENGTH: f64 = 0.01;
+
+/// A trace, replayed.
+pub fn replay(
+    context: &Context<'_>,
+    table: &mut Reader<'_>,
+    path: &str,
+    node: &Node,
+) -> Option<(Arrivals, RateFunction)> {
+    let mut options = Reader::new(context.findings, path, node);
+    let file = options.required::<String>("file");
+    let format = match options.node("format") {
+        Some(node) => choice(context.findings, &options.path_of("format"), node, trace::FORMATS)
+            .map(|(name, _)| name.to_string()),
+        None => Some("counts".to_string()),
+    };
+    options.resolve("format", format.clone().unwrap_or_default());
+    let per = options.optional::<Period>("per").map(|period| period.0);
+    let (time, value) = (options.optional::<String>("time"), options.optional::<String>("value"));
+    let (from, to) = (options.optional::<String>("from"), options.optional::<String>("to"));
+    let amplitude = options.or("amplitude", Positive(1.0)).0;
+    let speed = options.or("speed", Positive(1.0)).0;
+    let gaps = match options.node("gaps") {
+        Some(node) => {
+            choice(context.findings, &options.path_of("gaps"), node, &["zero", "interpolate", "refuse"])
+                .map(|(name, _)| name)
+        }
+        None => Some("zero"),
+    };
+    options.resolve("gaps", gaps.unwrap_or("zero"));
+    let gaps = match gaps {
+        Some("interpolate") => Some(Gaps::Interpolate),
+        Some("refuse") => Some(Gaps::Refuse),
+        Some(_) => Some(Gaps::Zero),
+        None => None,
+    };
+    let trace = (|| {
+        let (file, format, gaps) = (file?, format?, gaps?);
+        let reading = Options { format, per, time, value, from, to, gaps };
+        Some((read(context, &options, &file, &reading)?, file))
+    })();
+    let places = (options.place_of("amplitude"), options.place_of("speed"));
+    table.resolve("trace", options.finish());
+    let (trace, file) = trace?;
+    let replay = Replay { context, file: &file, amplitude, speed };
+    replay.play(trace, &places)
+}
+
+/// Reads the file. What is wrong is shown at the key it comes from.
+fn read(context: &Context<'_>, keys: &Reader<'_>, file: &str, reading: &Options) -> Option<Trace> {
+    let reader = context.files.open(file).map_err(|error| format!("cannot open `{file}`: {error}"));
+    let reader = context.findings_if_err(reader, &keys.place_of("file"), |why| why.clone())?;
+    let trace = trace::read(file, reader, reading);
+    let key = trace.as_ref().err().and_then(|error| error.option()).unwrap_or("file");
+    context.findings_if_err(trace, &keys.place_of(key), ToString::to_string)
+}
+
+/// How a trace is played.
+struct Replay<'a> {
+    context: &'a Context<'a>,
+    file: &'a str,
+    amplitude: f64,
+    speed: f64,
+}
+
+impl Replay<'_> {
+    fn note(&self, note: &str) {
+        self.context.findings.note(format!("{}: {note}", self.file));
+    }
+
+    fn play(&self, trace: Trace, (amplitude, speed): &(Place, Place)) -> Option<(Arrivals, RateFunction)> {
+        trace.notes().iter().for_each(|note| self.note(note));
+        if let Some(dates) = trace.dates() {
+            self.compare_clocks(dates);
+        }
+        let rows = match &trace {
+            Trace::Counts { counts, .. } => counts.iter().sum(),
+            Trace::Log { instants, .. } => instants.len() as f64,
+        };
+        if !(0.0..=MOST_REQUESTS).contains(&(rows * self.amplitude)) {
+            let most = MOST_REQUESTS / rows;
+            let message = format!("`amplitude` makes more than {MOST_REQUESTS:e} requests of this trace");
+            self.context.findings.error(amplitude, message, format!("at most {most:.3e}"), None);
+            return None;
+        }
+        match trace {
+            Trace::Counts { bin, counts, .. } => self.counts(counts, bin, speed),
+            Trace::Log { instants, dates, .. } => Some(self.log(instants, dates.length())),
+        }
+    }
+
+    fn counts(&self, mut counts: Vec<f64>, bin: Span, speed: &Place) -> Option<(Arrivals, RateFunction)> {
+        let bin = bin.mul_f64(1.0 / self.speed);
+        if bin.is_zero() {
+            let message = "`speed` makes the bins of this trace shorter than a nanosecond";
+            self.context.findings.error(speed, message, "expected less", None);
+            return None;
+        }
+        counts.iter_mut().for_each(|count| *count *= self.amplitude);
+        let expected = expected_of_counts(&counts, bin, self.context.duration);
+        let all = counts.iter().sum();
+        let length = bin.saturating_mul(counts.len() as u64);
+        let after = (self.context.duration.as_nanos() / bin.as_nanos()) as usize;
+        let whole: f64 = counts.iter().take(after).sum();
+        let share = (self.context.duration.as_nanos() % bin.as_nanos()) as f64 / bin.as_nanos() as f64;
+        let played = whole + counts.get(after).map_or(0.0, |count| count * share);
+        self.compare_lengths(length, Span::ZERO, all, played);
+        Some((Arrivals::Counts(Counts::new(counts.into(), bin)), expected))
+    }
+
+    fn log(&self, instants: Vec<Span>, length: Span) -> (Arrivals, RateFunction) {
+        let duration = self.context.duration;
+        let instants: Arc<[Time]> =
+            instants.into_iter().map(|at| Time::ZERO + at.mul_f64(1.0 / self.speed)).collect();
+        let played = instants.partition_point(|&at| at < Time::ZERO + duration);
+        self.compare_lengths(
+            length.mul_f64(1.0 / self.speed),
+            duration.mul_f64(SAME_LENGTH),
+            instants.len() as f64 * self.amplitude,
+            played as f64 * self.amplitude,
+        );
+        let expected = expected_of_log(&instants, self.amplitude, duration);
+        (Arrivals::Log(Log::new(instants, self.amplitude)), expected)
+    }
+
+    /// The run's clock is its own: schedules do not follow the dates of a trace.
+    fn compare_clocks(&self, dates: &Dates) {
+        let start = &self.context.start;
+        if !dates.begins_at(start) {
+            self.note(&format!(
+                "its first instant, {}, is played at `scenario.start`, {start}; the clock and all schedules of the run follow the latter",
+                dates.start()
+            ));
+        }
+        let zone = start.time_zone();
+        if let Some(hour) = dates.repeated_hour(zone) {
+            let name = zone.iana_name().unwrap_or("the zone of `scenario.start`");
+            self.note(&format!("its times have no zone, and in {name} the hour from {hour} on came twice: if they are local times, that hour may hold the requests of two, or the one after it none of its own"));
+        }
+    }
+
+    /// What is played: `all` is what the slice holds, `played` what of it comes before the end of the run.
+    fn compare_lengths(&self, length: Span, tolerance: Span, all: f64, played: f64) {
+        let duration = self.context.duration;
+        if self.amplitude != 1.0 || self.speed != 1.0 {
+            let (amplitude, speed) = (self.amplitude, self.speed);
+            self.note(&format!(
+                "at `amplitude` {amplitude} and `speed` {speed} that is {all:.0} requests over {length}"
+            ));
+        }
+        if length > duration {
+            let (beyond, lost) = (length.saturating_sub(duration), all - played);
+            self.note(&format!("the run ends {beyond} before the trace: about {lost:.0} of its {all:.0} requests are not played"));
+        } else if length + tolerance < duration {
+            let silent = duration.saturating_sub(length);
+            self.note(&format!(
+                "the trace ends after {length}: for the last {silent} of the run nothing comes from it"
+            ));
+        }
+    }
+}
+
+/// The rate of counts, in bins of several where there are many.
+fn expected_of_counts(counts: &[f64], bin: Span, duration: Span) -> RateFunction {
+    let in_run = duration.as_nanos().div_ceil(bin.as_nanos()).clamp(1, counts.len() as u64);
+    let together = in_run.div_ceil(EXPECTED_BINS);
+    let bins = counts.chunks(together as usize).take(in_run.div_ceil(together) as usize);
+    let sums: Vec<f64> = bins.map(|bins| bins.iter().sum()).collect();
+    Counts::new(sums.into(), bin.saturating_mul(together)).rate()
+}
+
+/// A log's rate in a few hundred bins.
+fn expected_of_log(instants: &[Time], amplitude: f64, duration: Span) -> RateFunction {
+    let bin = Span::from_nanos((duration.as_nanos() / 300).max(1_000_000_000));
+    let mut counts = vec![0.0; (duration.as_nanos() / bin.as_nanos() + 1) as usize];
+    for at in instants {
+        if let Some(count) = counts.get_mut((at.as_nanos() / bin.as_nanos()) as usize) {
+            *count += amplitude;
+        }
+    }
+    Counts::new(counts.into(), bin).rate()
+}
