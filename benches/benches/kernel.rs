@@ -59,5 +59,13 @@ fn queues(c: &mut Criterion) {
     group.bench_function("by hand M/M/1-PS", |b| b.iter(|| by_hand::sharing(customers)));
 }
 
-criterion_group!(benches, hold, draws, queues);
+fn machines(c: &mut Criterion) {
+    let mut group = c.benchmark_group("machines, 64 runnable on 8 vCPUs");
+    let count = 200_000;
+    group.throughput(Throughput::Elements(count)).sample_size(10);
+    group.bench_function("shares: bursts", |b| b.iter(|| kernel::bursts(count)));
+    group.bench_function("slices: quanta", |b| b.iter(|| kernel::quanta(count)));
+}
+
+criterion_group!(benches, hold, draws, queues, machines);
 criterion_main!(benches);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use rand_distr::{Distribution, Exp1};
+use scalesim::machine::{Burst, Kernel, Machine, Processor, Progress, Scheduler};
 use sim_core::{Calendar, MinHeap, Model, Seed, Simulation, Span, Stream, Time, Timer};
 
 use crate::Draws;
@@ -95,7 +96,7 @@ struct Sharing {
     draws: Draws,
     arrivals: Timer,
     completion: Timer,
-    machine: scalesim::machine::Machine,
+    machine: Machine,
     came: Vec<Time>,
     spare: Vec<u32>,
     left: u64,
@@ -127,18 +128,19 @@ impl Model for Sharing {
                     self.came.len() as u32 - 1
                 });
                 self.came[slot as usize] = now;
-                if let Some(next) = self.machine.start(now, self.draws.demand_span(), slot) {
+                if let Some(next) = self.machine.start(now, Burst::new(slot, self.draws.demand_span())) {
                     calendar.set_at(self.completion, next, Shared::Completes);
                 }
             }
             Shared::Completes => {
-                if let Some((slot, next)) = self.machine.complete(now) {
+                let Progress { finished, next } = self.machine.progress(now);
+                if let Some(slot) = finished {
                     self.sojourns += now.since(self.came[slot as usize]).as_secs_f64();
                     self.spare.push(slot);
                     self.done += 1;
-                    if let Some(next) = next {
-                        calendar.set_at(self.completion, next, Shared::Completes);
-                    }
+                }
+                if let Some(next) = next {
+                    calendar.set_at(self.completion, next, Shared::Completes);
                 }
             }
         }
@@ -160,7 +162,7 @@ pub fn sharing(customers: u64) -> f64 {
         draws,
         arrivals,
         completion,
-        machine: scalesim::machine::Machine::new(1),
+        machine: Machine::new(&Processor::plain(1)),
         came: Vec::new(),
         spare: Vec::new(),
         left: customers,
@@ -210,4 +212,37 @@ pub fn heap(pending: u64, steps: u64) -> u64 {
         }
     }
     last
+}
+
+/// Time slices: 64 threads that compute for ever on 8 vCPUs, for so many quanta. Returns how many there were.
+pub fn quanta(quanta: u64) -> u64 {
+    let scheduler = Scheduler::Slices(Kernel::LINUX);
+    let mut machine = Machine::new(&Processor { scheduler, ..Processor::plain(8) });
+    let mut next = machine.add_endless(Time::ZERO, 1.0, 64);
+    let switches = |machine: &Machine| machine.counts().map_or(0, |counts| counts.involuntary);
+    while let Some(at) = next.filter(|_| switches(&machine) < quanta) {
+        next = machine.progress(at).next;
+    }
+    switches(&machine)
+}
+
+/// CPU bursts that share 8 vCPUs, 64 runnable at any time. Returns the instant of the last completion.
+pub fn bursts(count: u64) -> u64 {
+    let mut machine = Machine::new(&Processor::plain(8));
+    let mut draws = Draws::new(1);
+    let mut next = None;
+    for task in 0..64 {
+        next = machine.start(Time::ZERO, Burst::new(task, draws.demand_span())).or(next);
+    }
+    let mut last = Time::ZERO;
+    for _ in 0..count {
+        let Some(now) = next else { break };
+        let progress = machine.progress(now);
+        last = now;
+        next = match progress.finished {
+            Some(task) => machine.start(now, Burst::new(task, draws.demand_span())).or(progress.next),
+            None => progress.next,
+        };
+    }
+    last.as_nanos()
 }

@@ -117,7 +117,7 @@ fn theory(plan: &Plan, id: GroupId, load: f64, size: u32) -> String {
     let (cpu, waits) = (demand.cpu / demand.visits, (demand.held - demand.cpu) / demand.visits);
     let servers = match plan.services[group.service.index()].runtime {
         Runtime::EventLoop { .. } => 1,
-        Runtime::Threads { .. } => group.machine.vcpus,
+        Runtime::Threads { .. } => group.machine.processor.vcpus,
     };
     if cpu == 0.0 || load == 0.0 {
         return format!("mean {}", value(cpu + waits, "s"));

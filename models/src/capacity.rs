@@ -135,7 +135,7 @@ impl Plan {
         let plan = &self.groups[group.index()];
         let (cores, threads) = match self.services[plan.service.index()].runtime {
             Runtime::EventLoop { .. } => (1.0, None),
-            Runtime::Threads { threads, .. } => (f64::from(plan.machine.vcpus), threads),
+            Runtime::Threads { threads, .. } => (plan.machine.processor.capacity(), threads),
         };
         let by_cores = cores / demand.cpu;
         match threads {

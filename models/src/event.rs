@@ -21,8 +21,8 @@ impl Ref {
 pub enum Event {
     /// A source sends its next request.
     Arrival(TrafficId),
-    /// The first of a machine's runnable tasks has had its CPU time.
-    CpuDone(u32),
+    /// A machine has to be looked at: a thread has had its CPU time, or its slice is over.
+    Cpu(u32),
     /// A request's wait step is over.
     WaitOver(Ref),
     /// A source's clients have waited long enough, as far as they still wait.

@@ -9,6 +9,7 @@ use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
 use crate::cost::PriceBook;
+use crate::machine::Processor;
 use crate::traffic::{Arrivals, RateFunction};
 
 pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
@@ -239,8 +240,8 @@ impl Group {
 pub struct Machine {
     /// Such as `c6i.large`.
     pub name: String,
-    /// Virtual CPUs.
-    pub vcpus: u32,
+    /// Its virtual CPUs and who shares them out.
+    pub processor: Processor,
     /// Memory in GiB.
     pub memory_gib: f64,
     /// Price of an hour in the price book's currency, where it is known.

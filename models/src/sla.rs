@@ -142,7 +142,8 @@ impl<'a> Suspect<'a> {
                 format!("{name} was scaled in from {was} to {} before this; {load}, {busy}", peak.desired),
             );
         }
-        let loop_bound = matches!(self.runtime, Runtime::EventLoop { .. }) && self.group.machine.vcpus > 1;
+        let loop_bound =
+            matches!(self.runtime, Runtime::EventLoop { .. }) && self.group.machine.processor.vcpus > 1;
         if loop_bound
             && peak.cpu < OVERLOADED
             && !matches!(peak.policy, Some((Verdict::ScaleOut, _)))
@@ -153,7 +154,7 @@ impl<'a> Suspect<'a> {
                 format!(
                     "one event loop an instance was {:.0} % busy while {} cores showed only {:.0} % CPU; {load}; {fleet}",
                     100.0 * peak.hottest,
-                    self.group.machine.vcpus,
+                    self.group.machine.processor.vcpus,
                     100.0 * peak.cpu
                 ),
             );

@@ -43,6 +43,11 @@ fn main() {
         ];
         compare(&format!("hold, {pending} pending"), "M holds/s", &hold);
     }
+    let machine = [
+        item("shares, bursts", customers, move || kernel::bursts(customers) as f64),
+        item("slices, quanta", customers, move || kernel::quanta(customers) as f64),
+    ];
+    compare("machine, 64 runnable on 8 vCPUs", "M/s", &machine);
     whole_system();
 }
 

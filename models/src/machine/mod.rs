@@ -1,163 +1,142 @@
-//! A machine: cores that share their time fairly among runnable tasks.
+//! A machine: vCPUs that an operating system shares out among runnable threads.
 //!
-//! Egalitarian processor sharing in virtual time. With `n` runnable tasks on `c` cores each task runs at rate
-//! `min(1, c/n)`; virtual time advances at that rate, so a task that needs `d` finishes at virtual time
-//! `now + d` however the rate changes, and only the earliest of them needs an event. O(log n) for a start and
-//! for a completion. Up to `c` tasks this is `c` cores with a task each; beyond, it is the limit of time
-//! slices going to zero (Kleinrock 1967), whose number of tasks is that of M/M/c for any distribution of
-//! demands (Cohen 1979).
+//! * [`processor`]: what the vCPUs are: SMT, frequency, steal, quotas, credits, and the scheduler's parameters.
+//! * [`shares`](self): the fluid limit. Everybody runs, at a share. The default.
+//! * [`slices`](self): run queues, time slices, switches and migrations, one by one.
+//! * [`supply`](self): quotas and credits, for both.
+//!
+//! Both schedulers have one interface: a burst of work is started, and at the instants that the machine names it is asked
+//! what has come of it. Where slices and their costs go to zero, both do the same.
 
-use sim_core::{MinHeap, Span, Time};
+pub mod processor;
+mod shares;
+mod slices;
+mod supply;
 
-/// The run queue of one machine.
+use sim_core::{Span, Time};
+
+pub use processor::{Credits, Kernel, Policy, Processor, Quota, Scheduler};
+pub use shares::Shares;
+pub use slices::{Counts, Slices};
+pub use supply::Supply;
+
+/// Work for a vCPU.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Burst {
+    /// What is told when it is done.
+    pub task: u32,
+    /// The thread that does it. A thread that goes on with another burst at once keeps its vCPU.
+    pub thread: u32,
+    /// Its weight: 1 for a nice value of 0, a quarter more for each step below.
+    pub weight: f64,
+    /// The only vCPU it may run on.
+    pub pinned: Option<u16>,
+    /// How long it takes on an otherwise idle vCPU.
+    pub demand: Span,
+}
+
+impl Burst {
+    /// Work of a thread of its own, with the usual weight.
+    pub fn new(task: u32, demand: Span) -> Burst {
+        Burst { task, thread: task, weight: 1.0, pinned: None, demand }
+    }
+}
+
+/// The weight of a nice value: a step is a quarter of the CPU time (Linux, `sched_prio_to_weight`).
+pub fn weight_of_nice(nice: i32) -> f64 {
+    1.25f64.powi(-nice)
+}
+
+/// What has come of a machine by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The burst that is done, if one is. There may be another at the same instant.
+    pub finished: Option<u32>,
+    /// When to ask next; `None` while nothing is runnable.
+    pub next: Option<Time>,
+}
+
+/// The vCPUs of one machine and who runs on them.
 #[derive(Clone, Debug)]
-pub struct Machine {
-    cores: f64,
-    /// Tasks by the virtual time they finish at; the order of starting breaks ties.
-    runnable: MinHeap<u128, u32>,
-    starts: u64,
-    /// Virtual nanoseconds. Set back to zero when the machine idles, so that its precision never runs out.
-    virtual_now: f64,
-    updated: Time,
-    core_nanos: f64,
+pub enum Machine {
+    /// Everybody who is runnable runs, at a share.
+    Shares(Shares),
+    /// Run queues and time slices.
+    Slices(Box<Slices>),
 }
 
 impl Machine {
-    /// An idle machine with `cores` cores.
-    pub fn new(cores: u32) -> Self {
-        Machine {
-            cores: f64::from(cores),
-            runnable: MinHeap::new(),
-            starts: 0,
-            virtual_now: 0.0,
-            updated: Time::ZERO,
-            core_nanos: 0.0,
+    /// An idle machine.
+    pub fn new(processor: &Processor) -> Self {
+        match processor.scheduler {
+            Scheduler::Shares(_) => Machine::Shares(Shares::new(processor)),
+            Scheduler::Slices(_) => Machine::Slices(Box::new(Slices::new(processor))),
         }
     }
 
-    /// How many cores it has.
-    pub fn cores(&self) -> f64 {
-        self.cores
-    }
-
-    /// Runnable tasks.
-    pub fn runnable(&self) -> usize {
-        self.runnable.len()
-    }
-
-    /// Core nanoseconds used until `now`, since the machine was made.
-    pub fn core_nanos(&self, now: Time) -> f64 {
-        self.core_nanos + now.since(self.updated).as_nanos() as f64 * self.busy_cores()
-    }
-
-    /// Starts a task that needs `demand` on an otherwise idle core. Returns the instant of the next completion
-    /// where it has changed.
+    /// Starts a burst of work. Returns when to ask for [`progress`](Machine::progress), where that has changed.
     #[inline]
-    pub fn start(&mut self, now: Time, demand: Span, task: u32) -> Option<Time> {
-        self.advance(now);
-        let finish = self.virtual_now + demand.as_nanos() as f64;
-        // Finish times are not negative, so their bits are in the same order as they are.
-        let key = (u128::from(finish.to_bits()) << 64) | u128::from(self.starts);
-        self.starts += 1;
-        let shared = self.runnable.len() as f64 >= self.cores;
-        let first = self.runnable.peek().is_none_or(|(earliest, _)| key < earliest);
-        self.runnable.push(key, task);
-        if shared || first { self.next_completion() } else { None }
-    }
-
-    /// Ends the task whose completion is due, and says when the next one is.
-    #[inline]
-    pub fn complete(&mut self, now: Time) -> Option<(u32, Option<Time>)> {
-        self.advance(now);
-        let (key, task) = self.runnable.pop()?;
-        if self.runnable.is_empty() {
-            self.virtual_now = 0.0;
-            return Some((task, None));
+    pub fn start(&mut self, now: Time, burst: Burst) -> Option<Time> {
+        match self {
+            Machine::Shares(shares) => shares.start(now, burst),
+            Machine::Slices(slices) => slices.start(now, burst),
         }
-        // The event stood at the nearest nanosecond: what rounding took or gave is put right here.
-        self.virtual_now = self.virtual_now.max(finish_time(key));
-        Some((task, self.next_completion()))
     }
 
-    /// Ends all tasks at once, as a crash does.
+    /// What has come of it at an instant that it named.
+    #[inline]
+    pub fn progress(&mut self, now: Time) -> Progress {
+        match self {
+            Machine::Shares(shares) => shares.progress(now),
+            Machine::Slices(slices) => slices.progress(now),
+        }
+    }
+
+    /// `threads` of a weight are always runnable from `now` on: other programs of the machine. Returns when to ask next.
+    pub fn add_endless(&mut self, now: Time, weight: f64, threads: u32) -> Option<Time> {
+        match self {
+            Machine::Shares(shares) => shares.add_endless(now, weight, threads),
+            Machine::Slices(slices) => slices.add_endless(now, weight, threads),
+        }
+    }
+
+    /// Ends all bursts at once, as a crash does.
     pub fn clear(&mut self, now: Time) {
-        self.advance(now);
-        self.runnable.clear();
-        self.virtual_now = 0.0;
-    }
-
-    #[inline]
-    fn next_completion(&mut self) -> Option<Time> {
-        let (key, _) = self.runnable.peek()?;
-        let remaining = (finish_time(key) - self.virtual_now) / self.rate();
-        Some(self.updated + Span::from_nanos_f64(remaining))
-    }
-
-    #[inline]
-    fn advance(&mut self, now: Time) {
-        let elapsed = now.since(self.updated).as_nanos() as f64;
-        self.updated = now;
-        if !self.runnable.is_empty() {
-            self.core_nanos += elapsed * self.busy_cores();
-            self.virtual_now += elapsed * self.rate();
+        match self {
+            Machine::Shares(shares) => shares.clear(now),
+            Machine::Slices(slices) => slices.clear(now),
         }
     }
 
-    #[inline]
-    fn busy_cores(&self) -> f64 {
-        self.cores.min(self.runnable.len() as f64)
-    }
-
-    /// Virtual nanoseconds a nanosecond, for a machine that is not idle.
-    #[inline]
-    fn rate(&self) -> f64 {
-        let tasks = self.runnable.len() as f64;
-        if tasks <= self.cores { 1.0 } else { self.cores / tasks }
-    }
-}
-
-#[inline]
-fn finish_time(key: u128) -> f64 {
-    f64::from_bits((key >> 64) as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(millis: u64) -> Time {
-        Time::ZERO + Span::from_millis(millis)
-    }
-
-    #[test]
-    fn tasks_up_to_the_cores_run_at_full_speed() {
-        let mut machine = Machine::new(2);
-        assert_eq!(machine.start(at(0), Span::from_millis(10), 1), Some(at(10)));
-        assert_eq!(machine.start(at(0), Span::from_millis(4), 2), Some(at(4)));
-        assert_eq!(machine.complete(at(4)), Some((2, Some(at(10)))));
-        assert_eq!(machine.complete(at(10)), Some((1, None)));
-        assert_eq!(machine.core_nanos(at(20)), 14e6);
-    }
-
-    #[test]
-    fn more_tasks_than_cores_share_them() {
-        let mut machine = Machine::new(1);
-        machine.start(at(0), Span::from_millis(10), 1);
-        // From 4 ms on two tasks run at half speed: the second is done at 4 + 2·2, the first 4 ms later.
-        assert_eq!(machine.start(at(4), Span::from_millis(2), 2), Some(at(8)));
-        assert_eq!(machine.complete(at(8)), Some((2, Some(at(12)))));
-        assert_eq!(machine.complete(at(12)), Some((1, None)));
-        assert_eq!(machine.core_nanos(at(12)), 12e6);
-    }
-
-    #[test]
-    fn equal_finishes_keep_the_order_of_starting() {
-        let mut machine = Machine::new(4);
-        for task in [7, 3, 5] {
-            machine.start(at(1), Span::from_millis(1), task);
+    /// Bursts that are not done.
+    pub fn runnable(&self) -> usize {
+        match self {
+            Machine::Shares(shares) => shares.runnable(),
+            Machine::Slices(slices) => slices.runnable(),
         }
-        let order: Vec<u32> = (0..3).filter_map(|_| machine.complete(at(2))).map(|(task, _)| task).collect();
-        assert_eq!(order, [7, 3, 5]);
-        assert_eq!(machine.complete(at(3)), None);
+    }
+
+    /// vCPU nanoseconds used until `now`, since the machine was made: the integral of busy vCPUs.
+    pub fn core_nanos(&self, now: Time) -> f64 {
+        match self {
+            Machine::Shares(shares) => shares.core_nanos(now),
+            Machine::Slices(slices) => slices.core_nanos(now),
+        }
+    }
+
+    /// Quota and credits as they stood at the last change; `None` for a machine without either.
+    pub fn supply(&self) -> Option<&Supply> {
+        match self {
+            Machine::Shares(shares) => shares.supply(),
+            Machine::Slices(slices) => slices.supply(),
+        }
+    }
+
+    /// What was counted; nothing is where nobody takes turns one by one.
+    pub fn counts(&self) -> Option<&Counts> {
+        match self {
+            Machine::Shares(_) => None,
+            Machine::Slices(slices) => Some(slices.counts()),
+        }
     }
 }

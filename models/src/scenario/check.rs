@@ -103,7 +103,7 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
     for scaling in &group.scaling {
         let Scaling::TargetTracking(policy) = scaling else { continue };
         let cpu = policy.metric == Metric::Cpu;
-        let cores = group.machine.vcpus;
+        let cores = group.machine.processor.vcpus;
         if cpu && matches!(service.runtime, Runtime::EventLoop { .. }) && cores > 1 {
             let most = 100.0 / f64::from(cores);
             let never = if most <= policy.target { ", so this policy never scales out" } else { "" };

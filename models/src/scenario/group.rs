@@ -28,8 +28,12 @@ pub fn machine(context: &Context<'_>, entry: &Entry) -> (Machine, toml::Table) {
     let vcpus = at_least_one(context, &mut table, "vcpus").unwrap_or(1);
     let memory = table.or("memory", Size(4 << 30)).0;
     let hourly = table.optional("hourly");
-    let machine =
-        Machine { name: entry.key.clone(), vcpus, memory_gib: memory as f64 / f64::from(1 << 30), hourly };
+    let machine = Machine {
+        name: entry.key.clone(),
+        processor: crate::machine::Processor::plain(vcpus),
+        memory_gib: memory as f64 / f64::from(1 << 30),
+        hourly,
+    };
     (machine, table.finish())
 }
 

@@ -23,6 +23,7 @@ use jiff::Zoned;
 use sim_core::{Span, Time};
 
 use crate::cost::{BUILT_IN, PriceBook};
+use crate::machine::Processor;
 use crate::plan::{
     Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, Plan, ServiceId, TrafficId,
 };
@@ -352,7 +353,7 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
     for (name, kind) in books.flat_map(|book| &book.instances) {
         let machine = Machine {
             name: name.clone(),
-            vcpus: kind.vcpus,
+            processor: Processor::plain(kind.vcpus),
             memory_gib: kind.memory_gib,
             hourly: Some(kind.hourly),
         };

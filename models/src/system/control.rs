@@ -48,7 +48,7 @@ impl System {
             let instance = &mut self.instances[slot];
             let total = instance.machine.core_nanos(now);
             let nanos = total - std::mem::replace(&mut instance.seen_core_nanos[MINUTE_MARK], total);
-            let utilisation = nanos / (nanos_had * f64::from(plan.machine.vcpus));
+            let utilisation = nanos / (nanos_had * f64::from(plan.machine.processor.vcpus));
             if instance.in_service() && instance.phase != Phase::Crashed {
                 for (policy, (sum, count)) in plan.scaling.iter().zip(&mut warm) {
                     if instance.warm_at(plan.warm_up(policy)).is_some_and(|warm| warm <= period_start) {
@@ -250,7 +250,8 @@ impl System {
                 let total = instance.machine.core_nanos(now);
                 used += total - std::mem::replace(&mut instance.seen_core_nanos[ROW_MARK], total);
                 if let Some(running) = instance.running {
-                    had += now.since(running.max(opened)).as_nanos() as f64 * f64::from(plan.machine.vcpus);
+                    had += now.since(running.max(opened)).as_nanos() as f64
+                        * f64::from(plan.machine.processor.vcpus);
                 }
                 row.queued += instance.process.queued_new;
                 row.serving += u32::from(instance.serving());

@@ -18,8 +18,10 @@ pub struct Instance {
     pub zone: u16,
     /// Where it stands.
     pub phase: Phase,
-    /// Its cores.
+    /// Its vCPUs and who runs on them.
     pub machine: Machine,
+    /// How many vCPUs these are.
+    pub vcpus: f64,
     /// Fires at the machine's next completion.
     pub timer: Timer,
     /// The server process.
@@ -117,7 +119,7 @@ impl Instance {
     /// Core nanoseconds that it has had until `now`, used or not.
     pub fn cores_had(&self, now: Time) -> f64 {
         let ran = self.running.map_or(0, |running| now.since(running).as_nanos());
-        ran as f64 * self.machine.cores()
+        ran as f64 * self.vcpus
     }
 
     /// True from its launch until it takes requests for the first time.

@@ -149,7 +149,7 @@ impl Model for System {
     fn handle(&mut self, event: Event, calendar: &mut Calendar<Event>) {
         match event {
             Event::Arrival(source) => self.arrival(source, calendar),
-            Event::CpuDone(instance) => self.cpu_done(instance, calendar),
+            Event::Cpu(instance) => self.cpu(instance, calendar),
             Event::WaitOver(request) => self.wait_over(request, calendar),
             Event::Timeout(source) => self.timeout(source, calendar),
             Event::Retry(request) => self.retry(request, calendar),

@@ -13,6 +13,7 @@ use super::System;
 use super::instance::Phase;
 use super::request::{Ending, NOWHERE, Request};
 use crate::event::{Event, Ref};
+use crate::machine::{Burst, Progress};
 use crate::plan::{BalancerId, Endpoint, EndpointId, Plan, Step};
 
 /// An endpoint, ready to run.
@@ -141,8 +142,8 @@ impl System {
             Some(Op::Cpu { demand, draws }) => {
                 let demand = demand.span(&mut draws.at(request.key()));
                 let instance = &mut self.instances[request.instance];
-                if let Some(next) = instance.machine.start(calendar.now(), demand, slot) {
-                    calendar.set_at(instance.timer, next, Event::CpuDone(request.instance));
+                if let Some(next) = instance.machine.start(calendar.now(), Burst::new(slot, demand)) {
+                    calendar.set_at(instance.timer, next, Event::Cpu(request.instance));
                 }
             }
             Some(Op::Wait { time, draws }) => {
@@ -194,16 +195,18 @@ impl System {
         self.dispatch(child.slot, to, calendar);
     }
 
-    /// The CPU step of the first runnable task is done.
+    /// A machine has to be looked at: a CPU step is done, or a slice is over, or a quota ran out.
     #[inline]
-    pub(super) fn cpu_done(&mut self, instance: u32, calendar: &mut Calendar<Event>) {
+    pub(super) fn cpu(&mut self, instance: u32, calendar: &mut Calendar<Event>) {
         let server = &mut self.instances[instance];
-        let Some((slot, next)) = server.machine.complete(calendar.now()) else { return };
+        let Progress { finished, next } = server.machine.progress(calendar.now());
         if let Some(next) = next {
-            calendar.set_at(server.timer, next, Event::CpuDone(instance));
+            calendar.set_at(server.timer, next, Event::Cpu(instance));
         }
-        self.requests[slot].step += 1;
-        self.proceed(slot, true, calendar);
+        if let Some(slot) = finished {
+            self.requests[slot].step += 1;
+            self.proceed(slot, true, calendar);
+        }
     }
 
     /// A wait step is done.

@@ -1,0 +1,551 @@
+//! Run queues and time slices, as Linux has them: a queue for each vCPU, slices that end at ticks, switches and
+//! migrations that cost time, idle vCPUs that pull work over.
+//!
+//! What is followed: picking and wake-up preemption of EEVDF (6.6 and later) and CFS; a thread that runs is protected for
+//! its slice; a woken thread goes to the vCPU it ran on last if that is idle, else to an idle one; an idle vCPU takes a
+//! waiting thread from the longest queue; every [`BALANCE`] one thread moves from the longest queue to the shortest, if
+//! only to take its turn at being one too many. What is not: groups, NUMA, deadlines of real time, the cache-hot guard of
+//! idle balancing (a vCPU never idles while a thread waits that could run on it).
+
+mod queue;
+
+use sim_core::{Span, Time};
+
+use super::processor::{Kernel, Policy, Processor};
+use super::supply::Supply;
+use super::{Burst, Progress};
+use queue::{RunQueue, Virtual};
+
+/// How often queues are evened out. Three equal jobs on two vCPUs finish nearly together on Linux 6, which takes a move
+/// of one thread every 0.2 to 0.4 s.
+pub const BALANCE: Span = Span::from_millis(200);
+
+/// What was counted, and where the time went, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Switches because a thread had nothing left to do.
+    pub voluntary: u64,
+    /// Switches because a thread's slice was over or another went first.
+    pub involuntary: u64,
+    /// Threads that went on at another vCPU than before.
+    pub migrations: u64,
+    /// Time that runnable threads waited for a vCPU.
+    pub waited: f64,
+    /// vCPU time that went into switching and moving.
+    pub switching: f64,
+    /// Work done, in nanoseconds of an otherwise idle vCPU.
+    pub work: f64,
+}
+
+/// The vCPUs of one machine, their queues, and who runs.
+#[derive(Clone, Debug)]
+pub struct Slices {
+    kernel: Kernel,
+    /// Nanoseconds that a thread asks for.
+    slice: f64,
+    cores: Vec<Core>,
+    tasks: Vec<Task>,
+    free: Vec<u32>,
+    /// The vCPU that each thread ran on last.
+    homes: Vec<u16>,
+    processor: Processor,
+    /// Speeds do not depend on who else is busy.
+    steady: bool,
+    supply: Option<Box<Supply>>,
+    balance_at: Time,
+    updated: Time,
+    core_nanos: f64,
+    counts: Counts,
+}
+
+#[derive(Clone, Debug)]
+struct Core {
+    queue: RunQueue,
+    current: Option<u32>,
+    /// The thread that ran last, whose caches are warm.
+    last_thread: u32,
+    /// The place in virtual time of who ended at this instant: its thread may go on.
+    ended: Option<Virtual>,
+    /// Until when the current burst's progress is booked.
+    booked: Time,
+    /// Nanoseconds that it has run since it was put on.
+    ran: f64,
+    /// Nanoseconds of switching that come before its work.
+    cost: f64,
+    /// The share of time that the vCPU may run, and what it does then, of what it does alone.
+    pace: f64,
+    speed: f64,
+    /// When its burst is done or its slice is over.
+    next: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Task {
+    burst: Burst,
+    /// Nanoseconds of work left.
+    left: f64,
+    place: Virtual,
+    /// Since when it waits.
+    since: Time,
+}
+
+const NOBODY: u32 = u32::MAX;
+const NOWHERE: u16 = u16::MAX;
+
+impl Slices {
+    /// An idle machine.
+    pub fn new(processor: &Processor) -> Self {
+        let kernel = *processor.kernel();
+        let core = Core {
+            queue: RunQueue::new(kernel.policy),
+            current: None,
+            last_thread: NOBODY,
+            ended: None,
+            booked: Time::ZERO,
+            ran: 0.0,
+            cost: 0.0,
+            pace: 1.0,
+            speed: processor.speed(1),
+            next: Time::NEVER,
+        };
+        let steady = processor.threads_per_core == 1 && processor.turbo.len() <= 1;
+        let supply = Supply::new(processor);
+        Slices {
+            kernel,
+            slice: kernel.base_slice(processor.vcpus).as_nanos() as f64,
+            cores: vec![core; processor.vcpus as usize],
+            tasks: Vec::new(),
+            free: Vec::new(),
+            homes: Vec::new(),
+            steady: steady && supply.is_none(),
+            supply,
+            processor: processor.clone(),
+            balance_at: Time::NEVER,
+            updated: Time::ZERO,
+            core_nanos: 0.0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Bursts that are not done, endless ones left out.
+    pub fn runnable(&self) -> usize {
+        let running = self.cores.iter().filter_map(|core| core.current);
+        let waiting: usize = self.cores.iter().map(|core| core.queue.len()).sum();
+        let endless = self.tasks.iter().filter(|task| task.left.is_infinite()).count();
+        running.count() + waiting - endless
+    }
+
+    /// vCPU nanoseconds used until `now`.
+    pub fn core_nanos(&self, now: Time) -> f64 {
+        self.core_nanos + now.since(self.updated).as_nanos() as f64 * self.in_use()
+    }
+
+    /// Quota and credits as they stood at the last change.
+    pub fn supply(&self) -> Option<&Supply> {
+        self.supply.as_deref()
+    }
+
+    /// What was counted until the last change.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Starts a burst of work. Returns when the machine has to be looked at next.
+    pub fn start(&mut self, now: Time, burst: Burst) -> Option<Time> {
+        self.advance(now);
+        let demand = burst.demand.as_nanos() as f64;
+        self.wake(now, burst, demand);
+        self.next(now)
+    }
+
+    /// `threads` of a weight are runnable from `now` on and never finish.
+    pub fn add_endless(&mut self, now: Time, weight: f64, threads: u32) -> Option<Time> {
+        self.advance(now);
+        for index in 0..threads {
+            let thread = NOBODY - 1 - index;
+            let burst = Burst { task: NOBODY, thread, weight, pinned: None, demand: Span::MAX };
+            self.wake(now, burst, f64::INFINITY);
+        }
+        self.next(now)
+    }
+
+    /// Ends the burst that is due, if one is, lets slices end, and says when to look next.
+    pub fn progress(&mut self, now: Time) -> Progress {
+        self.advance(now);
+        self.retime(now);
+        let mut finished = None;
+        while let Some(at) = self.cores.iter().position(|core| core.next <= now) {
+            self.book(at, now);
+            if self.cores[at].ended.take().is_some() {
+                self.counts.voluntary += 1;
+                self.put_next(at, now);
+            } else if let Some(task) = self.done(at) {
+                // One at a time, and nothing else at once: its thread may go on with another burst.
+                finished = Some(self.end(at, task, now));
+                break;
+            } else {
+                self.slice_over(at, now);
+            }
+        }
+        if now >= self.balance_at && finished.is_none() {
+            self.balance(now);
+        }
+        Progress { finished, next: self.next(now) }
+    }
+
+    /// Ends all bursts at once, as a crash does.
+    pub fn clear(&mut self, now: Time) {
+        self.advance(now);
+        for core in &mut self.cores {
+            core.queue.clear();
+            (core.current, core.ended, core.next, core.last_thread) = (None, None, Time::NEVER, NOBODY);
+        }
+        self.tasks.clear();
+        self.free.clear();
+        self.balance_at = Time::NEVER;
+    }
+
+    fn in_use(&self) -> f64 {
+        self.cores.iter().filter(|core| core.current.is_some()).map(|core| core.pace).sum()
+    }
+
+    fn advance(&mut self, now: Time) {
+        let in_use = self.in_use();
+        self.core_nanos += now.since(self.updated).as_nanos() as f64 * in_use;
+        if let Some(supply) = &mut self.supply {
+            supply.spend(self.updated, now, in_use);
+        }
+        self.updated = now;
+    }
+
+    /// When a burst is done, a slice over, the supply changed, or the queues are evened out.
+    fn next(&mut self, now: Time) -> Option<Time> {
+        self.retime(now);
+        let mut next = self.cores.iter().map(|core| core.next).min().unwrap_or(Time::NEVER);
+        let waiting = self.cores.iter().any(|core| !core.queue.is_empty());
+        if waiting && self.cores.len() > 1 {
+            if self.balance_at == Time::NEVER {
+                self.balance_at = now + BALANCE;
+            }
+            next = next.min(self.balance_at);
+        } else {
+            self.balance_at = Time::NEVER;
+        }
+        if let Some(supply) = &self.supply
+            && self.cores.iter().any(|core| core.current.is_some())
+        {
+            next = next.min(supply.next_change(now, self.in_use()));
+        }
+        (next < Time::NEVER).then_some(next)
+    }
+
+    /// A thread becomes runnable.
+    fn wake(&mut self, now: Time, burst: Burst, demand: f64) {
+        let task = Task { burst, left: demand, place: Virtual::default(), since: now };
+        let task = match self.free.pop() {
+            Some(slot) => {
+                self.tasks[slot as usize] = task;
+                slot
+            }
+            None => {
+                self.tasks.push(task);
+                self.tasks.len() as u32 - 1
+            }
+        };
+        let at = self.choose(&burst);
+        self.book(at, now);
+        let core = &mut self.cores[at];
+        let goes_on = core.ended.filter(|_| core.last_thread == burst.thread);
+        if let Some(place) = goes_on {
+            // The same thread at the same instant: it never stopped.
+            core.ended = None;
+            core.current = Some(task);
+            self.tasks[task as usize].place = Virtual { weight: burst.weight, ..place };
+            self.schedule(at, now);
+            return;
+        }
+        let place = self.place_anew(at, task);
+        let core = &self.cores[at];
+        if core.current.is_none() && core.ended.is_none() && core.queue.is_empty() {
+            self.put_on(at, task, now);
+        } else {
+            self.enqueue(at, task);
+            if self.goes_first(at, &place) {
+                self.slice_over(at, now);
+            }
+            self.schedule(at, now);
+        }
+    }
+
+    /// The vCPU that a woken thread goes to.
+    fn choose(&self, burst: &Burst) -> usize {
+        if let Some(pinned) = burst.pinned {
+            return usize::from(pinned).min(self.cores.len() - 1);
+        }
+        let home =
+            self.homes.get(burst.thread as usize).copied().filter(|&home| home != NOWHERE).map(usize::from);
+        let free = |core: &Core| core.current.is_none() && core.ended.is_none() && core.queue.is_empty();
+        let own = |at: usize| self.cores[at].ended.is_some() && self.cores[at].last_thread == burst.thread;
+        if let Some(home) = home.filter(|&home| own(home) || free(&self.cores[home])) {
+            return home;
+        }
+        // A whole idle core before the second thread of a busy one.
+        let whole = (0..self.cores.len()).find(|&at| free(&self.cores[at]) && !self.sibling_busy(at));
+        let idle = whole.or_else(|| self.cores.iter().position(free));
+        idle.or(home).unwrap_or_else(|| self.shortest())
+    }
+
+    fn shortest(&self) -> usize {
+        (0..self.cores.len()).min_by_key(|&at| self.load(at)).unwrap_or(0)
+    }
+
+    /// Threads that run on a vCPU or wait for it.
+    fn load(&self, at: usize) -> usize {
+        let core = &self.cores[at];
+        core.queue.len() + usize::from(core.current.is_some() || core.ended.is_some())
+    }
+
+    /// A woken thread goes before the running one, once that has had its slice (the protection of RUN_TO_PARITY).
+    fn goes_first(&mut self, at: usize, woken: &Virtual) -> bool {
+        let Some(current) = self.cores[at].current else { return false };
+        let running = &mut self.tasks[current as usize].place;
+        match self.kernel.policy {
+            Policy::Eevdf => {
+                if running.runtime >= running.deadline {
+                    running.deadline = running.runtime + self.slice / running.weight;
+                }
+                self.cores[at].ran >= self.slice && woken.deadline < running.deadline
+            }
+            // The wakeup granularity is a third more than the slice: 1 ms × the factor of 0.75 ms.
+            Policy::Cfs => running.runtime - woken.runtime > self.slice / 0.75 / woken.weight,
+        }
+    }
+
+    /// CFS: the time in which everybody has run once.
+    fn latency(&self) -> f64 {
+        self.slice * 8.0
+    }
+
+    fn enqueue(&mut self, at: usize, task: u32) {
+        let Task { place, burst, .. } = self.tasks[task as usize];
+        self.cores[at].queue.push(task, place, burst.pinned.is_some());
+    }
+
+    /// Puts a thread on a vCPU.
+    fn put_on(&mut self, at: usize, task: u32, now: Time) {
+        let entry = &mut self.tasks[task as usize];
+        let thread = entry.burst.thread;
+        self.counts.waited += now.since(entry.since).as_nanos() as f64;
+        let moved = self.settle_home(thread, at);
+        let core = &mut self.cores[at];
+        let mut cost = 0.0;
+        if core.last_thread != thread {
+            let switch = if core.last_thread == NOBODY {
+                self.kernel.refill
+            } else {
+                self.kernel.switch + self.kernel.refill
+            };
+            cost += switch.as_nanos() as f64;
+        }
+        if moved {
+            self.counts.migrations += 1;
+            cost += self.kernel.migration.as_nanos() as f64;
+        }
+        (core.current, core.last_thread) = (Some(task), thread);
+        (core.booked, core.ran, core.cost) = (now, 0.0, cost);
+        self.schedule(at, now);
+    }
+
+    /// Notes where a thread runs; true where it ran elsewhere before.
+    fn settle_home(&mut self, thread: u32, at: usize) -> bool {
+        if thread >= NOBODY / 2 {
+            return false; // endless threads have no number of their own
+        }
+        if self.homes.len() <= thread as usize {
+            self.homes.resize(thread as usize + 1, NOWHERE);
+        }
+        let before = std::mem::replace(&mut self.homes[thread as usize], at as u16);
+        before != NOWHERE && before != at as u16
+    }
+
+    /// Books the progress of a vCPU's burst.
+    fn book(&mut self, at: usize, now: Time) {
+        let core = &mut self.cores[at];
+        let elapsed = now.since(core.booked).as_nanos() as f64;
+        core.booked = now;
+        let Some(task) = core.current else { return };
+        let ran = elapsed * core.pace;
+        let paid = core.cost.min(ran);
+        let work = (ran - paid) * core.speed;
+        core.cost -= paid;
+        core.ran += ran;
+        let task = &mut self.tasks[task as usize];
+        let work = work.min(task.left);
+        task.left -= work;
+        task.place.runtime += ran / task.place.weight;
+        self.counts.switching += paid;
+        self.counts.work += work;
+        core.queue.raise_floor(task.place.runtime.min(core.queue.first_key()));
+    }
+
+    /// The task of a vCPU, if its work is done.
+    fn done(&self, at: usize) -> Option<u32> {
+        let core = &self.cores[at];
+        // Events stand at whole nanoseconds.
+        core.current.filter(|&task| core.cost < 1.0 && self.tasks[task as usize].left <= core.speed)
+    }
+
+    /// A burst is done. Its vCPU stays open until the end of the instant: the thread may go on with another.
+    fn end(&mut self, at: usize, task: u32, now: Time) -> u32 {
+        let Task { burst, place, left, .. } = self.tasks[task as usize];
+        self.counts.work += left;
+        let core = &mut self.cores[at];
+        (core.current, core.ended, core.next) = (None, Some(place), now);
+        self.free.push(task);
+        burst.task
+    }
+
+    /// The next thread of a vCPU's queue, or of another's.
+    fn put_next(&mut self, at: usize, now: Time) {
+        self.cores[at].current = None;
+        self.cores[at].next = Time::NEVER;
+        if let Some((task, _)) = self.cores[at].queue.pop(None) {
+            return self.put_on(at, task, now);
+        }
+        let longest = (0..self.cores.len())
+            .filter(|&other| other != at && self.cores[other].queue.can_be_stolen_from())
+            .max_by_key(|&other| (self.cores[other].queue.len(), std::cmp::Reverse(other)));
+        if let Some((task, _)) = longest.and_then(|other| self.cores[other].queue.steal()) {
+            self.place_anew(at, task);
+            self.put_on(at, task, now);
+        }
+    }
+
+    /// A thread that wakes up or comes from another queue begins where this one's virtual time stands.
+    fn place_anew(&mut self, at: usize, task: u32) -> Virtual {
+        let core = &self.cores[at];
+        let running = core.current.map(|current| self.tasks[current as usize].place);
+        let weight = self.tasks[task as usize].burst.weight;
+        let place = core.queue.place(weight, self.slice, self.latency(), running.as_ref());
+        self.tasks[task as usize].place = place;
+        place
+    }
+
+    /// The running thread has had its slice: whoever is first now, itself included, goes on.
+    fn slice_over(&mut self, at: usize, now: Time) {
+        let Some(current) = self.cores[at].current else { return self.put_next(at, now) };
+        let task = &mut self.tasks[current as usize];
+        if task.place.runtime >= task.place.deadline {
+            task.place.deadline = task.place.runtime + self.slice / task.place.weight;
+        }
+        task.since = now;
+        self.cores[at].current = None;
+        self.enqueue(at, current);
+        if let Some((next, _)) = self.cores[at].queue.pop(None) {
+            if next == current {
+                self.cores[at].current = Some(current);
+                self.cores[at].ran = 0.0;
+                self.schedule(at, now);
+            } else {
+                self.counts.involuntary += 1;
+                self.put_on(at, next, now);
+            }
+        }
+    }
+
+    /// One thread from the longest queue to the shortest.
+    fn balance(&mut self, now: Time) {
+        self.balance_at = now + BALANCE;
+        let to = self.shortest();
+        let from = (0..self.cores.len())
+            .filter(|&at| self.cores[at].queue.can_be_stolen_from())
+            .max_by_key(|&at| (self.load(at), std::cmp::Reverse(at)));
+        let Some(from) = from.filter(|&from| self.load(from) > self.load(to)) else { return };
+        for at in [from, to] {
+            self.book(at, now);
+        }
+        if let Some((task, _)) = self.cores[from].queue.steal() {
+            self.place_anew(to, task);
+            self.enqueue(to, task);
+            if self.cores[to].current.is_none() && self.cores[to].ended.is_none() {
+                self.put_next(to, now);
+            }
+            self.schedule(from, now);
+            self.schedule(to, now);
+        }
+    }
+
+    /// Sets when a vCPU, whose progress is booked, has to be looked at: its burst done, or its slice over where somebody
+    /// waits.
+    fn schedule(&mut self, at: usize, now: Time) {
+        let core = &mut self.cores[at];
+        if core.ended.is_some() {
+            core.next = now;
+            return;
+        }
+        let Some(task) = core.current else {
+            core.next = Time::NEVER;
+            return;
+        };
+        let task = &self.tasks[task as usize];
+        let ns = |nanos: f64| if nanos.is_finite() { now + Span::from_nanos_f64(nanos) } else { Time::NEVER };
+        let mut next = ns((core.cost + task.left / core.speed) / core.pace);
+        if !core.queue.is_empty() && core.pace > 0.0 {
+            let left = match self.kernel.policy {
+                Policy::Eevdf => (task.place.deadline - task.place.runtime) * task.place.weight,
+                Policy::Cfs => {
+                    let threads = core.queue.len() as f64 + 1.0;
+                    (self.slice * 8.0 / threads).max(self.slice) - core.ran
+                }
+            };
+            next = next.min(at_tick(ns(left.max(0.0) / core.pace), self.kernel.tick, now));
+        }
+        core.next = next;
+    }
+
+    /// Speeds change with who else is busy and with the supply.
+    fn retime(&mut self, now: Time) {
+        if self.steady {
+            return;
+        }
+        let busy = self.cores.iter().filter(|core| core.current.is_some()).count();
+        let pace = match &self.supply {
+            Some(supply) if busy > 0 => supply.allowed(now, busy as f64) / busy as f64,
+            _ => 1.0,
+        };
+        let threads = self.processor.threads_per_core as usize;
+        let whole = self
+            .cores
+            .chunks(threads)
+            .filter(|core| core.iter().any(|thread| thread.current.is_some()))
+            .count();
+        // What one core does alone while so many are busy.
+        let clock = self.processor.speed(whole as u32) / whole.max(1) as f64;
+        for at in 0..self.cores.len() {
+            let shared = if self.sibling_busy(at) { self.processor.smt_gain / 2.0 } else { 1.0 };
+            let speed = clock * shared;
+            if whole > 0 && (self.cores[at].speed, self.cores[at].pace) != (speed, pace) {
+                self.book(at, now);
+                (self.cores[at].speed, self.cores[at].pace) = (speed, pace);
+                self.schedule(at, now);
+            }
+        }
+    }
+
+    fn sibling_busy(&self, at: usize) -> bool {
+        let threads = self.processor.threads_per_core as usize;
+        let first = at / threads * threads;
+        let siblings = self.cores[first..(first + threads).min(self.cores.len())].iter();
+        siblings.zip(first..).any(|(core, index)| index != at && core.current.is_some())
+    }
+}
+
+/// The first tick that is not before `time` and after `now`: a slice that is over is noticed there.
+fn at_tick(time: Time, tick: Span, now: Time) -> Time {
+    let tick = tick.as_nanos();
+    if tick == 0 || time == Time::NEVER {
+        return time;
+    }
+    let at = Time::from_nanos(time.as_nanos().div_ceil(tick).saturating_mul(tick));
+    if at > now { at } else { at + Span::from_nanos(tick) }
+}
