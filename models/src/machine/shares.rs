@@ -18,7 +18,7 @@ use super::{Burst, Processor, Progress};
 /// The runnable threads of one machine.
 #[derive(Clone, Debug)]
 pub struct Shares {
-    /// The speed of all busy vCPUs together, by how many are busy.
+    /// The speed of each busy vCPU, by how many are busy.
     speeds: Vec<f64>,
     /// The speed of all of them while threads take turns.
     crowded: f64,
@@ -53,7 +53,9 @@ impl Shares {
     pub fn new(processor: &Processor) -> Self {
         let efficiency = 1.0 - processor.kernel().overhead(processor.vcpus);
         Shares {
-            speeds: (0..=processor.vcpus).map(|busy| processor.speed(busy)).collect(),
+            speeds: (0..=processor.vcpus)
+                .map(|busy| processor.speed(busy) / f64::from(busy.max(1)))
+                .collect(),
             crowded: processor.speed(processor.vcpus) * efficiency,
             usual: Class::new(1.0),
             others: Vec::new(),
@@ -149,6 +151,7 @@ impl Shares {
         &mut self.others[at]
     }
 
+    #[cold]
     fn finish_due(&mut self) -> Option<u32> {
         let mut soonest: Option<(f64, &mut Class)> = None;
         for class in self.classes_mut() {
@@ -169,6 +172,11 @@ impl Shares {
             let remaining = (finish_time(key) - self.usual.virtual_now) / self.usual.rate;
             return Some(now + Span::from_nanos_f64(remaining));
         }
+        self.next_of_all(now)
+    }
+
+    #[cold]
+    fn next_of_all(&mut self, now: Time) -> Option<Time> {
         let remaining = self.classes_mut().map(Class::remaining).fold(f64::INFINITY, f64::min);
         let mut next =
             if remaining.is_finite() { now + Span::from_nanos_f64(remaining) } else { Time::NEVER };
@@ -195,7 +203,8 @@ impl Shares {
     #[inline]
     fn share(&mut self, now: Time) {
         if !self.plain() {
-            return self.share_by_weight(now);
+            self.share_by_weight(now);
+            return;
         }
         let (threads, vcpus) =
             (self.usual.runnable.len() + self.usual.endless as usize, self.speeds.len() - 1);
@@ -204,10 +213,11 @@ impl Shares {
             self.usual.rate = self.crowded / threads as f64;
         } else {
             self.in_use = threads as f64;
-            self.usual.rate = self.speeds[threads] / self.in_use.max(1.0);
+            self.usual.rate = self.speeds[threads];
         }
     }
 
+    #[cold]
     fn share_by_weight(&mut self, now: Time) {
         let vcpus = self.speeds.len() - 1;
         let threads: f64 = self.classes().map(Class::threads).sum();
@@ -215,10 +225,13 @@ impl Shares {
         let wanted = busy as f64;
         self.in_use = self.supply.as_ref().map_or(wanted, |supply| supply.allowed(now, wanted));
         let crowded = threads > wanted;
-        let (together, level) =
-            if crowded { (self.crowded, self.level(wanted)) } else { (self.speeds[busy], f64::INFINITY) };
         // The speed of one vCPU that is in use all the time.
-        let speed = if busy == 0 { 0.0 } else { together / wanted * (self.in_use / wanted) };
+        let (each, level) = if crowded {
+            (self.crowded / wanted, self.level(wanted))
+        } else {
+            (self.speeds[busy], f64::INFINITY)
+        };
+        let speed = if busy == 0 { 0.0 } else { each * (self.in_use / wanted) };
         for class in self.classes_mut() {
             class.rate = (class.weight * level).min(1.0) * speed;
         }
