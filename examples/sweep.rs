@@ -22,7 +22,7 @@ steps = [{ cpu = { lognormal = { mean = "6ms", cv = 1.0 } } }, { wait = { exp = 
 
 [group.web]
 service = "api"
-machine = "c6i.large"
+machine = "c7g.large"
 min = 2
 
 [balancer.front]

@@ -134,7 +134,7 @@ impl Plan {
     fn clients_per_instance(&self, group: GroupId, demand: Demand) -> f64 {
         let plan = &self.groups[group.index()];
         let (cores, threads) = match self.services[plan.service.index()].runtime {
-            Runtime::EventLoop { .. } => (1.0, None),
+            Runtime::EventLoop { .. } => (plan.machine.processor.capacity_of(1), None),
             Runtime::Threads { threads, .. } => (plan.machine.processor.capacity(), threads),
         };
         let by_cores = cores / demand.cpu;

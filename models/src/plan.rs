@@ -246,6 +246,19 @@ pub struct Machine {
     pub memory_gib: f64,
     /// Price of an hour in the price book's currency, where it is known.
     pub hourly: Option<f64>,
+    /// Programs beside the service.
+    pub background: Vec<Background>,
+}
+
+/// A program beside the service, with threads that always want a vCPU.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Background {
+    /// Such as `browser`.
+    pub name: String,
+    /// How many.
+    pub threads: u32,
+    /// Their weight; that of a service's threads is 1.
+    pub weight: f64,
 }
 
 /// The three parts of a start, each a number of nanoseconds.

@@ -240,6 +240,28 @@ pub struct GroupResult {
     pub instance_hours: f64,
     /// Requests refused because an accept queue was full.
     pub refused: u64,
+    /// How often a CPU quota ran out, in all instances and over the whole run.
+    pub throttled: u64,
+    /// CPU credits left at the end, the mean of running instances; `None` for types without credits. Below zero what
+    /// an unlimited type has borrowed.
+    pub credits: Option<f64>,
+    /// Switches and where vCPU time went, where the machine plays time slices.
+    pub scheduling: Option<Scheduling>,
+}
+
+/// What the operating system's scheduler did, over the whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scheduling {
+    /// Context switches because a thread had nothing left to do.
+    pub voluntary_switches: u64,
+    /// Context switches because a slice was over or another thread went first.
+    pub involuntary_switches: u64,
+    /// Threads that went on at another vCPU.
+    pub migrations: u64,
+    /// Seconds that runnable threads waited for a vCPU.
+    pub run_queue_wait: f64,
+    /// vCPU seconds that went into switching and moving.
+    pub switching: f64,
 }
 
 /// How an objective fared.
@@ -333,6 +355,12 @@ pub enum CauseKind {
     NoScalingPolicy,
     /// One event loop was at its limit while its machine had idle cores.
     LoopSaturated,
+    /// A CPU quota ran out and the instance stood still until the next period.
+    Throttled,
+    /// Instances had no CPU credits left and ran at their baseline.
+    OutOfCredits,
+    /// Other programs of the machine took its vCPUs.
+    NoisyNeighbour,
     /// Every thread was taken while cores were idle.
     ThreadsExhausted,
     /// Fewer instances were in service than before: they were taken out while the load needed them.

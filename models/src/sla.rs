@@ -87,6 +87,9 @@ impl<'a> Suspect<'a> {
             );
         }
         let overloaded = peak.hottest >= OVERLOADED || minutes.iter().any(|m| m.refused > 0);
+        if let Some(found) = self.held_back(minutes, &load) {
+            return found;
+        }
         let keeps_up = minutes.iter().all(|m| m.load < OVERLOADED * m.capacity && m.refused == 0);
         if let Some(earlier) = backlog(before).filter(|_| keeps_up) {
             return (
@@ -200,6 +203,40 @@ impl<'a> Suspect<'a> {
                 (kind, format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.')))
             }
         }
+    }
+
+    /// The machine was not allowed to do what it could.
+    fn held_back(&self, minutes: &[MinuteFacts], load: &str) -> Option<(CauseKind, String)> {
+        let (name, processor) = (&self.group.name, &self.group.machine.processor);
+        let throttled: u64 = minutes.iter().map(|m| m.throttled).sum();
+        if let Some(quota) = processor.quota.filter(|_| throttled > 0) {
+            let words = format!(
+                "the quota of {} vCPUs ran out in {throttled} periods of {}, and {name} stood still until the next; {load}",
+                quota.cpus, quota.period
+            );
+            return Some((CauseKind::Throttled, words));
+        }
+        let background = &self.group.machine.background;
+        let crowded = minutes.iter().all(|m| m.load < OVERLOADED * m.capacity && m.hottest >= OVERLOADED);
+        if crowded && !background.is_empty() {
+            let programs: Vec<String> = background
+                .iter()
+                .map(|program| format!("{} threads of {}", program.threads, program.name))
+                .collect();
+            let words = format!(
+                "{} share the {} vCPUs of each instance with {name}; {load}",
+                programs.join(" and "),
+                processor.vcpus
+            );
+            return Some((CauseKind::NoisyNeighbour, words));
+        }
+        let empty = minutes.iter().max_by_key(|m| m.without_credits).filter(|m| m.without_credits > 0)?;
+        let credits = processor.credits?;
+        let words = format!(
+            "{} of {} instances of {name} had no CPU credits left and ran at {:.1} of {} vCPUs; {load}",
+            empty.without_credits, empty.serving, credits.baseline, processor.vcpus
+        );
+        Some((CauseKind::OutOfCredits, words))
     }
 
     fn warm_up_is_set(&self) -> bool {

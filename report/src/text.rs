@@ -288,6 +288,22 @@ impl Summary<'_> {
                 busiest,
                 group.instance_hours
             ));
+            if let Some(credits) = group.credits {
+                self.line(format!("  {} CPU credits left on average", short(credits)));
+            }
+            if group.throttled > 0 {
+                self.line(format!("  CPU quota ran out {} times", count(group.throttled as f64)));
+            }
+            if let Some(seen) = group.scheduling {
+                self.line(format!(
+                    "  {} voluntary and {} involuntary context switches, {} migrations   {} vCPU s of switching   {} s of waiting in run queues",
+                    count(seen.voluntary_switches as f64),
+                    count(seen.involuntary_switches as f64),
+                    count(seen.migrations as f64),
+                    short(seen.switching),
+                    short(seen.run_queue_wait)
+                ));
+            }
             if group.refused > 0 {
                 self.line(format!(
                     "  {} requests refused by full accept queues",

@@ -25,6 +25,17 @@ pub struct InstanceUsage {
     pub seconds: f64,
     /// Seconds with the minimum for each start.
     pub billed_seconds: f64,
+    /// What machines that go on without credits have used beyond them.
+    pub surplus: Option<Surplus>,
+}
+
+/// CPU time beyond what credits covered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Surplus {
+    /// vCPU-hours.
+    pub vcpu_hours: f64,
+    /// The price of one.
+    pub price: f64,
 }
 
 /// One balancer.
@@ -73,6 +84,11 @@ pub fn bill(prices: &PriceBook, usage: &Usage) -> Bill {
             price,
             assumption,
         ));
+        if let Some(Surplus { vcpu_hours, price }) = instances.surplus {
+            let item = format!("{}: surplus CPU credits", instances.group);
+            let assumption = "what each instance borrowed and had not earned back when it ended".to_string();
+            lines.push(line(item, vcpu_hours, "vCPU-hours", price, assumption));
+        }
     }
     for balancer in &usage.balancers {
         let hours = (balancer.seconds / 3600.0).ceil();
@@ -106,6 +122,7 @@ pub fn bill(prices: &PriceBook, usage: &Usage) -> Bill {
 pub fn total(prices: &PriceBook, usage: &Usage) -> f64 {
     let instances: f64 =
         usage.instances.iter().map(|i| i.billed_seconds / 3600.0 * i.hourly.unwrap_or(0.0)).sum();
+    let surplus: f64 = usage.instances.iter().filter_map(|i| i.surplus).map(|s| s.vcpu_hours * s.price).sum();
     let balancers: f64 = usage
         .balancers
         .iter()
@@ -114,7 +131,7 @@ pub fn total(prices: &PriceBook, usage: &Usage) -> f64 {
                 + lcu_hours(prices, &b.hours).0 * prices.lcu_hour
         })
         .sum();
-    instances + balancers
+    instances + surplus + balancers
 }
 
 /// Load balancer capacity units: in each hour the largest of its dimensions counts. Returns their sum and the name
@@ -169,11 +186,12 @@ mod tests {
                 hourly: Some(0.085),
                 seconds: 7_190.0,
                 billed_seconds: 7_200.0,
+                surplus: Some(Surplus { vcpu_hours: 2.0, price: 0.05 }),
             }],
             balancers: vec![BalancerUsage { balancer: "front".into(), seconds: 5_000.0, hours: vec![] }],
         };
         let bill = bill(&prices(), &usage);
-        assert!((bill.total - (0.17 + 2.0 * 0.0225)).abs() < 1e-12, "{}", bill.total);
+        assert!((bill.total - (0.17 + 0.1 + 2.0 * 0.0225)).abs() < 1e-12, "{}", bill.total);
         assert!((total(&prices(), &usage) - bill.total).abs() < 1e-12);
         assert!(bill.lines.iter().all(|line| !line.assumption.is_empty()));
     }

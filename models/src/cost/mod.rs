@@ -3,5 +3,5 @@
 mod bill;
 mod prices;
 
-pub use bill::{BalancerUsage, HourOfUse, InstanceUsage, Usage, bill, total};
-pub use prices::{BUILT_IN, InstanceType, PriceBook};
+pub use bill::{BalancerUsage, HourOfUse, InstanceUsage, Surplus, Usage, bill, total};
+pub use prices::{BUILT_IN, CreditTerms, InstanceType, PriceBook};

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::machine::{Credits, Kernel, Processor, SMT_GAIN, Scheduler};
+use crate::plan::Machine;
+
 /// The name of the price book that is built in, and whose machines a scenario may always name.
 pub const BUILT_IN: &str = "aws-us-east-1";
 
@@ -45,6 +48,55 @@ pub struct InstanceType {
     pub memory_gib: f64,
     /// On demand, Linux, an hour.
     pub hourly: f64,
+    /// 2 where a vCPU is a hyper-thread.
+    #[serde(default = "one")]
+    pub threads_per_core: u32,
+    /// The terms of a burstable type.
+    #[serde(default)]
+    pub credits: Option<CreditTerms>,
+}
+
+/// The terms of a burstable type (EC2 guide, "Key concepts of burstable performance instances").
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreditTerms {
+    /// Credits earned an hour, over all vCPUs; a day's earning is the most that can be held.
+    pub per_hour: f64,
+    /// Whether it goes on without credits, and pays for that, unless it is told otherwise.
+    pub unlimited: bool,
+    /// A vCPU-hour beyond what was earned.
+    pub surplus_price: f64,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl InstanceType {
+    /// The machine that a scenario gets who names this type.
+    pub fn machine(&self, name: &str) -> Machine {
+        let credits = self.credits.map(|terms| Credits {
+            baseline: terms.per_hour / 60.0,
+            launch: 0.0,
+            most: 24.0 * terms.per_hour,
+            unlimited: terms.unlimited,
+            surplus_price: terms.surplus_price,
+        });
+        let processor = Processor {
+            threads_per_core: self.threads_per_core,
+            smt_gain: if self.threads_per_core > 1 { SMT_GAIN } else { 1.0 },
+            credits,
+            scheduler: Scheduler::Shares(Kernel::LINUX),
+            ..Processor::plain(self.vcpus)
+        };
+        Machine {
+            name: name.to_string(),
+            processor,
+            memory_gib: self.memory_gib,
+            hourly: Some(self.hourly),
+            background: Vec::new(),
+        }
+    }
 }
 
 impl PriceBook {
@@ -70,7 +122,12 @@ mod tests {
     #[test]
     fn the_built_in_book_reads() {
         let book = PriceBook::built_in(BUILT_IN).expect("it is well formed");
-        assert_eq!(book.instances["c6i.large"], InstanceType { vcpus: 2, memory_gib: 4.0, hourly: 0.085 });
+        let c6i = book.instances["c6i.large"];
+        assert_eq!((c6i.vcpus, c6i.memory_gib, c6i.hourly, c6i.threads_per_core), (2, 4.0, 0.085, 2));
+        assert_eq!(book.instances["c7g.large"].threads_per_core, 1, "a vCPU of Graviton is a core");
+        let t3 = book.instances["t3.medium"].machine("t3.medium");
+        let credits = t3.processor.credits.expect("it is burstable");
+        assert_eq!((credits.baseline, credits.most, credits.unlimited), (0.4, 576.0, true));
         assert_eq!(PriceBook::built_in("aws-mars-1"), None);
     }
 }

@@ -15,7 +15,7 @@ mod supply;
 
 use sim_core::{Span, Time};
 
-pub use processor::{Credits, Kernel, Policy, Processor, Quota, Scheduler};
+pub use processor::{Credits, Kernel, Policy, Processor, Quota, SMT_GAIN, Scheduler};
 pub use shares::Shares;
 pub use slices::{Counts, Slices};
 pub use supply::Supply;
@@ -71,6 +71,14 @@ impl Machine {
         match processor.scheduler {
             Scheduler::Shares(_) => Machine::Shares(Shares::new(processor)),
             Scheduler::Slices(_) => Machine::Slices(Box::new(Slices::new(processor))),
+        }
+    }
+
+    /// The machine runs from `now` on, and not from time zero: credits count from here.
+    pub fn begin(&mut self, now: Time) {
+        match self {
+            Machine::Shares(shares) => shares.begin(now),
+            Machine::Slices(slices) => slices.begin(now),
         }
     }
 

@@ -116,6 +116,11 @@ impl Shares {
         Progress { finished, next: self.next(now) }
     }
 
+    /// The machine runs from `now` on.
+    pub fn begin(&mut self, now: Time) {
+        self.updated = now;
+    }
+
     /// Ends all bursts at once, as a crash does.
     pub fn clear(&mut self, now: Time) {
         self.advance(now);

@@ -95,6 +95,11 @@ impl Supply {
         quota.min(credits)
     }
 
+    /// True where credits are used up, so that the machine runs at its baseline.
+    pub fn is_empty(&self) -> bool {
+        self.credits.as_ref().is_some_and(CreditWatch::empty)
+    }
+
     /// How often the quota ran out.
     pub fn throttled(&self) -> u64 {
         self.quota.as_ref().map_or(0, |quota| quota.throttled)

@@ -29,6 +29,10 @@ pub struct MinuteFacts {
     pub refused: u64,
     /// Instances lost.
     pub lost: u32,
+    /// How often a CPU quota ran out.
+    pub throttled: u64,
+    /// Healthy instances without CPU credits at the end.
+    pub without_credits: u32,
     /// What the group's most active target tracking policy said, if it has one, and in which words.
     pub policy: Option<(Verdict, String)>,
 }

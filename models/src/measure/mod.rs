@@ -8,6 +8,7 @@ mod windows;
 use sim_core::stats::{Histogram, Precision};
 use sim_core::{Span, Time};
 
+use crate::machine::{Counts, Machine};
 use crate::plan::{BalancerId, EndpointId, Plan, TrafficId};
 use crate::results::{Activity, ActivityKind, Distribution, Requests, Wait};
 use crate::system::{Ending, Instance, Request};
@@ -42,7 +43,33 @@ pub struct Measure {
     pub gone_cores: Vec<[f64; 2]>,
     /// The same of all instances when measurement began.
     pub cores_before: Vec<[f64; 2]>,
+    /// What the machines of instances that are gone had counted, by group.
+    pub gone_machines: Vec<MachineTotals>,
     billed_minimum: f64,
+}
+
+/// What machines have counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MachineTotals {
+    /// How often a quota ran out.
+    pub throttled: u64,
+    /// vCPU hours to be paid beyond what credits covered.
+    pub surplus_hours: f64,
+    /// Switches and where time went; `None` where nobody takes turns one by one.
+    pub counts: Option<Counts>,
+}
+
+impl MachineTotals {
+    /// Adds one machine's.
+    pub fn add(&mut self, machine: &Machine) {
+        if let Some(supply) = machine.supply() {
+            self.throttled += supply.throttled();
+            self.surplus_hours += supply.surplus_hours();
+        }
+        if let Some(counts) = machine.counts() {
+            *self.counts.get_or_insert_default() += *counts;
+        }
+    }
 }
 
 /// Requests and their response times.
@@ -180,6 +207,7 @@ impl Measure {
             since: Time::ZERO,
             gone_cores: plan.groups.iter().map(|_| [0.0; 2]).collect(),
             cores_before: plan.groups.iter().map(|_| [0.0; 2]).collect(),
+            gone_machines: plan.groups.iter().map(|_| MachineTotals::default()).collect(),
             billed_minimum: plan.prices.as_ref().map_or(0.0, |prices| prices.minimum_seconds),
         }
     }
@@ -273,6 +301,7 @@ impl Measure {
         let [used, had] = &mut self.gone_cores[instance.group.index()];
         *used += instance.machine.core_nanos(now);
         *had += instance.cores_had(now);
+        self.gone_machines[instance.group.index()].add(&instance.machine);
     }
 
     /// Notes an activity.

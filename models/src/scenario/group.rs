@@ -1,4 +1,4 @@
-//! `[machine.NAME]`, `[group.NAME]`, its scaling, and `[balancer.NAME]`.
+//! `[group.NAME]`, its scaling, and `[balancer.NAME]`.
 
 use croner::Cron;
 use jiff::Zoned;
@@ -9,33 +9,18 @@ use sim_core::{Span, Time};
 use super::dist::duration;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice};
-use super::service::{at_least_one, strings};
-use super::units::{Moment, Period, Positive, Size};
+use super::service::strings;
+use super::units::{Moment, Period, Positive};
 use super::{Context, Names};
 use crate::plan::{
-    Algorithm, Balancer, Group, HealthCheck, HealthCheckKind, Machine, Metric, Scaling, ScheduledAction,
-    Startup, TargetTracking,
+    Algorithm, Balancer, Group, HealthCheck, HealthCheckKind, Metric, Scaling, ScheduledAction, Startup,
+    TargetTracking,
 };
 
 /// The most times that one scheduled action may run.
 const MOST_RUNS: usize = 100_000;
 /// The largest group.
 const MOST_INSTANCES: u32 = 10_000;
-
-/// Reads a machine type.
-pub fn machine(context: &Context<'_>, entry: &Entry) -> (Machine, toml::Table) {
-    let mut table = Reader::new(context.findings, format!("machine.{}", entry.key), &entry.node);
-    let vcpus = at_least_one(context, &mut table, "vcpus").unwrap_or(1);
-    let memory = table.or("memory", Size(4 << 30)).0;
-    let hourly = table.optional("hourly");
-    let machine = Machine {
-        name: entry.key.clone(),
-        processor: crate::machine::Processor::plain(vcpus),
-        memory_gib: memory as f64 / f64::from(1 << 30),
-        hourly,
-    };
-    (machine, table.finish())
-}
 
 /// Reads a group.
 pub fn group(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> Option<(Group, toml::Table)> {

@@ -8,6 +8,7 @@ mod check;
 mod diagnostic;
 mod dist;
 mod group;
+mod machine;
 mod node;
 mod reader;
 mod replay;
@@ -23,7 +24,6 @@ use jiff::Zoned;
 use sim_core::{Span, Time};
 
 use crate::cost::{BUILT_IN, PriceBook};
-use crate::machine::Processor;
 use crate::plan::{
     Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, Plan, ServiceId, TrafficId,
 };
@@ -351,17 +351,11 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
     let books = built_in.iter().chain(prices);
     let mut machines: BTreeMap<String, Machine> = BTreeMap::new();
     for (name, kind) in books.flat_map(|book| &book.instances) {
-        let machine = Machine {
-            name: name.clone(),
-            processor: Processor::plain(kind.vcpus),
-            memory_gib: kind.memory_gib,
-            hourly: Some(kind.hourly),
-        };
-        machines.insert(name.clone(), machine);
+        machines.insert(name.clone(), kind.machine(name));
     }
     let mut shown = toml::Table::new();
     for entry in root.named("machine") {
-        let (machine, resolved) = group::machine(context, entry);
+        let (machine, resolved) = machine::machine(context, &machines, entry);
         machines.insert(entry.key.clone(), machine);
         shown.insert(entry.key.clone(), toml::Value::Table(resolved));
     }

@@ -188,20 +188,6 @@ fn cycle_from(endpoints: &[Endpoint], start: EndpointId) -> Option<Vec<EndpointI
     None
 }
 
-/// A number of vCPUs or a similar count that must not be zero.
-pub fn at_least_one(context: &Context<'_>, table: &mut Reader<'_>, key: &'static str) -> Option<u32> {
-    let value: u32 = table.required(key)?;
-    if value == 0 {
-        context.findings.error(
-            &table.place_of(key),
-            format!("`{}` is zero", table.path_of(key)),
-            "expected 1 or more",
-            None,
-        );
-    }
-    Some(value.max(1))
-}
-
 /// Reads a list of strings.
 pub fn strings(
     context: &Context<'_>,

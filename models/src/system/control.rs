@@ -5,9 +5,10 @@ use sim_core::{Calendar, Span, Time};
 
 use super::instance::Phase;
 use super::{MINUTE, System};
-use crate::cost::{BalancerUsage, HourOfUse, InstanceUsage, Usage};
+use crate::cost::{BalancerUsage, HourOfUse, InstanceUsage, Surplus, Usage};
 use crate::event::Event;
-use crate::measure::{Carried, CarriedMark, MinuteFacts};
+use crate::machine::Supply;
+use crate::measure::{Carried, CarriedMark, MachineTotals, MinuteFacts};
 use crate::plan::{GroupId, Metric, Scaling};
 use crate::results::{Activity, ActivityKind, GroupRow};
 use crate::scaling::{self, Datapoint, Decision, Observation};
@@ -36,9 +37,10 @@ impl System {
         let plan = self.plan.clone();
         let plan = &plan.groups[group.index()];
         let carried: u64 = self.carried(group);
+        let throttled = self.machine_totals(group).throttled;
         let fleet = &mut self.fleets[group.index()];
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
-        let (mut serving, mut starting) = (0, 0);
+        let (mut serving, mut starting, mut without_credits) = (0, 0, 0);
         let mut oldest_start = now;
         let period_start = now - length;
         let nanos_had = length.as_nanos().max(1) as f64;
@@ -64,6 +66,7 @@ impl System {
                 let bottleneck = if instance.process.event_loop { nanos / nanos_had } else { utilisation };
                 hottest = hottest.max(bottleneck);
                 queued += instance.process.queued_new;
+                without_credits += u32::from(instance.machine.supply().is_some_and(Supply::is_empty));
             } else if instance.starting() {
                 starting += 1;
                 oldest_start = oldest_start.min(instance.launched);
@@ -93,8 +96,19 @@ impl System {
             queued,
             refused: fleet.refused - std::mem::replace(&mut fleet.refused_at_minute, fleet.refused),
             lost: std::mem::take(&mut fleet.lost),
+            throttled: throttled - std::mem::replace(&mut fleet.throttled_at_minute, throttled),
+            without_credits,
             policy: None,
         }
+    }
+
+    /// What the machines of a group have counted so far.
+    pub(super) fn machine_totals(&self, group: GroupId) -> MachineTotals {
+        let mut totals = self.measure.gone_machines[group.index()];
+        for &slot in &self.fleets[group.index()].members {
+            totals.add(&self.instances[slot].machine);
+        }
+        totals
     }
 
     fn carried(&self, group: GroupId) -> u64 {
@@ -286,19 +300,26 @@ impl System {
     /// What has been used until now, for the bill.
     pub fn usage(&self, now: Time) -> Usage {
         let minimum = self.measure.billed_minimum();
-        let instances = self.fleets.iter().zip(&self.plan.groups).map(|(fleet, plan)| {
-            let mut time = fleet.gone;
-            for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
-                time.add(now.since(running), minimum);
-            }
-            InstanceUsage {
-                group: plan.name.clone(),
-                machine: plan.machine.name.clone(),
-                hourly: plan.machine.hourly,
-                seconds: time.seconds,
-                billed_seconds: time.billed,
-            }
-        });
+        let instances =
+            (0u16..).map(GroupId).zip(&self.fleets).zip(&self.plan.groups).map(|((id, fleet), plan)| {
+                let mut time = fleet.gone;
+                for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
+                    time.add(now.since(running), minimum);
+                }
+                InstanceUsage {
+                    group: plan.name.clone(),
+                    machine: plan.machine.name.clone(),
+                    hourly: plan.machine.hourly,
+                    seconds: time.seconds,
+                    billed_seconds: time.billed,
+                    surplus: plan.machine.processor.credits.filter(|credits| credits.unlimited).map(
+                        |credits| Surplus {
+                            vcpu_hours: self.machine_totals(id).surplus_hours,
+                            price: credits.surplus_price,
+                        },
+                    ),
+                }
+            });
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).map(|(carried, plan)| {
             let in_progress = self.fleets[plan.targets.index()].request_seconds(now);
             BalancerUsage {

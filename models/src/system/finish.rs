@@ -4,10 +4,12 @@ use sim_core::{Simulation, Span, Time};
 
 use super::System;
 use crate::cost::bill;
+use crate::machine::Supply;
 use crate::measure::{Collector, ViolationRecord, WindowCollector, distribution};
 use crate::plan::{GroupId, Indicator, Objective, TrafficId};
 use crate::results::{
-    Budget, Distribution, GroupResult, ObjectiveResult, Outcome, Part, Requests, Row, Run, Violation, Window,
+    Budget, Distribution, GroupResult, ObjectiveResult, Outcome, Part, Requests, Row, Run, Scheduling,
+    Violation, Window,
 };
 use crate::sla::{Suspect, explain};
 
@@ -102,6 +104,9 @@ impl System {
         for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
             time.add(now.since(running), 0.0);
         }
+        let totals = self.machine_totals(group);
+        let supplies = fleet.members.iter().filter_map(|&slot| self.instances[slot].machine.supply());
+        let credits: Vec<f64> = supplies.filter_map(Supply::credits).collect();
         GroupResult {
             name: plan.name.clone(),
             machine: plan.machine.name.clone(),
@@ -114,6 +119,15 @@ impl System {
             requests_inside: fleet.inside.mean(now),
             instance_hours: time.seconds / 3600.0,
             refused: fleet.refused - fleet.refused_before,
+            throttled: totals.throttled,
+            credits: (!credits.is_empty()).then(|| credits.iter().sum::<f64>() / credits.len() as f64),
+            scheduling: totals.counts.map(|counts| Scheduling {
+                voluntary_switches: counts.voluntary,
+                involuntary_switches: counts.involuntary,
+                migrations: counts.migrations,
+                run_queue_wait: counts.waited / 1e9,
+                switching: counts.switching / 1e9,
+            }),
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Fleet {
     pub carried_at_minute: u64,
     /// Requests refused until the last minute.
     pub refused_at_minute: u64,
+    /// How often CPU quotas had run out at the last minute.
+    pub throttled_at_minute: u64,
     /// Requests refused before measurement began.
     pub refused_before: u64,
     /// The integral of what was inside before measurement began.
@@ -106,6 +108,7 @@ impl Fleet {
             lost: 0,
             carried_at_minute: 0,
             refused_at_minute: 0,
+            throttled_at_minute: 0,
             refused_before: 0,
             request_seconds_before: 0.0,
             last_no_action: vec![None; plan.scaling.len()],
@@ -142,6 +145,7 @@ impl System {
                 let member = &mut self.instances[instance.slot];
                 member.phase = Phase::Up;
                 member.running = Some(Time::ZERO);
+                self.boot(instance.slot, calendar);
                 for balancer in self.balancers_of(group) {
                     self.join(balancer, instance.slot, Time::ZERO);
                 }
@@ -267,6 +271,7 @@ impl System {
             Phase::Pending => {
                 instance.phase = Phase::Booting;
                 instance.running = Some(now);
+                self.boot(slot, calendar);
                 for balancer in self.balancers_of(group) {
                     self.rotations[balancer.index()].register(slot);
                 }
@@ -292,6 +297,18 @@ impl System {
                 self.gone(slot, calendar);
             }
             Phase::Up | Phase::Crashed => {}
+        }
+    }
+
+    /// The machine runs, and with it the programs beside the service.
+    fn boot(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let instance = &mut self.instances[slot];
+        let now = calendar.now();
+        instance.machine.begin(now);
+        for program in &self.plan.groups[instance.group.index()].machine.background {
+            if let Some(next) = instance.machine.add_endless(now, program.weight, program.threads) {
+                calendar.set_at(instance.timer, next, Event::Cpu(slot));
+            }
         }
     }
 

@@ -15,7 +15,7 @@ const TABLES: [&str; 8] = [
     "[service.api]\nruntime = \"event-loop\"\n",
     "[service.api.endpoint.\"GET /\"]\nsteps = [{ cpu = { exp = { mean = \"5ms\" } } }]\n",
     "[service.api.endpoint.\"GET /b\"]\nsteps = [{ cpu = { lognormal = { mean = \"9ms\", cv = 1.0 } } }, { wait = { gamma = { mean = \"5ms\", cv = 2.0 } } }]\n",
-    "[group.web]\nservice = \"api\"\nmachine = \"c6i.large\"\nmin = 2\nmax = 5\nmonitoring = \"detailed\"\n[[group.web.scaling]]\ntarget_tracking = { target = 30 }\n",
+    "[group.web]\nservice = \"api\"\nmachine = \"c7g.large\"\nmin = 2\nmax = 5\nmonitoring = \"detailed\"\n[[group.web.scaling]]\ntarget_tracking = { target = 30 }\n",
     "[balancer.front]\ntargets = \"web\"\nalgorithm = \"power-of-two-choices\"\n",
     "[[sla]]\nobjective = \"p99 <= 50ms\"\nwindow = \"1min\"\n[[incident]]\ncrash = { group = \"web\", at = \"6min\" }\n",
 ];

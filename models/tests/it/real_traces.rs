@@ -217,7 +217,7 @@ fn replay(trace: &str, duration: &str, cpu: &str) -> Option<scalesim::results::R
         steps = [{{ cpu = {{ lognormal = {{ mean = "{cpu}", cv = 1.0 }} }} }}]
         [group.g]
         service = "s"
-        machine = "c6i.large"
+        machine = "c7g.large"
         min = 2
         max = 20
         monitoring = "detailed"

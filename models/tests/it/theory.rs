@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use scalesim::Scenario;
+use scalesim::machine::{Kernel, Scheduler};
 use scalesim::plan::Plan;
 use scalesim::system::System;
 use scalesim::traffic::{Arrivals, RateArrivals, RateFunction};
@@ -120,7 +121,7 @@ fn setup(case: &Case, jobs: f64) -> Setup {
         "M/M/1/K" | "M/M/c/K" => pool(cores, whole("K").unwrap() - cores),
         "M/M/c-LPS" => pool(whole("max_in_service").unwrap(), u64::from(ENDLESS)),
         "M/G/c/K-PS" => pool(whole("max_concurrency").unwrap(), 0),
-        model if model.contains("PS") => "\"thread-per-request\"".to_string(),
+        model if model.contains("PS") || model.contains("RR") => "\"thread-per-request\"".to_string(),
         // One server is one event loop, several are threads that take from one queue.
         _ if cores == 1 => format!("{{ event-loop = {{ accept_queue = {ENDLESS} }} }}"),
         _ => pool(cores, u64::from(ENDLESS)),
@@ -160,6 +161,7 @@ impl Setup {
             steps = [{{ {step} = {service} }}]
             [machine.m]
             vcpus = {}
+            scheduler = {{ shares = {{ switch = "0s" }} }}
             [group.g]
             service = "s"
             machine = "m"
@@ -184,7 +186,12 @@ fn plan(text: &str) -> Plan {
 /// Runs a system and gives the value of each of its metrics that is measured.
 fn simulate(case: &Case, jobs: f64) -> impl Fn(&Case) -> Option<f64> + use<> {
     let setup = setup(case, jobs);
-    let plan = plan(&setup.scenario(&service(case), "cpu"));
+    let mut plan = plan(&setup.scenario(&service(case), "cpu"));
+    if let Some(quantum) = case.f("quantum") {
+        let slice = Some(Span::from_secs_f64(quantum * UNIT));
+        let kernel = Kernel { slice, tick: Span::ZERO, ..Kernel::IDEAL };
+        plan.groups[0].machine.processor.scheduler = Scheduler::Slices(kernel);
+    }
     let seed = Seed::new(1).stream(&case.group);
     let mut simulation =
         System::start(Arc::new(plan.clone()), Seed::new(rand::Rng::next_u64(&mut seed.clone())));
@@ -254,7 +261,11 @@ fn usable(case: &Case) -> bool {
     let repeats = case.params["policy"]
         .as_str()
         .is_some_and(|policy| policy.to_lowercase().contains("with replacement"));
-    choices.is_none_or(|d| d == 1 || d == 2) && !(few && repeats)
+    // Slices have a queue for each vCPU. Where sizes are not exponential that is not one queue for all, as these cases
+    // have it; and a switch costs where the thread changes, not at each dispatch.
+    let one_queue = case.model != "M/G/c-RR, PS limit"
+        || (case.params["cores"] == 1 && case.f("switch_overhead") == Some(0.0));
+    choices.is_none_or(|d| d == 1 || d == 2) && !(few && repeats) && one_queue
 }
 
 #[test]
@@ -280,6 +291,13 @@ fn multi_server_queues_of_any_service_time() {
 #[test]
 fn processor_sharing() {
     check(&["M/G/1-PS", "M/G/c-PS", "M/M/c-PS", "M/M/1-PS", "M/M/c-LPS", "M/G/c/K-PS"], 67);
+}
+
+/// Turns of a quantum, one by one, on run queues: of exponential sizes the mean is that of M/M/c whatever the quantum; with
+/// short quanta it is that of processor sharing, whatever the sizes.
+#[test]
+fn time_slices() {
+    check(&["M/M/c-RR", "M/G/c-RR, PS limit"], 10);
 }
 
 #[test]

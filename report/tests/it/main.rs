@@ -22,7 +22,7 @@ runtime = "thread-per-request"
 steps = [{ cpu = { exp = { mean = "12ms" } } }]
 [group.web]
 service = "api"
-machine = "c6i.large"
+machine = "c7g.large"
 min = 1
 max = 3
 monitoring = "detailed"
@@ -150,7 +150,7 @@ fn odd_runs_make_reports_too() {
     let mut many = HOUR.to_string();
     for index in 0..9 {
         many.push_str(&format!(
-            "[group.extra{index}]\nservice = \"api\"\nmachine = \"c6i.large\"\nmin = 2\n"
+            "[group.extra{index}]\nservice = \"api\"\nmachine = \"c7g.large\"\nmin = 2\n"
         ));
     }
     for text in [quiet, short, bare, weeks, many] {

@@ -37,6 +37,18 @@ pub struct Counts {
     pub work: f64,
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        let Counts { voluntary, involuntary, migrations, waited, switching, work } = other;
+        self.voluntary += voluntary;
+        self.involuntary += involuntary;
+        self.migrations += migrations;
+        self.waited += waited;
+        self.switching += switching;
+        self.work += work;
+    }
+}
+
 /// The vCPUs of one machine, their queues, and who runs.
 #[derive(Clone, Debug)]
 pub struct Slices {
@@ -191,6 +203,11 @@ impl Slices {
             self.balance(now);
         }
         Progress { finished, next: self.next(now) }
+    }
+
+    /// The machine runs from `now` on.
+    pub fn begin(&mut self, now: Time) {
+        self.updated = now;
     }
 
     /// Ends all bursts at once, as a crash does.

@@ -1,0 +1,290 @@
+//! `[machine.NAME]`: vCPUs, what limits them, and how the operating system shares them out.
+
+use std::collections::BTreeMap;
+
+use sim_core::Span;
+
+use super::Context;
+use super::node::{Entry, Node, Value};
+use super::reader::{Reader, choice, read};
+use super::units::{Period, Positive, Size};
+use crate::machine::{Credits, Kernel, Policy, Processor, Quota, SMT_GAIN, Scheduler, weight_of_nice};
+use crate::plan::{Background, Machine};
+
+/// The most vCPUs of a machine.
+const MOST_VCPUS: f64 = 1_024.0;
+/// The most background threads of a machine.
+const MOST_THREADS: u32 = 1_024;
+/// Linux' default period of a CPU quota, and its limits.
+const QUOTA_PERIODS: [Span; 3] = [Span::from_millis(1), Span::from_millis(100), Span::from_secs(1)];
+/// The slices that Linux lets a thread ask for.
+const SLICES: [Span; 2] = [Span::from_micros(100), Span::from_millis(100)];
+
+/// Reads a machine type. `like` names one of those that are known.
+pub fn machine(
+    context: &Context<'_>,
+    known: &BTreeMap<String, Machine>,
+    entry: &Entry,
+) -> (Machine, toml::Table) {
+    let mut table = Reader::new(context.findings, format!("machine.{}", entry.key), &entry.node);
+    let base = like(context, known, &mut table);
+    let mut machine = base.clone().unwrap_or_else(|| Machine {
+        name: String::new(),
+        processor: Processor { scheduler: Scheduler::Shares(Kernel::LINUX), ..Processor::plain(1) },
+        memory_gib: 4.0,
+        hourly: None,
+        background: Vec::new(),
+    });
+    machine.name = entry.key.clone();
+    vcpus(context, &mut table, base.is_some(), &mut machine.processor);
+    let memory = table.or("memory", Size((machine.memory_gib * GIB).round() as u64)).0;
+    machine.memory_gib = memory as f64 / GIB;
+    if let Some(hourly) = table.optional("hourly").or(machine.hourly) {
+        table.resolve("hourly", hourly);
+        machine.hourly = Some(hourly);
+    }
+    smt(context, &mut table, &mut machine.processor);
+    machine.processor.quota = quota(context, &mut table, &machine.processor).or(machine.processor.quota);
+    machine.processor.credits = credits(context, &mut table, machine.processor.credits);
+    machine.processor.scheduler = scheduler(context, &mut table, machine.processor.scheduler);
+    machine.background = background(context, &mut table);
+    (machine, table.finish())
+}
+
+const GIB: f64 = (1u64 << 30) as f64;
+
+fn like(context: &Context<'_>, known: &BTreeMap<String, Machine>, table: &mut Reader<'_>) -> Option<Machine> {
+    let name: String = table.optional("like")?;
+    let found = known.get(&name).cloned();
+    if found.is_none() {
+        let names: Vec<&str> = known.keys().map(String::as_str).collect();
+        let help = super::diagnostic::nearest(&name, names);
+        let message = format!("there is no machine `{name}` to be like");
+        context.findings.error(&table.place_of("like"), message, "unknown machine", help);
+    }
+    found
+}
+
+/// A number of vCPUs; a fraction is a quota on the next whole number, as containers have it.
+fn vcpus(context: &Context<'_>, table: &mut Reader<'_>, has_base: bool, processor: &mut Processor) {
+    let given: Option<Positive> = if has_base { table.optional("vcpus") } else { table.required("vcpus") };
+    let Some(Positive(vcpus)) = given else {
+        return table.resolve("vcpus", i64::from(processor.vcpus));
+    };
+    if vcpus > MOST_VCPUS {
+        let message = format!("`{}` is {vcpus}", table.path_of("vcpus"));
+        context.findings.error(&table.place_of("vcpus"), message, format!("at most {MOST_VCPUS}"), None);
+        return;
+    }
+    processor.vcpus = vcpus.ceil() as u32;
+    if vcpus.fract() > 0.0 {
+        processor.quota = Some(Quota { cpus: vcpus, period: QUOTA_PERIODS[1] });
+    }
+}
+
+fn smt(context: &Context<'_>, table: &mut Reader<'_>, processor: &mut Processor) {
+    let threads = table.or("threads_per_core", processor.threads_per_core);
+    if !(1..=2).contains(&threads) {
+        let message = format!("`{}` is {threads}", table.path_of("threads_per_core"));
+        context.findings.error(&table.place_of("threads_per_core"), message, "expected 1 or 2", None);
+    }
+    processor.threads_per_core = threads.clamp(1, 2);
+    if threads == 2 {
+        let usual = if processor.smt_gain > 1.0 { processor.smt_gain } else { SMT_GAIN };
+        processor.smt_gain = table.or("smt_gain", usual);
+        range(context, table, "smt_gain", processor.smt_gain, 1.0, 2.0);
+    }
+    let steal = table.or("steal", processor.steal);
+    range(context, table, "steal", steal, 0.0, 0.99);
+    processor.steal = steal.min(0.99);
+    let path = table.path_of("turbo");
+    let given = table.items("turbo");
+    if !given.is_empty() {
+        let speeds = given.iter().filter_map(|item| read::<Positive>(context.findings, &path, item));
+        processor.turbo = speeds.map(|speed| speed.0).collect();
+        if processor.turbo.windows(2).any(|pair| pair[1] > pair[0]) {
+            let message = format!("`{path}` rises");
+            let label = "expected the speed with 1, 2, 3 … busy cores, which falls";
+            context.findings.error(&table.place_of("turbo"), message, label, None);
+        }
+    }
+    if !processor.turbo.is_empty() {
+        table.resolve("turbo", processor.turbo.clone());
+    }
+}
+
+fn range(context: &Context<'_>, table: &Reader<'_>, key: &str, value: f64, low: f64, high: f64) {
+    if !(low..=high).contains(&value) {
+        let message = format!("`{}` is {value}", table.path_of(key));
+        context.findings.error(&table.place_of(key), message, format!("expected {low} to {high}"), None);
+    }
+}
+
+/// `{ cpus = 0.5, period = "100ms" }`
+fn quota(context: &Context<'_>, table: &mut Reader<'_>, processor: &Processor) -> Option<Quota> {
+    let path = table.path_of("quota");
+    let Some(node) = table.node("quota") else {
+        if let Some(quota) = processor.quota {
+            table.resolve("quota", show_quota(quota));
+        }
+        return None;
+    };
+    let mut options = Reader::new(context.findings, path.clone(), node);
+    let cpus = options.required::<Positive>("cpus");
+    let [least, usual, most] = QUOTA_PERIODS;
+    let period = options.or("period", usual);
+    if !(least..=most).contains(&period) {
+        let label = format!("expected {least} to {most}");
+        context.findings.error(&options.place_of("period"), format!("a period of {period}"), label, None);
+    }
+    if let Some(cpus) = cpus.filter(|cpus| cpus.0 > f64::from(processor.vcpus)) {
+        let message = format!("a quota of {} vCPUs on a machine that has {}", cpus.0, processor.vcpus);
+        context.findings.error(&options.place_of("cpus"), message, "it limits nothing", None);
+    }
+    let shown = options.finish();
+    table.resolve("quota", shown);
+    Some(Quota { cpus: cpus?.0, period })
+}
+
+fn show_quota(quota: Quota) -> toml::Table {
+    let period = toml::Value::String(quota.period.to_string());
+    toml::Table::from_iter([
+        ("cpus".to_string(), toml::Value::Float(quota.cpus)),
+        ("period".to_string(), period),
+    ])
+}
+
+/// `{ per_hour = 24, most = 576, launch = 0, unlimited = true, surplus_price = 0.05 }`, over all vCPUs; or only what is
+/// different from the machine that this one is like.
+fn credits(context: &Context<'_>, table: &mut Reader<'_>, base: Option<Credits>) -> Option<Credits> {
+    let path = table.path_of("credits");
+    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
+    let node = table.node("credits");
+    let given = node.is_some();
+    if !given && base.is_none() {
+        return None;
+    }
+    let node = node.unwrap_or(&empty);
+    if node.value == Value::String("none".into()) {
+        table.resolve("credits", "none");
+        return None;
+    }
+    let mut options = Reader::new(context.findings, path, node);
+    let per_hour = match base {
+        Some(base) => Some(options.or("per_hour", Positive(base.baseline * 60.0)).0),
+        None => options.required::<Positive>("per_hour").map(|per_hour| per_hour.0),
+    };
+    let usual = base.unwrap_or(Credits {
+        baseline: 0.0,
+        launch: 0.0,
+        most: 24.0 * per_hour.unwrap_or(0.0), // a day's earning
+        unlimited: false,
+        surplus_price: 0.05,
+    });
+    let credits = Credits {
+        baseline: per_hour.unwrap_or(60.0) / 60.0,
+        launch: options.or("launch", usual.launch),
+        most: options.or("most", usual.most),
+        unlimited: options.or("unlimited", usual.unlimited),
+        surplus_price: options.or("surplus_price", usual.surplus_price),
+    };
+    let shown = options.finish();
+    table.resolve("credits", shown);
+    Some(credits)
+}
+
+/// `"shares"`, `"slices"`, or with the kernel's parameters: `{ slices = { tick = "1ms", switch = "3us" } }`.
+fn scheduler(context: &Context<'_>, table: &mut Reader<'_>, base: Scheduler) -> Scheduler {
+    let path = table.path_of("scheduler");
+    let usual = match base {
+        Scheduler::Shares(_) => "shares",
+        Scheduler::Slices(_) => "slices",
+    };
+    let plain = Node { place: table.place().clone(), value: Value::String(usual.into()) };
+    let node = table.node("scheduler").unwrap_or(&plain);
+    let Some((kind, entry)) = choice(context.findings, &path, node, &["shares", "slices"]) else {
+        return base;
+    };
+    let empty = Node { place: node.place.clone(), value: Value::Table(Vec::new()) };
+    let options = entry.map_or(&empty, |entry| &entry.node);
+    let mut options = Reader::new(context.findings, format!("{path}.{kind}"), options);
+    let (Scheduler::Shares(usual) | Scheduler::Slices(usual)) = base;
+    let kernel = kernel(context, &mut options, usual, kind == "slices");
+    let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(options.finish()))]);
+    table.resolve("scheduler", shown);
+    if kind == "slices" { Scheduler::Slices(kernel) } else { Scheduler::Shares(kernel) }
+}
+
+fn kernel(context: &Context<'_>, options: &mut Reader<'_>, usual: Kernel, slices: bool) -> Kernel {
+    let path = options.path_of("policy");
+    let known = if usual.policy == Policy::Cfs { "cfs" } else { "eevdf" };
+    let policy = match options.node("policy") {
+        Some(node) => {
+            choice(context.findings, &path, node, &["eevdf", "cfs"]).map_or(known, |(name, _)| name)
+        }
+        None => known,
+    };
+    options.resolve("policy", policy);
+    let slice = options.optional::<Span>("slice").or(usual.slice);
+    if let Some(slice) = slice {
+        options.resolve("slice", slice.to_string());
+    }
+    let [least, most] = SLICES;
+    if let Some(slice) = slice.filter(|slice| !(least..=most).contains(slice)) {
+        let message = format!("a slice of {slice}");
+        context.findings.error(
+            &options.place_of("slice"),
+            message,
+            format!("expected {least} to {most}"),
+            None,
+        );
+    }
+    Kernel {
+        policy: if policy == "cfs" { Policy::Cfs } else { Policy::Eevdf },
+        tick: options.or("tick", Period(usual.tick)).0,
+        slice: slice.map(|slice| slice.clamp(least, most)),
+        switch: options.or("switch", usual.switch),
+        refill: options.or("refill", usual.refill),
+        // Nobody moves in the fluid limit.
+        migration: if slices { options.or("migration", usual.migration) } else { usual.migration },
+    }
+}
+
+/// `[{ name = "browser", threads = 2, nice = 5 }]`: threads that always want a vCPU.
+fn background(context: &Context<'_>, table: &mut Reader<'_>) -> Vec<Background> {
+    let path = table.path_of("background");
+    let (mut programs, mut shown) = (Vec::new(), Vec::new());
+    for (index, item) in table.items("background").iter().enumerate() {
+        let mut options = Reader::new(context.findings, format!("{path}.{index}"), item);
+        let name = options.or("name", format!("program {}", index + 1));
+        let threads = options.or("threads", 1u32);
+        if threads == 0 || threads > MOST_THREADS {
+            let label = format!("expected 1 to {MOST_THREADS}");
+            context.findings.error(&options.place_of("threads"), format!("{threads} threads"), label, None);
+        }
+        let nice = options.or("nice", Nice(0)).0;
+        shown.push(toml::Value::Table(options.finish()));
+        programs.push(Background { name, threads: threads.min(MOST_THREADS), weight: weight_of_nice(nice) });
+    }
+    if !shown.is_empty() {
+        table.resolve("background", shown);
+    }
+    programs
+}
+
+/// A nice value.
+struct Nice(i32);
+
+impl super::reader::Read for Nice {
+    const EXPECTED: &'static str = "a nice value from -20 to 19";
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(nice) if (-20..=19).contains(nice) => Ok(Nice(*nice as i32)),
+            Value::Integer(nice) => Err(format!("{nice} is none")),
+            _ => Err(String::new()),
+        }
+    }
+    fn show(&self) -> toml::Value {
+        toml::Value::Integer(i64::from(self.0))
+    }
+}
