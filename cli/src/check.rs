@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use scalesim::plan::{GroupId, Plan, Runtime};
+use scalesim::plan::{GroupId, Plan};
 use scalesim::theory::Mmc;
 use scalesim_report::{Clock, count, duration, short, value};
 use sim_core::{Span, Time};
@@ -115,10 +115,8 @@ fn theory(plan: &Plan, id: GroupId, load: f64, size: u32) -> String {
     let group = &plan.groups[id.index()];
     let demand = plan.demands()[id.index()];
     let (cpu, waits) = (demand.cpu / demand.visits, (demand.held - demand.cpu) / demand.visits);
-    let servers = match plan.services[group.service.index()].runtime {
-        Runtime::EventLoop { .. } => 1,
-        Runtime::Threads { .. } => group.machine.processor.vcpus,
-    };
+    let servers =
+        plan.services[group.service.index()].runtime.computing_threads(group.machine.processor.vcpus);
     if cpu == 0.0 || load == 0.0 {
         return format!("mean {}", value(cpu + waits, "s"));
     }

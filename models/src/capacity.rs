@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{BalancerId, EndpointId, GroupId, Plan, Runtime, Step};
+use crate::plan::{BalancerId, EndpointId, GroupId, Plan, Step};
 
 /// How far a walk over calls has come with an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,10 +69,12 @@ impl Plan {
 
     /// Seconds of CPU of an endpoint's own steps, and seconds that it takes without waiting, given those of its callees.
     fn own_times(&self, endpoint: EndpointId, took: &[(f64, f64)]) -> (f64, f64) {
-        let (mut cpu, mut held) = (0.0, 0.0);
+        let runtime = self.services[self.endpoints[endpoint.index()].service.index()].runtime;
+        let mut held = runtime.overhead.as_secs_f64();
+        let mut cpu = held + runtime.connection_cost().as_secs_f64();
         for step in &self.endpoints[endpoint.index()].steps {
             match step {
-                Step::Cpu(demand) => {
+                Step::Cpu(demand) | Step::Pool(demand) => {
                     cpu += demand.mean() * 1e-9;
                     held += demand.mean() * 1e-9;
                 }
@@ -133,12 +135,9 @@ impl Plan {
 
     fn clients_per_instance(&self, group: GroupId, demand: Demand) -> f64 {
         let plan = &self.groups[group.index()];
-        let (cores, threads) = match self.services[plan.service.index()].runtime {
-            Runtime::EventLoop { .. } => (plan.machine.processor.capacity_of(1), None),
-            Runtime::Threads { threads, .. } => (plan.machine.processor.capacity(), threads),
-        };
-        let by_cores = cores / demand.cpu;
-        match threads {
+        let (runtime, processor) = (self.services[plan.service.index()].runtime, &plan.machine.processor);
+        let by_cores = processor.capacity_of(runtime.computing_threads(processor.vcpus)) / demand.cpu;
+        match runtime.held_threads(processor.vcpus) {
             Some(threads) => by_cores.min(f64::from(threads) / demand.held),
             None => by_cores,
         }

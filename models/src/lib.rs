@@ -18,6 +18,7 @@ pub mod machine;
 pub mod measure;
 pub mod plan;
 pub mod results;
+pub mod runtime;
 pub mod scaling;
 pub mod scenario;
 pub mod sla;

@@ -137,13 +137,26 @@ pub struct Service {
     pub runtime: Runtime,
 }
 
-/// How a server process turns requests into CPU work and waiting.
+/// How an instance turns requests into CPU work and waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runtime {
+pub struct Runtime {
+    /// What one process does.
+    pub process: ProcessKind,
+    /// CPU time of each request beside its steps: parsing, system calls.
+    pub overhead: Span,
+    /// Workers that were forked before; `None` is one process.
+    pub workers: Option<Workers>,
+}
+
+/// What one server process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessKind {
     /// One thread runs one CPU step at a time, first come, first served; waits overlap (Node).
     EventLoop {
         /// New requests that may wait for the loop; further ones are refused.
         accept_queue: u32,
+        /// Threads beside the loop, for pool steps (libuv has 4).
+        pool: u32,
     },
     /// Each request holds a thread from its first step to its response; runnable threads share the cores.
     Threads {
@@ -152,6 +165,82 @@ pub enum Runtime {
         /// Requests that may wait for a thread; further ones are refused.
         accept_queue: u32,
     },
+    /// Worker threads that take CPU steps from one queue; waits overlap (Tokio, Go).
+    Async {
+        /// Worker threads; `None` is one for each vCPU.
+        workers: Option<u32>,
+        /// New requests that may wait; further ones are refused.
+        accept_queue: u32,
+    },
+    /// Threads of which one computes at a time (CPython, Ruby).
+    Gil {
+        /// Requests in progress at once.
+        threads: u32,
+        /// How long a thread keeps the lock while others wait for it.
+        switch_interval: Span,
+        /// Requests that may wait for a thread; further ones are refused.
+        accept_queue: u32,
+    },
+}
+
+/// Processes that were forked before the first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// How many; `None` is one for each vCPU.
+    pub count: Option<u32>,
+    /// Who of them gets a connection.
+    pub accept: Accept,
+}
+
+/// Who of several workers gets a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// A primary accepts and hands over to workers that have acknowledged the last one, in turn.
+    RoundRobin {
+        /// CPU time of the primary for a connection.
+        primary: Span,
+        /// CPU time of a worker to take a connection over.
+        handover: Span,
+    },
+    /// All wait for one listener, and the one that idles since the shortest time wakes up.
+    Shared,
+    /// Each has a listener, and a hash of the connection chooses.
+    ReusePort,
+}
+
+impl Runtime {
+    /// Threads that can compute at once on so many vCPUs.
+    pub fn computing_threads(&self, vcpus: u32) -> u32 {
+        let each = match self.process {
+            ProcessKind::EventLoop { .. } | ProcessKind::Gil { .. } => 1,
+            ProcessKind::Async { workers, .. } => workers.unwrap_or(vcpus),
+            ProcessKind::Threads { threads, .. } => threads.unwrap_or(vcpus),
+        };
+        self.processes(vcpus).saturating_mul(each).clamp(1, vcpus)
+    }
+
+    /// Requests that can hold a thread at once; `None` where waits hold none, or threads have no limit.
+    pub fn held_threads(&self, vcpus: u32) -> Option<u32> {
+        let each = match self.process {
+            ProcessKind::Threads { threads, .. } => threads?,
+            ProcessKind::Gil { threads, .. } => threads,
+            ProcessKind::EventLoop { .. } | ProcessKind::Async { .. } => return None,
+        };
+        Some(each.saturating_mul(self.processes(vcpus)))
+    }
+
+    /// Worker processes.
+    pub fn processes(&self, vcpus: u32) -> u32 {
+        self.workers.map_or(1, |workers| workers.count.unwrap_or(vcpus).max(1))
+    }
+
+    /// CPU time of a connection beside that of the request: what the primary and the worker do to hand it over.
+    pub fn connection_cost(&self) -> Span {
+        match self.workers.map(|workers| workers.accept) {
+            Some(Accept::RoundRobin { primary, handover }) => primary + handover,
+            _ => Span::ZERO,
+        }
+    }
 }
 
 /// A request's way through a service: steps, one after another, then the response.
@@ -177,6 +266,9 @@ impl Endpoint {
 pub enum Step {
     /// Work on a core: nanoseconds it takes on an otherwise idle core.
     Cpu(Dist),
+    /// The same on a thread beside an event loop (libuv's pool: files, names, compression, hashing). Other runtimes do it on
+    /// the thread they have.
+    Pool(Dist),
     /// Waiting for something outside the model: nanoseconds.
     Wait(Dist),
     /// A request to another service, whose answer is waited for.
@@ -310,6 +402,9 @@ pub struct Balancer {
     pub health_check: HealthCheck,
     /// How long a target that is taken out may finish what it has.
     pub deregistration_delay: Span,
+    /// Connections that it keeps open to each target, each of which stays with the worker that accepted it; `None` opens one
+    /// for each request.
+    pub keep_alive: Option<u32>,
 }
 
 /// How a balancer picks a target.

@@ -247,6 +247,9 @@ pub struct GroupResult {
     pub credits: Option<f64>,
     /// Switches and where vCPU time went, where the machine plays time slices.
     pub scheduling: Option<Scheduling>,
+    /// How many times its even share the busiest worker process of an instance got, the mean over instances that run at
+    /// the end; `None` with one process.
+    pub worker_imbalance: Option<f64>,
 }
 
 /// What the operating system's scheduler did, over the whole run.

@@ -145,8 +145,9 @@ impl<'a> Suspect<'a> {
                 format!("{name} was scaled in from {was} to {} before this; {load}, {busy}", peak.desired),
             );
         }
-        let loop_bound =
-            matches!(self.runtime, Runtime::EventLoop { .. }) && self.group.machine.processor.vcpus > 1;
+        let vcpus = self.group.machine.processor.vcpus;
+        let threads = self.runtime.computing_threads(vcpus);
+        let loop_bound = threads < vcpus;
         if loop_bound
             && peak.cpu < OVERLOADED
             && !matches!(peak.policy, Some((Verdict::ScaleOut, _)))
@@ -155,9 +156,9 @@ impl<'a> Suspect<'a> {
             return (
                 CauseKind::LoopSaturated,
                 format!(
-                    "one event loop an instance was {:.0} % busy while {} cores showed only {:.0} % CPU; {load}; {fleet}",
+                    "{} an instance was {:.0} % busy while {vcpus} cores showed only {:.0} % CPU; {load}; {fleet}",
+                    if threads == 1 { "the one thread of" } else { "the computing threads of" },
                     100.0 * peak.hottest,
-                    self.group.machine.processor.vcpus,
                     100.0 * peak.cpu
                 ),
             );
@@ -254,10 +255,7 @@ impl<'a> Suspect<'a> {
     }
 
     fn thread_limit(&self) -> Option<u32> {
-        match self.runtime {
-            Runtime::Threads { threads, .. } => threads,
-            Runtime::EventLoop { .. } => None,
-        }
+        self.runtime.held_threads(self.group.machine.processor.vcpus)
     }
 }
 

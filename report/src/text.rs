@@ -243,6 +243,18 @@ impl Summary<'_> {
         for part in &run.endpoints {
             self.line(times(&part.name, &part.response_time, width));
         }
+        for part in &run.endpoints {
+            if let Some(wait) = part.wait.filter(|wait| wait.waited > 0.001) {
+                let line = format!(
+                    "  {}: {} waited for a thread or the event loop; mean {}, p99 {}",
+                    part.name,
+                    percent(wait.waited, 1.0),
+                    value(wait.time.mean, "s"),
+                    value(wait.time.p99, "s")
+                );
+                self.line(line);
+            }
+        }
         if self.results.replications.len() > 1 {
             self.line("");
             for figure in
@@ -288,6 +300,12 @@ impl Summary<'_> {
                 busiest,
                 group.instance_hours
             ));
+            if let Some(imbalance) = group.worker_imbalance {
+                self.line(format!(
+                    "  the busiest worker of an instance got {} times its share",
+                    short(imbalance)
+                ));
+            }
             if let Some(credits) = group.credits {
                 self.line(format!("  {} CPU credits left on average", short(credits)));
             }

@@ -145,6 +145,7 @@ mod tests {
             algorithm,
             health_check: HealthCheck { interval: second, timeout: second, healthy: 2, unhealthy: 2 },
             deregistration_delay: second,
+            keep_alive: None,
         };
         let mut rotation = Rotation::new(&plan, Seed::new(1));
         (0..targets).for_each(|target| rotation.add(target));

@@ -5,7 +5,7 @@ use super::diagnostic::{Place, nearest_or_all};
 use super::node::{Node, Value};
 use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
-use crate::plan::{GroupId, HealthCheckKind, Metric, Objective, Plan, Runtime, Scaling, Step};
+use crate::plan::{GroupId, HealthCheckKind, Metric, Objective, Plan, Scaling, Step};
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
 const MOST_ENDPOINTS: usize = 1_000;
@@ -104,12 +104,13 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
         let Scaling::TargetTracking(policy) = scaling else { continue };
         let cpu = policy.metric == Metric::Cpu;
         let cores = group.machine.processor.vcpus;
-        if cpu && matches!(service.runtime, Runtime::EventLoop { .. }) && cores > 1 {
-            let most = 100.0 / f64::from(cores);
+        let threads = service.runtime.computing_threads(cores);
+        if cpu && threads < cores {
+            let most = 100.0 * f64::from(threads) / f64::from(cores);
             let never = if most <= policy.target { ", so this policy never scales out" } else { "" };
             findings.note(format!(
-                "group `{}`: one event loop uses one of {cores} vCPUs, so its CPU metric cannot exceed {most:.0} %{never}",
-                group.name
+                "group `{}`: `{}` computes on {threads} of {cores} vCPUs at most, so its CPU metric cannot exceed {most:.0} %{never}",
+                group.name, service.name
             ));
         }
         if cpu && group.monitoring.as_secs_f64() > 60.0 {
@@ -144,7 +145,7 @@ impl Plan {
             steps[endpoint.index()] = self.endpoints[endpoint.index()].steps.iter().fold(0.0, |sum, step| {
                 sum + match step {
                     Step::Call { endpoint, .. } => 1.0 + steps[endpoint.index()],
-                    Step::Cpu(_) | Step::Wait(_) => 1.0,
+                    Step::Cpu(_) | Step::Pool(_) | Step::Wait(_) => 1.0,
                 }
             });
         }

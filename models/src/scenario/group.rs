@@ -8,7 +8,7 @@ use sim_core::{Span, Time};
 
 use super::dist::duration;
 use super::node::{Entry, Node, Value};
-use super::reader::{Reader, choice};
+use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Period, Positive};
 use super::{Context, Names};
@@ -19,6 +19,8 @@ use crate::plan::{
 
 /// The most times that one scheduled action may run.
 const MOST_RUNS: usize = 100_000;
+/// The most connections that a balancer may keep open to a target.
+const MOST_CONNECTIONS: u32 = 65_535;
 /// The largest group.
 const MOST_INSTANCES: u32 = 10_000;
 
@@ -402,14 +404,40 @@ pub fn balancer(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> (Opt
         .map_or(Algorithm::RoundRobin, |found| found.1);
     let health_check = target_health(context, &mut table);
     let deregistration_delay = table.or("deregistration_delay", Span::from_secs(300));
+    let keep_alive = connections(context, &mut table);
     let balancer = targets.map(|targets| Balancer {
         name: entry.key.clone(),
         targets,
         algorithm,
         health_check,
         deregistration_delay,
+        keep_alive,
     });
     (balancer, table.finish())
+}
+
+/// `connections = "per-request"` (the default), or `{ keep_alive = 64 }` to each target.
+fn connections(context: &Context<'_>, table: &mut Reader<'_>) -> Option<u32> {
+    let path = table.path_of("connections");
+    let plain = Node { place: table.place().clone(), value: Value::String("per-request".into()) };
+    let node = table.node("connections").unwrap_or(&plain);
+    let (kind, entry) = choice(context.findings, &path, node, &["per-request", "keep_alive"])?;
+    let Some(entry) = entry.filter(|_| kind == "keep_alive") else {
+        if kind == "keep_alive" {
+            let label = "expected `{ keep_alive = 64 }`";
+            context.findings.error(&node.place, format!("`{path}` does not say how many"), label, None);
+        }
+        table.resolve("connections", "per-request");
+        return None;
+    };
+    let count: u32 = read(context.findings, &format!("{path}.keep_alive"), &entry.node)?;
+    if !(1..=MOST_CONNECTIONS).contains(&count) {
+        let label = format!("expected 1 to {MOST_CONNECTIONS}");
+        context.findings.error(&entry.node.place, format!("{count} connections"), label, None);
+    }
+    let shown = toml::Table::from_iter([("keep_alive".to_string(), toml::Value::Integer(i64::from(count)))]);
+    table.resolve("connections", shown);
+    Some(count.clamp(1, MOST_CONNECTIONS))
 }
 
 fn target_health(context: &Context<'_>, table: &mut Reader<'_>) -> HealthCheck {

@@ -12,6 +12,7 @@ mod machine;
 mod node;
 mod reader;
 mod replay;
+mod runtime;
 mod service;
 mod sla;
 mod traffic;

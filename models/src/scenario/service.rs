@@ -2,22 +2,14 @@
 
 use super::diagnostic::Place;
 use super::dist::duration;
-use super::node::{Entry, Node, Value};
+use super::node::Entry;
 use super::reader::{Reader, choice, read};
 use super::units::Size;
-use super::{Context, Names};
-use crate::plan::{BalancerId, Endpoint, EndpointId, Runtime, Service, ServiceId, Step};
+use super::{Context, Names, runtime};
+use crate::plan::{BalancerId, Endpoint, EndpointId, Service, ServiceId, Step};
 
-/// Defaults of a service.
-mod defaults {
-    /// Node's listen backlog.
-    pub const EVENT_LOOP_QUEUE: u32 = 511;
-    /// Tomcat's number of threads, and of connections that wait for one.
-    pub const THREADS: u32 = 200;
-    pub const THREADS_QUEUE: u32 = 100;
-    /// A page of text and its headers.
-    pub const SIZE: u64 = 10 * 1024;
-}
+/// Bytes of a page of text and its headers.
+const SIZE: u64 = 10 * 1024;
 
 /// An endpoint whose calls still go by name.
 pub struct Draft {
@@ -35,13 +27,10 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let node = table.node("runtime");
     if node.is_none() {
-        table.missing("runtime", "\"event-loop\", \"thread-pool\" or \"thread-per-request\"");
+        table.missing("runtime", &format!("one of {}", super::diagnostic::list(&runtime::KINDS)));
     }
-    let (runtime, shown) =
-        node.and_then(|node| runtime(context, &format!("{path}.runtime"), node)).unwrap_or((
-            Runtime::Threads { threads: None, accept_queue: 0 },
-            toml::Value::from("thread-per-request"),
-        ));
+    let read = node.and_then(|node| runtime::runtime(context, &format!("{path}.runtime"), node));
+    let (runtime, shown) = read.unwrap_or_else(|| (runtime::ANY, toml::Value::from("thread-per-request")));
     table.resolve("runtime", shown);
     let mut resolved = toml::Table::new();
     let mut drafts = Vec::new();
@@ -58,41 +47,10 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     (Service { name: entry.key.clone(), runtime }, drafts, table.finish())
 }
 
-fn runtime(context: &Context<'_>, path: &str, node: &Node) -> Option<(Runtime, toml::Value)> {
-    const KINDS: [&str; 3] = ["event-loop", "thread-pool", "thread-per-request"];
-    let (kind, entry) = choice(context.findings, path, node, &KINDS)?;
-    let empty = Node { place: node.place.clone(), value: Value::Table(Vec::new()) };
-    let options = entry.map_or(&empty, |entry| &entry.node);
-    let mut table = Reader::new(context.findings, format!("{path}.{kind}"), options);
-    let runtime = match kind {
-        "event-loop" => {
-            Runtime::EventLoop { accept_queue: table.or("accept_queue", defaults::EVENT_LOOP_QUEUE) }
-        }
-        "thread-pool" => {
-            let threads = table.or("threads", defaults::THREADS);
-            if threads == 0 {
-                context.findings.error(
-                    &table.place_of("threads"),
-                    "a thread pool needs threads",
-                    "expected 1 or more",
-                    None,
-                );
-            }
-            Runtime::Threads {
-                threads: Some(threads),
-                accept_queue: table.or("accept_queue", defaults::THREADS_QUEUE),
-            }
-        }
-        _ => Runtime::Threads { threads: table.optional("most"), accept_queue: 0 },
-    };
-    let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
-    Some((runtime, toml::Value::Table(shown)))
-}
-
 fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId) -> (Draft, toml::Table) {
     let path = format!("{path}.endpoint.\"{}\"", entry.key);
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
-    let size = table.or("size", Size(defaults::SIZE)).0;
+    let size = table.or("size", Size(SIZE)).0;
     if table.node("steps").is_none() {
         table.missing("steps", "[{ cpu = \"5ms\" }, { wait = { exp = { mean = \"20ms\" } } }]");
     }
@@ -109,7 +67,8 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
     let (mut steps, mut calls, mut shown_steps) = (Vec::new(), Vec::new(), Vec::new());
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}.steps.{index}");
-        let Some((kind, entry)) = choice(context.findings, &path, item, &["cpu", "wait", "call"]) else {
+        let Some((kind, entry)) = choice(context.findings, &path, item, &["cpu", "pool", "wait", "call"])
+        else {
             continue;
         };
         let Some(entry) = entry else {
@@ -129,7 +88,11 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
             let Some((dist, shown)) = duration(context, &format!("{path}.{kind}"), &entry.node) else {
                 continue;
             };
-            steps.push(if kind == "cpu" { Step::Cpu(dist) } else { Step::Wait(dist) });
+            steps.push(match kind {
+                "cpu" => Step::Cpu(dist),
+                "pool" => Step::Pool(dist),
+                _ => Step::Wait(dist),
+            });
             shown
         };
         shown_steps.push(toml::Value::Table(toml::Table::from_iter([(kind.to_string(), shown)])));

@@ -6,7 +6,7 @@ use rand::Rng;
 use sim_core::chance::unit;
 use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
-use super::request::{Ending, NOWHERE, Request};
+use super::request::{Ending, NOWHERE, Request, Stage};
 use super::{ReachedLimit, System};
 use crate::event::{Event, Ref};
 use crate::plan::{EndpointId, Retry, Traffic, TrafficId};
@@ -112,6 +112,10 @@ impl System {
             instance: NOWHERE,
             source: id,
             endpoint: source.endpoint(number),
+            process: 0,
+            thread: 0,
+            left: 0,
+            stage: Stage::Steps,
             step: 0,
             attempt: 0,
             fresh: true,
@@ -198,6 +202,9 @@ impl System {
         let next = Request {
             attempt: attempt.attempt + 1,
             instance: NOWHERE,
+            process: 0,
+            thread: 0,
+            stage: Stage::Steps,
             step: 0,
             fresh: true,
             abandoned: false,

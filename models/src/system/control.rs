@@ -36,6 +36,8 @@ impl System {
     pub(super) fn observe_minute(&mut self, group: GroupId, now: Time, length: Span) -> MinuteFacts {
         let plan = self.plan.clone();
         let plan = &plan.groups[group.index()];
+        let runtime = self.plan.services[plan.service.index()].runtime;
+        let threads = runtime.computing_threads(plan.machine.processor.vcpus);
         let carried: u64 = self.carried(group);
         let throttled = self.machine_totals(group).throttled;
         let fleet = &mut self.fleets[group.index()];
@@ -63,9 +65,10 @@ impl System {
                 serving += 1;
                 used += utilisation;
                 had += 1.0;
-                let bottleneck = if instance.process.event_loop { nanos / nanos_had } else { utilisation };
+                // Of what its threads could have used: one event loop is full when it has used one vCPU.
+                let bottleneck = nanos / (nanos_had * f64::from(threads));
                 hottest = hottest.max(bottleneck);
-                queued += instance.process.queued_new;
+                queued += instance.server.queued_new();
                 without_credits += u32::from(instance.machine.supply().is_some_and(Supply::is_empty));
             } else if instance.starting() {
                 starting += 1;
@@ -267,7 +270,7 @@ impl System {
                     had += now.since(running.max(opened)).as_nanos() as f64
                         * f64::from(plan.machine.processor.vcpus);
                 }
-                row.queued += instance.process.queued_new;
+                row.queued += instance.server.queued_new();
                 row.serving += u32::from(instance.serving());
                 row.starting += u32::from(instance.starting());
                 row.draining += u32::from(instance.phase == Phase::Draining);

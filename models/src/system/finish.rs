@@ -106,7 +106,6 @@ impl System {
         }
         let totals = self.machine_totals(group);
         let supplies = fleet.members.iter().filter_map(|&slot| self.instances[slot].machine.supply());
-        let credits: Vec<f64> = supplies.filter_map(Supply::credits).collect();
         GroupResult {
             name: plan.name.clone(),
             machine: plan.machine.name.clone(),
@@ -120,7 +119,10 @@ impl System {
             instance_hours: time.seconds / 3600.0,
             refused: fleet.refused - fleet.refused_before,
             throttled: totals.throttled,
-            credits: (!credits.is_empty()).then(|| credits.iter().sum::<f64>() / credits.len() as f64),
+            credits: mean_of(supplies.filter_map(Supply::credits)),
+            worker_imbalance: mean_of(
+                fleet.members.iter().filter_map(|&slot| self.instances[slot].server.imbalance()),
+            ),
             scheduling: totals.counts.map(|counts| Scheduling {
                 voluntary_switches: counts.voluntary,
                 involuntary_switches: counts.involuntary,
@@ -204,6 +206,11 @@ impl System {
         });
         rows.collect()
     }
+}
+
+fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// How an indicator's values are shown.

@@ -9,12 +9,13 @@ use sim_core::stats::TimeWeighted;
 use sim_core::{Calendar, Keyed, Seed, Span, Time};
 
 use super::System;
-use super::instance::{Instance, Phase, Process};
+use super::instance::{Instance, Phase};
 use crate::event::{Event, Ref};
-use crate::machine::Machine;
+use crate::machine::{Machine, Scheduler};
 use crate::measure::MinuteFacts;
 use crate::plan::{BalancerId, Group, GroupId, HealthCheckKind, Incident, Metric, Scaling};
 use crate::results::ActivityKind;
+use crate::runtime::Server;
 use crate::scaling::{Datapoints, PolicyAlarms, Verdict};
 
 /// A group in mid-run.
@@ -227,7 +228,8 @@ impl System {
             machine: Machine::new(&plan.machine.processor),
             vcpus: f64::from(plan.machine.processor.vcpus),
             timer: next_slot_timer,
-            process: Process::new(runtime),
+            numbered: matches!(plan.machine.processor.scheduler, Scheduler::Slices(_)),
+            server: Server::new(&runtime, plan.machine.processor.vcpus),
             rotations: 0,
             launched: now,
             running: None,
@@ -335,6 +337,10 @@ impl System {
     fn join(&mut self, balancer: BalancerId, slot: u32, now: Time) {
         let instance = &mut self.instances[slot];
         instance.rotations += 1;
+        if let Some(count) = self.plan.balancers[balancer.index()].keep_alive {
+            let number = instance.number << 16 | u64::from(balancer.0);
+            instance.server.keep(balancer, count, &mut self.connections.at(number));
+        }
         self.rotations[balancer.index()].add(slot);
         if instance.rotations == 1 {
             self.fleets[instance.group.index()].serving.add(now, 1.0);
@@ -367,7 +373,7 @@ impl System {
         }
         let instance = &mut self.instances[slot];
         instance.phase = Phase::Draining;
-        let (number, inside) = (instance.number, instance.process.inside);
+        let (number, inside) = (instance.number, instance.server.inside);
         let description = if inside == 0 {
             format!("Terminating instance {number}: {because}. It was idle.")
         } else {
@@ -416,7 +422,7 @@ impl System {
         let now = calendar.now();
         let reference = self.instances.reference(slot);
         let instance = &mut self.instances[slot];
-        let (group, number, inside) = (instance.group, instance.number, instance.process.inside);
+        let (group, number, inside) = (instance.group, instance.number, instance.server.inside);
         let registered = instance.running.unwrap_or(now);
         instance.phase = Phase::Crashed;
         instance.crashed = Some(now);

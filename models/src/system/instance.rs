@@ -1,11 +1,10 @@
 //! An instance: a machine, the process on it, and where it stands in its life.
 
-use std::collections::VecDeque;
-
 use sim_core::{Span, Time, Timer};
 
 use crate::machine::Machine;
-use crate::plan::{GroupId, Runtime};
+use crate::plan::GroupId;
+use crate::runtime::Server;
 
 /// One instance of a group.
 #[derive(Clone, Debug)]
@@ -24,8 +23,10 @@ pub struct Instance {
     pub vcpus: f64,
     /// Fires at the machine's next completion.
     pub timer: Timer,
-    /// The server process.
-    pub process: Process,
+    /// Whether its operating system tells threads apart.
+    pub numbered: bool,
+    /// The server's processes.
+    pub server: Server,
     /// Balancers in whose rotation it is.
     pub rotations: u32,
     /// When it was launched.
@@ -53,50 +54,6 @@ pub enum Phase {
     Crashed,
     /// Out of rotation, finishing what it has.
     Draining,
-}
-
-/// What a server process has to do: requests that wait, and how many it works on.
-#[derive(Clone, Debug)]
-pub struct Process {
-    /// One thread that runs CPU steps one by one, or many that hold a request each.
-    pub event_loop: bool,
-    /// Requests that may be worked on at once: threads, or 1 for the loop.
-    pub slots: u32,
-    /// New requests that may wait.
-    pub accept_queue: u32,
-    /// Threads taken, or whether the loop is.
-    pub busy: u32,
-    /// Requests that wait for a slot. For an event loop also those that come back from a wait step.
-    pub queue: VecDeque<u32>,
-    /// New requests among them.
-    pub queued_new: u32,
-    /// Requests inside: waiting, in progress, or waiting for something outside.
-    pub inside: u32,
-}
-
-impl Process {
-    /// An idle process.
-    pub fn new(runtime: Runtime) -> Self {
-        let (event_loop, slots, accept_queue) = match runtime {
-            Runtime::EventLoop { accept_queue } => (true, 1, accept_queue),
-            Runtime::Threads { threads, accept_queue } => (false, threads.unwrap_or(u32::MAX), accept_queue),
-        };
-        Process { event_loop, slots, accept_queue, busy: 0, queue: VecDeque::new(), queued_new: 0, inside: 0 }
-    }
-
-    /// True where a new request can start at once.
-    #[inline]
-    pub fn idle_slot(&self) -> bool {
-        self.busy < self.slots && self.queue.is_empty()
-    }
-
-    /// Forgets everything, as a crash does.
-    pub fn clear(&mut self) {
-        self.busy = 0;
-        self.queue.clear();
-        self.queued_new = 0;
-        self.inside = 0;
-    }
 }
 
 impl Instance {

@@ -2,6 +2,7 @@
 //! [`System::handle`] is the index of the code:
 //!
 //! * [`client`](self): sources, timeouts and retries;
+//! * [`accept`](self): which worker of an instance gets a request;
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`fleet`](self): instances and their life;
 //! * [`control`](self): the control plane, once a minute.
@@ -9,6 +10,7 @@
 //! A request costs a handful of events and no allocation; the control plane acts every few seconds, so there
 //! clarity goes first. The world is plain data: a clone of it in mid-run has the same future.
 
+mod accept;
 mod client;
 mod control;
 mod finish;
@@ -19,7 +21,7 @@ mod serve;
 
 use std::sync::Arc;
 
-use sim_core::{Calendar, Model, Seed, Simulation, Span, Time};
+use sim_core::{Calendar, Keyed, Model, Seed, Simulation, Span, Time};
 
 use crate::balancer::Rotation;
 use crate::event::{Event, Slab};
@@ -29,8 +31,8 @@ use crate::plan::{GroupId, Plan};
 pub use client::Source;
 pub use finish::finish;
 pub use fleet::Fleet;
-pub use instance::{Instance, Phase, Process};
-pub use request::{Ending, NOWHERE, Request};
+pub use instance::{Instance, Phase};
+pub use request::{Ending, NOWHERE, Request, Stage};
 pub use serve::Program;
 
 /// The control plane's clock: CloudWatch evaluates alarms, and groups check health, once a minute.
@@ -44,10 +46,12 @@ pub struct System {
     instances: Slab<Instance>,
     /// Requests in progress at each instance, as balancers count them.
     outstanding: Vec<u32>,
-    /// Instances whose process has a free slot and a queue, to be seen to before the event ends.
-    dirty: Vec<u32>,
+    /// Processes with a free slot and a queue, by instance, to be seen to before the event ends.
+    dirty: Vec<(u32, u16)>,
     rotations: Vec<Rotation>,
     sources: Vec<Source>,
+    /// What hashes of connections are drawn from.
+    connections: Keyed,
     programs: Vec<Program>,
     fleets: Vec<Fleet>,
     measure: Measure,
@@ -81,6 +85,7 @@ impl System {
                 .iter()
                 .map(|endpoint| Program::new(&plan, endpoint, seed, &mut calendar))
                 .collect(),
+            connections: seed.keyed("connections"),
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
             measure: Measure::new(&plan),
             capacity_per_instance: (0..plan.groups.len())

@@ -25,6 +25,14 @@ pub struct Request {
     pub source: TrafficId,
     /// What it asks for.
     pub endpoint: EndpointId,
+    /// The process that serves it.
+    pub process: u16,
+    /// The number of the thread that it holds.
+    pub thread: u32,
+    /// Nanoseconds of its CPU step that are left, while it takes turns at an interpreter lock.
+    pub left: u64,
+    /// What its CPU time is for.
+    pub stage: Stage,
     /// The step it is at.
     pub step: u8,
     /// 0 for the first attempt.
@@ -41,6 +49,21 @@ impl Request {
     pub fn key(&self) -> u64 {
         self.number.wrapping_mul(16).wrapping_add(u64::from(self.attempt))
     }
+}
+
+/// What a request's CPU time is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its steps, on the thread it holds.
+    Steps,
+    /// A turn at an interpreter lock.
+    Locked,
+    /// A pool step, beside the loop.
+    Pool,
+    /// The primary accepts its connection.
+    Accepting,
+    /// A worker takes its connection over.
+    Handover,
 }
 
 /// How an attempt ended, seen from where it was sent.

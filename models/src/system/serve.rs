@@ -1,20 +1,19 @@
-//! The servers' side of a request: how an instance works through its steps.
+//! The servers' side of a request: how a process works through its steps.
 //!
-//! A process has *slots*: the threads of a pool, or the one thread of an event loop. A request that holds a
-//! thread keeps it until the response, through waits and calls; an event loop gives up its thread at each wait
-//! or call and takes it again, first come, first served, for the next CPU step. Whoever frees a slot marks the
-//! instance as dirty, and [`System::settle`] hands free slots to those who wait before the event is over: no
-//! function here calls itself through a queue.
+//! Who holds a *slot* may compute (see [`crate::runtime`]). Whoever frees one marks the process as dirty, and
+//! [`System::settle`] hands free slots to those who wait before the event is over: no function here calls itself through a
+//! queue.
 
 use sim_core::dist::Dist;
-use sim_core::{Calendar, FixedDelay, Keyed, Seed, Time};
+use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span, Time};
 
 use super::System;
 use super::instance::Phase;
-use super::request::{Ending, NOWHERE, Request};
+use super::request::{Ending, NOWHERE, Request, Stage};
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
 use crate::plan::{BalancerId, Endpoint, EndpointId, Plan, Step};
+use crate::runtime::{Front, Server};
 
 /// An endpoint, ready to run.
 #[derive(Clone, Debug)]
@@ -27,6 +26,13 @@ pub struct Program {
 #[derive(Clone, Debug)]
 enum Op {
     Cpu {
+        demand: Dist,
+        draws: Keyed,
+        /// What the runtime adds.
+        overhead: Span,
+    },
+    /// CPU work beside an event loop.
+    Pool {
         demand: Dist,
         draws: Keyed,
     },
@@ -43,13 +49,15 @@ enum Op {
 }
 
 impl Program {
-    /// The program of `endpoint`. Its draws are named after the service, the endpoint and the step.
+    /// The program of `endpoint`. Its draws are named after the service, the endpoint and the step. The runtime's overhead
+    /// is part of the first step, or a step of its own before one that needs no core.
     pub fn new(plan: &Plan, endpoint: &Endpoint, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
-        let service = &plan.services[endpoint.service.index()].name;
+        let service = &plan.services[endpoint.service.index()];
         let op = |(index, step): (usize, &Step)| {
-            let draws = seed.keyed(&format!("service/{service}/{}/{index}", endpoint.name));
+            let draws = seed.keyed(&format!("service/{}/{}/{index}", service.name, endpoint.name));
             match step {
-                Step::Cpu(demand) => Op::Cpu { demand: demand.clone(), draws },
+                Step::Cpu(demand) => Op::Cpu { demand: demand.clone(), draws, overhead: Span::ZERO },
+                Step::Pool(demand) => Op::Pool { demand: demand.clone(), draws },
                 Step::Wait(time) => match time.constant_span() {
                     Some(delay) => Op::WaitFixed(calendar.fixed_delay(delay)),
                     None => Op::Wait { time: time.clone(), draws },
@@ -57,7 +65,17 @@ impl Program {
                 &Step::Call { to, endpoint } => Op::Call { to, endpoint },
             }
         };
-        Program { steps: endpoint.steps.iter().enumerate().map(op).collect(), size: endpoint.size }
+        let mut steps: Vec<Op> = endpoint.steps.iter().enumerate().map(op).collect();
+        match steps.first_mut() {
+            Some(Op::Cpu { overhead, .. }) => *overhead = service.runtime.overhead,
+            _ if service.runtime.overhead.is_zero() => {}
+            _ => {
+                let (demand, draws) =
+                    (Dist::constant(0.0).expect("zero is a constant"), seed.keyed("overhead"));
+                steps.insert(0, Op::Cpu { demand, draws, overhead: service.runtime.overhead });
+            }
+        }
+        Program { steps, size: endpoint.size }
     }
 }
 
@@ -72,35 +90,62 @@ impl System {
             self.turned_away(slot, Ending::Refused, calendar);
             return;
         };
-        self.arrive(slot, target, calendar);
+        self.arrive(slot, to, target, calendar);
     }
 
     /// A request reaches an instance.
     #[inline]
-    fn arrive(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
+    fn arrive(&mut self, slot: u32, from: BalancerId, target: u32, calendar: &mut Calendar<Event>) {
         let instance = &mut self.instances[target];
         // A target that does not listen: it crashed, or the balancer fails open and the app is not up.
         if instance.phase != Phase::Up {
             self.turned_away(slot, Ending::Failed, calendar);
             return;
         }
-        let fleet = &mut self.fleets[instance.group.index()];
-        let process = &mut instance.process;
-        let at_once = process.idle_slot();
-        if !at_once && process.queued_new >= process.accept_queue {
-            fleet.refused += 1;
-            self.turned_away(slot, Ending::Refused, calendar);
-            return;
+        if !matches!(instance.server.front, Front::Single) {
+            return self.connect(slot, from, target, calendar);
         }
-        process.inside += 1;
-        fleet.inside.add(calendar.now(), 1.0);
+        let process = &instance.server.processes[0];
+        if !process.idle_slot() && process.queued_new >= process.accept_queue {
+            return self.refuse(slot, target, calendar);
+        }
+        self.enter(slot, target, calendar);
+        self.join_process(slot, 0, calendar);
+    }
+
+    /// The accept queue of an instance is full.
+    pub(super) fn refuse(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
+        self.fleets[self.instances[target].group.index()].refused += 1;
+        self.turned_away(slot, Ending::Refused, calendar);
+    }
+
+    /// A request is inside an instance from now on.
+    #[inline]
+    pub(super) fn enter(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
+        let instance = &mut self.instances[target];
+        instance.server.inside += 1;
+        self.fleets[instance.group.index()].inside.add(calendar.now(), 1.0);
         self.outstanding[target as usize] += 1;
+        self.requests[slot].instance = target;
+    }
+
+    /// A new request takes a slot of a process, or waits for one.
+    #[inline]
+    pub(super) fn join_process(&mut self, slot: u32, process: u16, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
-        request.instance = target;
-        if at_once {
-            process.busy += 1;
+        request.process = process;
+        let instance = &mut self.instances[request.instance];
+        let process = &mut instance.server.processes[usize::from(process)];
+        process.served += 1;
+        if process.idle_slot() {
+            request.thread = process.take_slot(instance.numbered);
             request.fresh = false;
-            self.measure.started_at_once(request.endpoint);
+            let waited = calendar.now().since(request.sent);
+            if waited.is_zero() {
+                self.measure.started_at_once(request.endpoint);
+            } else {
+                self.measure.started_late(request.endpoint, waited);
+            }
             self.proceed(slot, true, calendar);
         } else {
             process.queued_new += 1;
@@ -111,66 +156,185 @@ impl System {
     /// Hands free slots to the requests that wait for them.
     #[inline]
     pub(super) fn settle(&mut self, calendar: &mut Calendar<Event>) {
-        while let Some(instance) = self.dirty.pop() {
-            self.fill_slots(instance, calendar);
+        while let Some((instance, process)) = self.dirty.pop() {
+            self.fill_slots(instance, process, calendar);
         }
     }
 
-    fn fill_slots(&mut self, instance: u32, calendar: &mut Calendar<Event>) {
+    fn fill_slots(&mut self, target: u32, number: u16, calendar: &mut Calendar<Event>) {
         loop {
-            let process = &mut self.instances[instance].process;
+            let instance = &mut self.instances[target];
+            let Some(process) = instance.server.processes.get_mut(usize::from(number)) else { return };
             if process.busy >= process.slots {
                 return;
             }
-            let Some(slot) = process.queue.pop_front() else { return };
-            process.busy += 1;
+            let Some(slot) = process.queue.pop_front() else {
+                return self.idle(target, number, calendar);
+            };
             let request = &mut self.requests[slot];
+            request.thread = process.take_slot(instance.numbered);
             if request.fresh {
                 request.fresh = false;
                 process.queued_new -= 1;
                 self.measure.started_late(request.endpoint, calendar.now().since(request.sent));
             }
-            self.proceed(slot, true, calendar);
+            if request.stage == Stage::Handover {
+                self.take_over(slot, calendar);
+            } else {
+                self.proceed(slot, true, calendar);
+            }
         }
     }
 
     /// Takes a request as far as it goes without time passing. `holding` says whether it has a slot.
     #[inline]
-    fn proceed(&mut self, slot: u32, holding: bool, calendar: &mut Calendar<Event>) {
+    pub(super) fn proceed(&mut self, slot: u32, holding: bool, calendar: &mut Calendar<Event>) {
         let request = self.requests[slot];
         match self.programs[request.endpoint.index()].steps.get(usize::from(request.step)) {
-            Some(Op::Cpu { demand, draws }) => {
+            Some(Op::Cpu { demand, draws, overhead }) => {
+                let demand = demand.span(&mut draws.at(request.key())) + *overhead;
+                self.compute(slot, demand, calendar);
+            }
+            Some(Op::Pool { demand, draws }) => {
                 let demand = demand.span(&mut draws.at(request.key()));
-                let instance = &mut self.instances[request.instance];
-                if let Some(next) = instance.machine.start(calendar.now(), Burst::new(slot, demand)) {
-                    calendar.set_at(instance.timer, next, Event::Cpu(request.instance));
-                }
+                self.beside_the_loop(slot, demand, holding, calendar);
             }
             Some(Op::Wait { time, draws }) => {
                 let time = time.span(&mut draws.at(request.key()));
                 calendar.after(time, Event::WaitOver(self.requests.reference(slot)));
-                self.yield_loop(request.instance, holding);
+                self.yield_loop(slot, holding);
             }
             Some(&Op::WaitFixed(lane)) => {
                 calendar.after_fixed(lane, Event::WaitOver(self.requests.reference(slot)));
-                self.yield_loop(request.instance, holding);
+                self.yield_loop(slot, holding);
             }
             Some(&Op::Call { to, endpoint }) => {
-                self.yield_loop(request.instance, holding);
+                self.yield_loop(slot, holding);
                 self.call(slot, to, endpoint, calendar);
             }
             None => self.leave(slot, holding, Ending::Completed, calendar),
         }
     }
 
+    /// A CPU step begins on the thread that the request holds; with an interpreter lock, once it has that.
+    #[inline]
+    fn compute(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) {
+        let request = &self.requests[slot];
+        let process = &self.instances[request.instance].server.processes[usize::from(request.process)];
+        if process.lock.is_some() {
+            self.lock(slot, demand, calendar);
+        } else {
+            self.burst(slot, request.thread, demand, calendar);
+        }
+    }
+
+    /// CPU time for a request.
+    #[inline]
+    pub(super) fn burst(&mut self, slot: u32, thread: u32, demand: Span, calendar: &mut Calendar<Event>) {
+        let request = &self.requests[slot];
+        let instance = &mut self.instances[request.instance];
+        // Threads of all processes have numbers of their own; the first is the primary's.
+        let thread = thread * instance.server.processes.len() as u32 + u32::from(request.process) + 1;
+        let burst = Burst { thread, ..Burst::new(slot, demand) };
+        if let Some(next) = instance.machine.start(calendar.now(), burst) {
+            calendar.set_at(instance.timer, next, Event::Cpu(request.instance));
+        }
+    }
+
+    /// A thread wants the interpreter lock.
+    fn lock(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) {
+        let request = &mut self.requests[slot];
+        (request.left, request.stage) = (demand.as_nanos(), Stage::Locked);
+        let process = &mut self.instances[request.instance].server.processes[usize::from(request.process)];
+        let Some(lock) = &mut process.lock else { return };
+        if lock.taken {
+            lock.waiting.push_back(slot);
+        } else {
+            lock.taken = true;
+            self.locked_turn(slot, calendar);
+        }
+    }
+
+    /// Computes with the lock, for no longer than its interval.
+    fn locked_turn(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let request = &mut self.requests[slot];
+        let process = &self.instances[request.instance].server.processes[usize::from(request.process)];
+        let interval = process.lock.as_ref().map_or(Span::MAX, |lock| lock.interval);
+        let turn = Span::from_nanos(request.left).min(interval);
+        request.left -= turn.as_nanos();
+        let thread = request.thread;
+        self.burst(slot, thread, turn, calendar);
+    }
+
+    /// A turn at the lock is over: the next that waits has it, or the same goes on.
+    fn turn_over(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let request = &mut self.requests[slot];
+        let process = &mut self.instances[request.instance].server.processes[usize::from(request.process)];
+        let Some(lock) = &mut process.lock else { return };
+        let done = request.left == 0;
+        if !done {
+            lock.waiting.push_back(slot);
+        }
+        match lock.waiting.pop_front() {
+            Some(next) => self.locked_turn(next, calendar),
+            None => lock.taken = false,
+        }
+        if done {
+            let request = &mut self.requests[slot];
+            request.stage = Stage::Steps;
+            request.step += 1;
+            self.proceed(slot, true, calendar);
+        }
+    }
+
+    /// A pool step: on a thread beside the loop. Who has a thread of its own does it there.
+    fn beside_the_loop(&mut self, slot: u32, demand: Span, holding: bool, calendar: &mut Calendar<Event>) {
+        let request = &mut self.requests[slot];
+        let process = &mut self.instances[request.instance].server.processes[usize::from(request.process)];
+        if !process.event_loop {
+            return self.compute(slot, demand, calendar);
+        }
+        (request.stage, request.left) = (Stage::Pool, demand.as_nanos());
+        let free = process.pool.busy < process.pool.threads;
+        if free {
+            process.pool.busy += 1;
+        } else {
+            process.pool.queue.push_back(slot);
+        }
+        self.yield_loop(slot, holding);
+        if free {
+            self.pool_turn(slot, calendar);
+        }
+    }
+
+    fn pool_turn(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let request = &self.requests[slot];
+        let demand = Span::from_nanos(request.left);
+        self.burst(slot, 1 + slot, demand, calendar);
+    }
+
+    /// A thread beside the loop is done: the next that waits for one has it.
+    fn pool_done(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let request = &mut self.requests[slot];
+        request.stage = Stage::Steps;
+        let process = &mut self.instances[request.instance].server.processes[usize::from(request.process)];
+        match process.pool.queue.pop_front() {
+            Some(next) => self.pool_turn(next, calendar),
+            None => process.pool.busy -= 1,
+        }
+        self.resume(slot, calendar);
+    }
+
     /// An event loop that starts a wait turns to the next in its queue.
     #[inline]
-    fn yield_loop(&mut self, instance: u32, holding: bool) {
-        let process = &mut self.instances[instance].process;
+    fn yield_loop(&mut self, slot: u32, holding: bool) {
+        let request = &self.requests[slot];
+        let instance = &mut self.instances[request.instance];
+        let process = &mut instance.server.processes[usize::from(request.process)];
         if process.event_loop && holding {
-            process.busy -= 1;
-            if !process.queue.is_empty() {
-                self.dirty.push(instance);
+            process.free_slot(request.thread, instance.numbered);
+            if instance.server.wanted(request.process) {
+                self.dirty.push((request.instance, request.process));
             }
         }
     }
@@ -185,6 +349,10 @@ impl System {
             parent: self.requests.reference(slot),
             instance: NOWHERE,
             endpoint,
+            process: 0,
+            thread: 0,
+            left: 0,
+            stage: Stage::Steps,
             step: 0,
             attempt: 0,
             fresh: true,
@@ -195,7 +363,7 @@ impl System {
         self.dispatch(child.slot, to, calendar);
     }
 
-    /// A machine has to be looked at: a CPU step is done, or a slice is over, or a quota ran out.
+    /// A machine has to be looked at: CPU time for a request is over, or a slice is, or a quota ran out.
     #[inline]
     pub(super) fn cpu(&mut self, instance: u32, calendar: &mut Calendar<Event>) {
         let server = &mut self.instances[instance];
@@ -203,9 +371,17 @@ impl System {
         if let Some(next) = next {
             calendar.set_at(server.timer, next, Event::Cpu(instance));
         }
-        if let Some(slot) = finished {
-            self.requests[slot].step += 1;
-            self.proceed(slot, true, calendar);
+        let Some(slot) = finished else { return };
+        let request = &mut self.requests[slot];
+        match request.stage {
+            Stage::Steps => {
+                request.step += 1;
+                self.proceed(slot, true, calendar);
+            }
+            Stage::Locked => self.turn_over(slot, calendar),
+            Stage::Pool => self.pool_done(slot, calendar),
+            Stage::Accepting => self.accepted(slot, calendar),
+            Stage::Handover => self.taken_over(slot),
         }
     }
 
@@ -222,12 +398,12 @@ impl System {
     fn resume(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
         request.step += 1;
-        let request = *request;
-        let process = &mut self.instances[request.instance].process;
         let next = self.programs[request.endpoint.index()].steps.get(usize::from(request.step));
+        let instance = &mut self.instances[request.instance];
+        let process = &mut instance.server.processes[usize::from(request.process)];
         if process.event_loop && matches!(next, Some(Op::Cpu { .. })) {
             if process.idle_slot() {
-                process.busy += 1;
+                request.thread = process.take_slot(instance.numbered);
                 self.proceed(slot, true, calendar);
             } else {
                 process.queue.push_back(slot);
@@ -245,15 +421,15 @@ impl System {
         let request = self.requests[slot];
         let target = request.instance;
         let instance = &mut self.instances[target];
-        let process = &mut instance.process;
-        process.inside -= 1;
+        instance.server.inside -= 1;
         if holding {
-            process.busy -= 1;
-            if !process.queue.is_empty() {
-                self.dirty.push(target);
+            let process = &mut instance.server.processes[usize::from(request.process)];
+            process.free_slot(request.thread, instance.numbered);
+            if instance.server.wanted(request.process) {
+                self.dirty.push((target, request.process));
             }
         }
-        let last_of_draining = process.inside == 0 && instance.phase == Phase::Draining;
+        let last_of_draining = instance.server.inside == 0 && instance.phase == Phase::Draining;
         self.fleets[instance.group.index()].inside.add(now, -1.0);
         self.measure.served(request.endpoint, ending, now.since(request.sent));
         self.attempt_ends(slot, ending, calendar);
@@ -286,8 +462,8 @@ impl System {
             if ending == Ending::Completed {
                 self.resume(parent, calendar);
             } else {
-                let target = self.requests[parent].instance;
-                let holding = !self.instances[target].process.event_loop;
+                let Request { instance, process, .. } = self.requests[parent];
+                let holding = !self.instances[instance].server.processes[usize::from(process)].event_loop;
                 self.leave(parent, holding, Ending::Failed, calendar);
             }
         }
@@ -315,9 +491,11 @@ impl System {
 
     fn empty_instance(&mut self, target: u32, now: Time) {
         let instance = &mut self.instances[target];
-        let lost = f64::from(instance.process.inside);
+        let lost = f64::from(instance.server.inside);
         self.fleets[instance.group.index()].inside.add(now, -lost);
-        instance.process.clear();
+        let plan = &self.plan.groups[instance.group.index()];
+        let runtime = &self.plan.services[plan.service.index()].runtime;
+        instance.server = Server::new(runtime, plan.machine.processor.vcpus);
         instance.machine.clear(now);
     }
 }

@@ -15,15 +15,38 @@ fn scenarios() -> impl Strategy<Value = String> {
             "{{ thread-pool = {{ threads = {threads}, accept_queue = {queue} }} }}"
         )),
         Just("\"thread-per-request\"".to_string()),
+        (0u32..50).prop_map(|queue| format!("{{ async = {{ accept_queue = {queue} }} }}")),
+        (1u32..20, 0u32..50).prop_map(|(threads, queue)| format!(
+            "{{ gil = {{ threads = {threads}, accept_queue = {queue} }} }}"
+        )),
+        (1u32..5, 0u32..50, prop::sample::select(vec!["round-robin", "shared", "reuse-port"])).prop_map(
+            |(workers, queue, accept)| format!(
+                "{{ cluster = {{ workers = {workers}, accept = \"{accept}\", accept_queue = {queue} }} }}"
+            )
+        ),
+        (1u32..4, 1u32..4, prop::sample::select(vec!["round-robin", "shared", "reuse-port"])).prop_map(
+            |(workers, threads, accept)| format!(
+                "{{ processes = {{ workers = {workers}, accept = \"{accept}\", each = {{ thread-pool = {{ threads = {threads}, accept_queue = 9 }} }} }} }}"
+            )
+        ),
     ];
+    let machine = prop::sample::select(vec![
+        "",
+        "scheduler = \"slices\"",
+        "quota = { cpus = 0.8 }",
+        "threads_per_core = 2\nbackground = [{ threads = 1, nice = 5 }]",
+        "scheduler = { slices = { policy = \"cfs\" } }\nquota = { cpus = 0.9, period = \"20ms\" }",
+        "credits = { per_hour = 12, launch = 2 }",
+    ]);
     let algorithm = prop::sample::select(vec![
         "round-robin",
         "random",
         "least-outstanding-requests",
         "power-of-two-choices",
     ]);
-    (runtime, algorithm, 1u32..6, 1u32..5, 5u32..400, 0u32..4, prop::bool::ANY, 1u64..1_000).prop_map(
-        |(runtime, algorithm, min, vcpus, rate, retries, calls, seed)| {
+    let sizes = (1u32..6, 1u32..5, 5u32..400, 0u32..4);
+    (runtime, algorithm, sizes, machine, prop::bool::ANY, 1u64..1_000).prop_map(
+        |(runtime, algorithm, (min, vcpus, rate, retries), machine, calls, seed)| {
             let call = if calls { ", { call = { to = \"inner\", endpoint = \"x\" } }" } else { "" };
             format!(
                 r#"
@@ -43,13 +66,14 @@ fn scenarios() -> impl Strategy<Value = String> {
                 [service.s.endpoint."GET /"]
                 steps = [{{ cpu = {{ exp = {{ mean = "8ms" }} }} }}, {{ wait = {{ exp = {{ mean = "20ms" }} }} }}, {{ cpu = "1ms" }}{call}]
                 [service.s.endpoint."POST /"]
-                steps = [{{ wait = "5ms" }}, {{ cpu = {{ lognormal = {{ mean = "15ms", cv = 2.0 }} }} }}]
+                steps = [{{ wait = "5ms" }}, {{ pool = "2ms" }}, {{ cpu = {{ lognormal = {{ mean = "15ms", cv = 2.0 }} }} }}]
                 [service.t]
                 runtime = {{ thread-pool = {{ threads = 4, accept_queue = 5 }} }}
                 [service.t.endpoint.x]
                 steps = [{{ cpu = {{ exp = {{ mean = "5ms" }} }} }}]
                 [machine.m]
                 vcpus = {vcpus}
+                {machine}
                 [group.g]
                 service = "s"
                 machine = "m"

@@ -8,6 +8,7 @@ mod golden;
 mod machine;
 mod real_traces;
 mod replay;
+mod runtimes;
 mod scaling_vectors;
 mod theory;
 mod theory_vectors;

@@ -114,16 +114,18 @@ fn setup(case: &Case, jobs: f64) -> Setup {
     let cores = whole("c").or(whole("cores")).or(whole("c_per_server")).unwrap_or(1);
     let instances = whole("N").or(whole("suggested_N")).unwrap_or(1);
     let pool = |threads: u64, queue: u64| {
-        format!("{{ thread-pool = {{ threads = {threads}, accept_queue = {queue} }} }}")
+        format!("{{ thread-pool = {{ threads = {threads}, accept_queue = {queue}, overhead = \"0s\" }} }}")
     };
     let runtime = match case.model.as_str() {
         "M/M/c/c" | "M/G/c/c" => pool(cores, 0),
         "M/M/1/K" | "M/M/c/K" => pool(cores, whole("K").unwrap() - cores),
         "M/M/c-LPS" => pool(whole("max_in_service").unwrap(), u64::from(ENDLESS)),
         "M/G/c/K-PS" => pool(whole("max_concurrency").unwrap(), 0),
-        model if model.contains("PS") || model.contains("RR") => "\"thread-per-request\"".to_string(),
+        model if model.contains("PS") || model.contains("RR") => {
+            "{ thread-per-request = { overhead = \"0s\" } }".to_string()
+        }
         // One server is one event loop, several are threads that take from one queue.
-        _ if cores == 1 => format!("{{ event-loop = {{ accept_queue = {ENDLESS} }} }}"),
+        _ if cores == 1 => format!("{{ event-loop = {{ accept_queue = {ENDLESS}, overhead = \"0s\" }} }}"),
         _ => pool(cores, u64::from(ENDLESS)),
     };
     let policy = case.params["policy"].as_str().unwrap_or("");
@@ -402,7 +404,7 @@ fn ensemble(cases: &[&Case], rate: &RateFunction, origin: f64, step: &str, repli
     }
     let mut setup = setup(&with_rate, 1.0);
     if step == "wait" {
-        setup.runtime = "\"thread-per-request\"".to_string();
+        setup.runtime = "{ thread-per-request = { overhead = \"0s\" } }".to_string();
     }
     let mut plan = plan(&setup.scenario(&service(first), step));
     plan.warm_up = Span::ZERO;

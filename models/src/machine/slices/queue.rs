@@ -3,6 +3,8 @@
 //! EEVDF (Stoica and Abdel-Wahab 1995; Linux commit 147f3efaa241): of those whose virtual runtime is not ahead of the
 //! weighted average, the one with the earliest virtual deadline. CFS: the one with the smallest virtual runtime.
 
+use std::collections::VecDeque;
+
 use crate::machine::Policy;
 
 /// A thread's place in virtual time.
@@ -29,7 +31,8 @@ struct Waiting {
 #[derive(Clone, Debug)]
 pub struct RunQueue {
     policy: Policy,
-    waiting: Vec<Waiting>,
+    /// Who is next stands near the front, who comes belongs near the back: both ends are cheap.
+    waiting: VecDeque<Waiting>,
     /// Sums over those that wait: weights, and weights times virtual runtimes.
     weights: f64,
     runtimes: f64,
@@ -40,7 +43,7 @@ pub struct RunQueue {
 impl RunQueue {
     /// An empty queue.
     pub fn new(policy: Policy) -> Self {
-        RunQueue { policy, waiting: Vec::new(), weights: 0.0, runtimes: 0.0, floor: 0.0 }
+        RunQueue { policy, waiting: VecDeque::new(), weights: 0.0, runtimes: 0.0, floor: 0.0 }
     }
 
     /// How many wait.
@@ -72,7 +75,7 @@ impl RunQueue {
     }
 
     fn smallest(&self, running: Option<&Virtual>) -> f64 {
-        let first = self.waiting.first().map(|waiting| waiting.place.runtime);
+        let first = self.waiting.front().map(|waiting| waiting.place.runtime);
         let smallest = match (first, running.map(|place| place.runtime)) {
             (Some(a), Some(b)) => a.min(b),
             (a, b) => a.or(b).unwrap_or(self.floor),
@@ -101,13 +104,13 @@ impl RunQueue {
                 self.waiting.iter().position(|waiting| waiting.place.runtime <= average).unwrap_or(0)
             }
         };
-        (at < self.waiting.len()).then(|| self.take(at))
+        self.take(at)
     }
 
     /// Takes one that may run on another vCPU, the last in line.
     pub fn steal(&mut self) -> Option<(u32, Virtual)> {
         let at = self.waiting.iter().rposition(|waiting| !waiting.pinned)?;
-        Some(self.take(at))
+        self.take(at)
     }
 
     /// True where someone waits who may run on another vCPU.
@@ -117,11 +120,11 @@ impl RunQueue {
 
     /// The key of the first: its deadline, or its virtual runtime.
     pub fn first_key(&self) -> f64 {
-        self.waiting.first().map_or(f64::INFINITY, |waiting| waiting.key)
+        self.waiting.front().map_or(f64::INFINITY, |waiting| waiting.key)
     }
 
-    fn take(&mut self, at: usize) -> (u32, Virtual) {
-        let Waiting { place, task, .. } = self.waiting.remove(at);
+    fn take(&mut self, at: usize) -> Option<(u32, Virtual)> {
+        let Waiting { place, task, .. } = self.waiting.remove(at)?;
         if self.waiting.is_empty() {
             (self.weights, self.runtimes) = (0.0, 0.0); // rounding does not pile up
             self.floor = self.floor.max(place.runtime);
@@ -129,7 +132,7 @@ impl RunQueue {
             self.weights -= place.weight;
             self.runtimes -= place.weight * place.runtime;
         }
-        (task, place)
+        Some((task, place))
     }
 
     /// Virtual time has come this far.

@@ -1,0 +1,217 @@
+//! Runtimes by the queue that each really has: whole systems of one instance, held against closed forms.
+
+use rayon::prelude::*;
+use scalesim::results::Run;
+use scalesim::theory::Mmc;
+use scalesim::{Experiment, Scenario};
+
+/// One instance with these vCPUs and exponential CPU times of 10 ms.
+fn scenario(runtime: &str, vcpus: u32, rate: f64, steps: &str, minutes: u32) -> Scenario {
+    let text = format!(
+        r#"
+        [scenario]
+        duration = "{minutes}min"
+        warm_up = "1min"
+        seed = 7
+        [traffic.t]
+        to = "b"
+        profile = {{ constant = "{rate}/s" }}
+        timeout = "none"
+        [service.s]
+        runtime = {runtime}
+        [service.s.endpoint.e]
+        steps = [{steps}]
+        [machine.m]
+        vcpus = {vcpus}
+        scheduler = {{ shares = {{ switch = "0s" }} }}
+        [group.g]
+        service = "s"
+        machine = "m"
+        min = 1
+        [balancer.b]
+        targets = "g"
+        "#
+    );
+    Scenario::parse(&text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+const CPU: &str = "{ cpu = { exp = { mean = \"10ms\" } } }";
+
+fn run(runtime: &str, vcpus: u32, rate: f64) -> Run {
+    Experiment::new(&scenario(runtime, vcpus, rate, CPU, 120)).run().run
+}
+
+/// The mean response time in milliseconds and half of its confidence interval, over replications.
+fn mean(runtime: &str, vcpus: u32, rate: f64) -> (f64, f64) {
+    let results = Experiment::new(&scenario(runtime, vcpus, rate, CPU, 30)).replications(8).run();
+    let figure = results.figures.iter().find(|figure| figure.name == "response time mean").unwrap();
+    (1e3 * figure.mean, 1e3 * figure.half_width.unwrap())
+}
+
+fn mmc(servers: u32, rate: f64) -> f64 {
+    1e3 * Mmc::new(rate, 100.0, servers).unwrap().mean_sojourn()
+}
+
+/// An event loop on sixteen cores is as fast as on one: one server, first come, first served.
+#[test]
+fn one_loop_is_one_server_on_any_machine() {
+    let runtime = "{ event-loop = { accept_queue = 1000000, overhead = \"0s\" } }";
+    let (one, sixteen) = (run(runtime, 1, 70.0), run(runtime, 16, 70.0));
+    assert_eq!(one.response_time, sixteen.response_time);
+    let (seen, half) = mean(runtime, 4, 70.0);
+    assert!((seen - mmc(1, 70.0)).abs() < 1.5 * half, "{seen} ± {half} for {}", mmc(1, 70.0));
+}
+
+/// Asynchronous workers take from one queue: M/M/c.
+#[test]
+fn async_workers_share_one_queue() {
+    let runtime = "{ async = { accept_queue = 1000000, overhead = \"0s\" } }";
+    let (seen, half) = mean(runtime, 4, 320.0);
+    assert!((seen - mmc(4, 320.0)).abs() < 1.5 * half, "{seen} ± {half} for {}", mmc(4, 320.0));
+}
+
+/// Listeners of their own: a hash splits the connections at random, and each worker is a queue for itself.
+#[test]
+fn reuse_port_is_a_random_split() {
+    let runtime = "{ processes = { workers = 4, accept = \"reuse-port\", each = { event-loop = { accept_queue = 1000000, overhead = \"0s\" } } } }";
+    let (seen, half) = mean(runtime, 4, 280.0);
+    assert!((seen - mmc(1, 70.0)).abs() < 1.5 * half, "{seen} ± {half} for {}", mmc(1, 70.0));
+}
+
+/// Connections that are kept stay with their worker: of many a random split again, of one a single worker.
+#[test]
+fn kept_connections_stay_with_their_worker() {
+    let cluster = "{ cluster = { workers = 4, accept_queue = 1000000, overhead = \"0s\" } }";
+    let with = |runtime: &str, count: u32, rate: f64| {
+        let text = scenario(runtime, 4, rate, CPU, 30);
+        let text = text
+            .resolved()
+            .replace("connections = \"per-request\"", &format!("connections = {{ keep_alive = {count} }}"));
+        Experiment::new(&Scenario::parse(&text).unwrap()).replications(8).run()
+    };
+    let mean = |results: &scalesim::results::Results| {
+        let figure = results.figures.iter().find(|figure| figure.name == "response time mean").unwrap();
+        (1e3 * figure.mean, 1e3 * figure.half_width.unwrap())
+    };
+    let many = with(cluster, 400, 280.0);
+    let (seen, half) = mean(&many);
+    assert!((seen - mmc(1, 70.0)).abs() < 1.5 * half, "{seen} ± {half} for {}", mmc(1, 70.0));
+    assert!(many.run.groups[0].worker_imbalance.unwrap() < 1.02);
+    let one = with(cluster, 1, 70.0);
+    let (seen, half) = mean(&one);
+    assert!((seen - mmc(1, 70.0)).abs() < 1.5 * half, "{seen} ± {half} for {}", mmc(1, 70.0));
+    assert_eq!(one.run.groups[0].worker_imbalance, Some(4.0), "three of four do nothing");
+    let hashed = with("{ cluster = { workers = 4, accept = \"reuse-port\" } }", 8, 40.0);
+    let shared = with("{ cluster = { workers = 4, accept = \"shared\" } }", 64, 40.0);
+    assert!(hashed.run.groups[0].worker_imbalance.unwrap() > 1.2, "a hash of eight connections is uneven");
+    assert!(
+        (1.6..2.4).contains(&shared.run.groups[0].worker_imbalance.unwrap()),
+        "half of them at one of four"
+    );
+}
+
+/// Where handing over costs nothing, a worker that computes gets nothing: one central queue, but for the one
+/// connection that may be on its way to a busy worker.
+#[test]
+fn a_cluster_without_costs_is_nearly_one_queue() {
+    let runtime = "{ cluster = { workers = 4, primary = \"0s\", handover = \"0s\", accept_queue = 1000000, overhead = \"0s\" } }";
+    let (seen, half) = mean(runtime, 4, 280.0);
+    let (central, split) = (mmc(4, 280.0), mmc(1, 70.0));
+    assert!(seen + half > central, "{seen} ± {half} for more than {central}");
+    assert!(seen + half < (central + split) / 2.0, "{seen} ± {half} is nearer to one queue than to {split}");
+}
+
+/// The primary and the handover are work on the same cores.
+#[test]
+fn a_clusters_connections_cost_cpu_time() {
+    let cluster = |costs: &str| format!("{{ cluster = {{ workers = 2, overhead = \"0s\"{costs} }} }}");
+    let free = run(&cluster(", primary = \"0s\", handover = \"0s\""), 2, 100.0);
+    let paid = run(&cluster(", primary = \"1ms\", handover = \"2ms\""), 2, 100.0);
+    let more = (paid.groups[0].cpu - free.groups[0].cpu) / free.groups[0].cpu;
+    assert!((more - 0.3).abs() < 0.01, "3 ms more than 10: {more}");
+    assert!(paid.response_time.mean > free.response_time.mean + 0.003);
+}
+
+/// A shared listener loses nobody and is work-conserving at its front: M/M/c.
+#[test]
+fn a_shared_listener_is_one_queue() {
+    for each in ["event-loop", "thread-pool"] {
+        let threads = if each == "thread-pool" { ", threads = 1" } else { "" };
+        let runtime = format!(
+            "{{ processes = {{ workers = 4, accept = \"shared\", each = {{ {each} = {{ accept_queue = 1000000, overhead = \"0s\"{threads} }} }} }} }}"
+        );
+        let (seen, half) = mean(&runtime, 4, 280.0);
+        assert!((seen - mmc(4, 280.0)).abs() < 1.5 * half, "{each}: {seen} ± {half} for {}", mmc(4, 280.0));
+    }
+}
+
+/// Threads with one lock compute one at a time, whatever the cores; their waits overlap.
+#[test]
+fn a_lock_makes_threads_take_turns() {
+    let runtime = |interval: &str| {
+        format!(
+            "{{ gil = {{ threads = 64, accept_queue = 1000000, switch_interval = \"{interval}\", overhead = \"0s\" }} }}"
+        )
+    };
+    // With short turns that is processor sharing on one core, of exponential times as M/M/1.
+    let (seen, half) = mean(&runtime("500us"), 8, 60.0);
+    assert!((seen - mmc(1, 60.0)).abs() < 1.5 * half, "{seen} ± {half} for {}", mmc(1, 60.0));
+    let waiting = "{ wait = \"100ms\" }, { cpu = \"5ms\" }";
+    let results = Experiment::new(&scenario(&runtime("5ms"), 8, 100.0, waiting, 20)).run().run;
+    assert!(results.response_time.mean < 0.115, "ten waits overlap: {}", results.response_time.mean);
+}
+
+/// The queue structure decides: the order of the means is that of the structures.
+#[test]
+fn structures_are_ranked_as_they_should_be() {
+    let loops = "event-loop = { accept_queue = 1000000, overhead = \"0s\" }";
+    let runtimes = [
+        "{ async = { accept_queue = 1000000, overhead = \"0s\" } }".to_string(),
+        format!("{{ processes = {{ workers = 4, accept = \"reuse-port\", each = {{ {loops} }} }} }}"),
+        "{ gil = { threads = 64, accept_queue = 1000000, overhead = \"0s\" } }".to_string(),
+    ];
+    let means: Vec<f64> = runtimes.par_iter().map(|runtime| mean(runtime, 4, 92.0).0).collect();
+    assert!(means.windows(2).all(|pair| pair[0] < pair[1]), "{means:?}");
+}
+
+/// Eight equal hashes at once, on two cores and four threads beside the loop: four are done half-way, four at the end; with
+/// eight threads all at the end (measured: 243–265 and 473–519 ms; 407–476 ms).
+#[test]
+fn the_pool_beside_the_loop_has_four_threads() {
+    let times = |pool: u32| {
+        let runtime = format!("{{ event-loop = {{ pool = {pool}, overhead = \"0s\" }} }}");
+        let text = scenario(&runtime, 2, 1.0, "{ pool = \"120ms\" }", 2);
+        // Eight requests within a microsecond, once.
+        let text = text.resolved().replace(
+            "constant = \"1/s\"",
+            "points = { at = [[\"0s\", \"0/s\"], [\"90s\", \"0/s\"], [\"90s\", \"8M/s\"], [\"90.000001s\", \"8M/s\"], [\"90.000001s\", \"0/s\"]] }",
+        );
+        let text =
+            text.replace("[traffic.t]", "[traffic.t]\ndispersion = 0.0").replace("dispersion = 1.0", "");
+        let run =
+            Experiment::new(&Scenario::parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}")))
+                .run()
+                .run;
+        assert!((7..=8).contains(&run.requests.completed), "{:?}", run.requests);
+        (run.response_time.p50, run.response_time.max)
+    };
+    let (half_way, all) = times(4);
+    assert!((half_way - 0.24).abs() < 0.005 && all > 0.41, "{half_way}, {all}");
+    let (p50, max) = times(8);
+    assert!(p50 > 0.41 && max - p50 < 0.07, "{p50}, {max}");
+}
+
+/// What the runtime does for a request beside its steps is CPU time too.
+#[test]
+fn overhead_is_part_of_the_cpu_time() {
+    let with = |overhead: &str| {
+        let runtime = format!("{{ event-loop = {{ overhead = \"{overhead}\" }} }}");
+        Experiment::new(&scenario(&runtime, 1, 10.0, "{ wait = \"20ms\" }, { cpu = \"5ms\" }", 20))
+            .run()
+            .run
+            .groups[0]
+            .cpu
+    };
+    assert!((with("0s") - 5.0).abs() < 0.2, "{}", with("0s"));
+    assert!((with("5ms") - 10.0).abs() < 0.3, "{}", with("5ms"));
+}
