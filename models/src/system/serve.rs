@@ -189,18 +189,19 @@ impl System {
     /// Takes a request as far as it goes without time passing. `holding` says whether it has a slot.
     #[inline]
     pub(super) fn proceed(&mut self, slot: u32, holding: bool, calendar: &mut Calendar<Event>) {
-        let request = self.requests[slot];
+        let request = &self.requests[slot];
+        let key = request.key();
         match self.programs[request.endpoint.index()].steps.get(usize::from(request.step)) {
             Some(Op::Cpu { demand, draws, overhead }) => {
-                let demand = demand.span(&mut draws.at(request.key())) + *overhead;
+                let demand = demand.span(&mut draws.at(key)) + *overhead;
                 self.compute(slot, demand, calendar);
             }
             Some(Op::Pool { demand, draws }) => {
-                let demand = demand.span(&mut draws.at(request.key()));
+                let demand = demand.span(&mut draws.at(key));
                 self.beside_the_loop(slot, demand, holding, calendar);
             }
             Some(Op::Wait { time, draws }) => {
-                let time = time.span(&mut draws.at(request.key()));
+                let time = time.span(&mut draws.at(key));
                 calendar.after(time, Event::WaitOver(self.requests.reference(slot)));
                 self.yield_loop(slot, holding);
             }
@@ -233,9 +234,12 @@ impl System {
     pub(super) fn burst(&mut self, slot: u32, thread: u32, demand: Span, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
         let instance = &mut self.instances[request.instance];
-        // Threads of all processes have numbers of their own; the first is the primary's.
-        let thread = thread * instance.server.processes.len() as u32 + u32::from(request.process) + 1;
-        let burst = Burst { thread, ..Burst::new(slot, demand) };
+        let mut burst = Burst::new(slot, demand);
+        if instance.numbered {
+            // Threads of all processes have numbers of their own; the first is the primary's.
+            let processes = instance.server.processes.len() as u32;
+            burst.thread = thread * processes + u32::from(request.process) + 1;
+        }
         if let Some(next) = instance.machine.start(calendar.now(), burst) {
             calendar.set_at(instance.timer, next, Event::Cpu(request.instance));
         }
