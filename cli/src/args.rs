@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::validate::ValidateArgs;
+use crate::validate::job::JobArgs;
+
 /// Predict what a web system will do before you pay for it.
 ///
 /// One TOML file says traffic, servers, balancer, scaling policy, prices and SLA; `scalesim run FILE` plays it request by
@@ -21,6 +24,12 @@ Exit codes: 0 the SLA holds, 1 it is violated, 2 the scenario or the command lin
 
 Start with `scalesim new my.toml`, then `scalesim check my.toml` and `scalesim run my.toml`.";
 
+const VALIDATE_CODES: &str = "\
+Exit codes: 0 the model is within its bounds, 1 it is not, 2 the command line is wrong, 3 inconclusive: the machine is too
+noisy to judge, or could not be measured; 130 interrupted.
+
+End other programs first, and plug a laptop in. `scalesim validate --quick` tells whether the machine is quiet.";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Play a scenario and report: verdict, causes, cost, plots.
@@ -31,6 +40,18 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write a commented scenario to start from.
     New(NewArgs),
+    /// Run loops on this machine and compare what the model of a machine predicts with what happens.
+    ///
+    /// 1 to 16 jobs and more, as threads and as processes, pinned and not, together and one after another; what a switch
+    /// costs; how long a time slice is. The model's parameters are fitted to one part of the measurements, and the other
+    /// part is predicted: the time of the last completion has to be within 5 %, switches within 20 %. On a machine that is
+    /// busy with other things nothing is judged. Writes validation.json, a plot, and `machine.toml`: this machine as a
+    /// table to paste into scenarios. Takes less than a minute unless told otherwise.
+    #[command(after_help = VALIDATE_CODES)]
+    Validate(ValidateArgs),
+    /// One job of `validate`, as a process of its own.
+    #[command(hide = true)]
+    ValidateJob(JobArgs),
 }
 
 #[derive(Debug, ClapArgs)]

@@ -9,6 +9,7 @@ mod files;
 mod new;
 mod progress;
 mod run;
+mod validate;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(args),
         Command::Explain(args) => explain(&args.scenario),
         Command::New(args) => new::new(args),
+        Command::Validate(args) => validate::validate(args),
+        Command::ValidateJob(args) => validate::job::process(args),
     };
     let code = match done {
         Ok(code) => code,

@@ -1,4 +1,4 @@
-//! Progress on standard error: simulated time, speed, and how long it will take.
+//! Progress on standard error: how far it has come, and how long it will take.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -54,6 +54,36 @@ impl Bar {
             requests as f64 / million,
             requests as f64 / seconds / million
         ));
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Progress of something that is measured.
+pub struct Spinner {
+    bar: ProgressBar,
+}
+
+impl Spinner {
+    /// A bar, or nothing where `hidden` or where standard error is no terminal.
+    pub fn new(hidden: bool) -> Self {
+        let bar = ProgressBar::new(STEPS);
+        bar.set_draw_target(if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
+        if let Ok(style) = ProgressStyle::with_template("{bar:28} {percent:>3} %  {msg}  {elapsed}") {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        // No steady tick: drawing would take a vCPU from what is measured.
+        Spinner { bar }
+    }
+
+    /// So much is done, and this is next.
+    pub fn update(&self, share: f64, what: &str) {
+        self.bar.set_message(what.to_string());
+        self.bar.set_position((share * STEPS as f64) as u64);
+        self.bar.tick();
     }
 
     /// Takes the bar away.

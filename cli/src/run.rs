@@ -77,7 +77,7 @@ fn write_report(results: &Results, folder: &Path) -> Result<(), Failure> {
 }
 
 /// The first interrupt ends the run and writes what there is; the second ends the program.
-fn stop_on_interrupt() -> Arc<AtomicBool> {
+pub fn stop_on_interrupt() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = stop.clone();
     let handler = move || {

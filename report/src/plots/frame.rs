@@ -22,7 +22,7 @@ pub const VERMILION: RGBColor = RGBColor(213, 94, 0);
 pub const GREEN: RGBColor = RGBColor(0, 158, 115);
 pub const PURPLE: RGBColor = RGBColor(204, 121, 167);
 pub const INK: RGBColor = RGBColor(51, 51, 51);
-const FAINT: RGBColor = RGBColor(150, 150, 150);
+pub const FAINT: RGBColor = RGBColor(150, 150, 150);
 
 /// For several groups in one panel.
 pub const SERIES: [RGBColor; 6] = [BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY];
@@ -184,7 +184,7 @@ impl Frame {
 }
 
 /// 1, 2 or 5 times a power of ten, at least `raw`.
-fn round_step(raw: f64) -> f64 {
+pub fn round_step(raw: f64) -> f64 {
     let power = 10f64.powf(raw.log10().floor());
     [1.0, 2.0, 5.0, 10.0]
         .into_iter()

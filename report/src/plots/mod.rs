@@ -2,6 +2,7 @@
 
 mod frame;
 mod panels;
+mod validation;
 
 use std::sync::OnceLock;
 
@@ -11,6 +12,8 @@ use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
 use scalesim::results::Results;
+
+pub use validation::{Measured, ValidationRow};
 
 /// A picture of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,23 +60,62 @@ impl Picture {
     }
 }
 
+/// What is drawn.
+enum Sheet<'a> {
+    Panels(&'a Results, Picture),
+    Validation(&'a str, &'a [ValidationRow]),
+}
+
+impl Sheet<'_> {
+    fn size(&self) -> (u32, u32) {
+        match self {
+            Sheet::Panels(_, picture) => picture.size(),
+            Sheet::Validation(_, rows) => (PANEL.0, validation::height(rows)),
+        }
+    }
+}
+
 /// A picture as SVG.
 pub fn svg(results: &Results, picture: Picture) -> Result<Vec<u8>, PlotError> {
-    let mut text = String::new();
-    {
-        let area = SVGBackend::with_string(&mut text, picture.size()).into_drawing_area();
-        draw(&area, results, picture)?;
-    }
-    Ok(text.into_bytes())
+    as_svg(&Sheet::Panels(results, picture))
 }
 
 /// A picture as PNG.
 pub fn png(results: &Results, picture: Picture) -> Result<Vec<u8>, PlotError> {
-    let (width, height) = picture.size();
+    as_png(&Sheet::Panels(results, picture))
+}
+
+/// Measured beside predicted, as SVG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn validation_svg(title: &str, rows: &[ValidationRow]) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::Validation(title, rows))
+}
+
+/// Measured beside predicted, as PNG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn validation_png(title: &str, rows: &[ValidationRow]) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::Validation(title, rows))
+}
+
+fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, sheet.size()).into_drawing_area();
+        draw(&area, sheet)?;
+    }
+    Ok(text.into_bytes())
+}
+
+fn as_png(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
+    let (width, height) = sheet.size();
     let mut pixels = vec![0; (width * height * 3) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        draw(&area, results, picture)?;
+        draw(&area, sheet)?;
     }
     let failed = |error: png::EncodingError| PlotError(error.to_string());
     let mut bytes = Vec::new();
@@ -86,17 +128,20 @@ pub fn png(results: &Results, picture: Picture) -> Result<Vec<u8>, PlotError> {
     Ok(bytes)
 }
 
-fn draw<DB: DrawingBackend>(
-    area: &DrawingArea<DB, Shift>,
-    results: &Results,
-    picture: Picture,
-) -> Result<(), PlotError> {
+fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Result<(), PlotError> {
     fonts()?;
     let failed = |error: &dyn std::fmt::Display| PlotError(error.to_string());
     area.fill(&WHITE).map_err(|error| failed(&error))?;
-    let panels = picture.panels();
-    for (part, &panel) in area.split_evenly((panels.len(), 1)).iter().zip(panels) {
-        panels::draw(part, results, panel).map_err(|error| failed(&error))?;
+    match sheet {
+        Sheet::Panels(results, picture) => {
+            let panels = picture.panels();
+            for (part, &panel) in area.split_evenly((panels.len(), 1)).iter().zip(panels) {
+                panels::draw(part, results, panel).map_err(|error| failed(&error))?;
+            }
+        }
+        Sheet::Validation(title, rows) => {
+            validation::draw(area, title, rows).map_err(|error| failed(&error))?;
+        }
     }
     area.present().map_err(|error| failed(&error))
 }

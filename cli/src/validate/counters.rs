@@ -1,0 +1,134 @@
+//! What Linux tells about threads, the machine and its scheduler without privileges: files under `/proc` and `/sys`.
+//!
+//! On other systems everything here is `None`, and [`facts`] says what that means.
+
+use std::fs;
+
+use super::data::{Counters, Facts};
+use super::pin;
+
+/// The kernel's counters of the calling thread.
+pub fn of_this_thread() -> Counters {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let before = schedstat();
+    // The kernel brings the time on the vCPU up to date when the scheduler is entered, else only at ticks. Waiting
+    // that comes from entering it is not the job's: that was read before.
+    std::thread::yield_now();
+    let after = schedstat();
+    Counters {
+        on_cpu: after.map(|values| values[0]),
+        delay: before.map(|values| values[1]),
+        turns: before.map(|values| values[2]),
+        voluntary: line(&status, "voluntary_ctxt_switches").and_then(|value| value.parse().ok()),
+        involuntary: line(&status, "nonvoluntary_ctxt_switches").and_then(|value| value.parse().ok()),
+    }
+}
+
+/// Nanoseconds on a vCPU, nanoseconds waiting for one, turns.
+fn schedstat() -> Option<[u64; 3]> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let mut values = text.split_whitespace().map(|value| value.parse().ok());
+    Some([values.next()??, values.next()??, values.next()??])
+}
+
+impl Counters {
+    /// What was counted since `earlier`.
+    pub fn since(self, earlier: Counters) -> Counters {
+        let less = |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?));
+        Counters {
+            on_cpu: less(self.on_cpu, earlier.on_cpu),
+            delay: less(self.delay, earlier.delay),
+            turns: less(self.turns, earlier.turns),
+            voluntary: less(self.voluntary, earlier.voluntary),
+            involuntary: less(self.involuntary, earlier.involuntary),
+        }
+    }
+}
+
+/// The value of a `name: value` line.
+fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then_some(value.trim())
+    })
+}
+
+/// Time of all vCPUs together, in ticks of `/proc/stat` (a hundredth of a second).
+#[derive(Clone, Copy, Debug)]
+pub struct MachineTime {
+    busy: u64,
+    steal: u64,
+    total: u64,
+}
+
+/// Nanoseconds of a tick of `/proc/stat`: `USER_HZ` is 100 on every Linux that Rust's standard library runs on.
+const STAT_TICK: f64 = 1e7;
+
+impl MachineTime {
+    /// As it stands.
+    pub fn now() -> Option<MachineTime> {
+        let text = fs::read_to_string("/proc/stat").ok()?;
+        let values: Vec<u64> = text
+            .lines()
+            .next()?
+            .strip_prefix("cpu ")?
+            .split_whitespace()
+            .map_while(|value| value.parse().ok())
+            .collect();
+        // user nice system idle iowait irq softirq steal; guest time is part of user time.
+        let [user, nice, system, idle, iowait, irq, softirq, steal] = *values.first_chunk::<8>()?;
+        let busy = user + nice + system + irq + softirq;
+        Some(MachineTime { busy, steal, total: busy + idle + iowait + steal })
+    }
+
+    /// The shares of the machine that went to others and to the hypervisor since `earlier`, where `own` nanoseconds
+    /// were the jobs'.
+    pub fn shares_since(self, earlier: MachineTime, own: f64) -> Option<(f64, f64)> {
+        let total = self.total.saturating_sub(earlier.total) as f64 * STAT_TICK;
+        let busy = self.busy.saturating_sub(earlier.busy) as f64 * STAT_TICK;
+        let steal = self.steal.saturating_sub(earlier.steal) as f64 * STAT_TICK;
+        (total > 0.0).then(|| (((busy - own) / total).max(0.0), steal / total))
+    }
+}
+
+/// What is known about this machine, and what is not.
+pub fn facts() -> Facts {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    let mut missing = Vec::new();
+    let slice = read("/proc/self/sched").and_then(|text| line(&text, "se.slice")?.parse().ok());
+    if slice.is_none() {
+        missing.push("the scheduler's slice is not told (`/proc/self/sched`): the usual one is assumed".into());
+    }
+    if schedstat().is_none() {
+        missing.push(
+            "time on a vCPU and waiting for one is not told (`/proc/thread-self/schedstat`): only clocks are used, \
+             and whether other programs disturb cannot be seen"
+                .into(),
+        );
+    }
+    if of_this_thread().involuntary.is_none() {
+        missing.push("switches are not counted (`/proc/thread-self/status`): they are not judged".into());
+    }
+    if MachineTime::now().is_none() {
+        missing.push("load of other programs and steal are not told (`/proc/stat`)".into());
+    }
+    let pinning = pin::possible();
+    if !pinning {
+        missing.push("`taskset` is not there: pinned runs are left out (it is in the package util-linux)".into());
+    }
+    Facts {
+        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        kernel: read("/proc/sys/kernel/osrelease").map(|text| text.trim().to_string()),
+        processor: read("/proc/cpuinfo").and_then(|text| line(&text, "model name").map(str::to_string)),
+        vcpus: pin::vcpus().len() as u32,
+        threads_per_core: read("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+            .map(|text| pin::parse_list(&text).len().max(1) as u32),
+        memory: read("/proc/meminfo").and_then(|text| {
+            let kib: u64 = line(&text, "MemTotal")?.split_whitespace().next()?.parse().ok()?;
+            Some(kib * 1024)
+        }),
+        slice,
+        pinning,
+        missing,
+    }
+}
