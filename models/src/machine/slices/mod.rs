@@ -3,7 +3,7 @@
 //!
 //! What is followed: picking and wake-up preemption of EEVDF (6.6 and later) and CFS; a thread that runs is protected for
 //! its slice; a woken thread goes to the vCPU it ran on last if that is idle, else to an idle one; an idle vCPU takes a
-//! waiting thread from the longest queue; every [`BALANCE`] one thread moves from the longest queue to the shortest, if
+//! waiting thread from the longest queue; after each [`BALANCE`] one thread moves from the longest queue to the shortest, if
 //! only to take its turn at being one too many. What is not: groups, NUMA, deadlines of real time, the cache-hot guard of
 //! idle balancing (a vCPU never idles while a thread waits that could run on it).
 
@@ -16,9 +16,12 @@ use super::supply::Supply;
 use super::{Burst, Progress};
 use queue::{RunQueue, Virtual};
 
-/// How often queues are evened out. Three equal jobs on two vCPUs finish nearly together on Linux 6, which takes a move
-/// of one thread every 0.2 to 0.4 s.
-pub const BALANCE: Span = Span::from_millis(200);
+/// How long it takes until queues are evened out again: anything between these.
+///
+/// Linux 6.18 moved one of three endless jobs on two vCPUs after 28 to 342 ms, the middle half after 125 to 166 ms, the
+/// median 145 ms (55 moves, on a two-vCPU guest). It is never regular, and must not be here: with one interval the same
+/// thread may have a vCPU for itself every time.
+pub const BALANCE: (Span, Span) = (Span::from_millis(110), Span::from_millis(180));
 
 /// What was counted, and where the time went, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -242,7 +245,7 @@ impl Slices {
         let waiting = self.cores.iter().any(|core| !core.queue.is_empty());
         if waiting && self.cores.len() > 1 {
             if self.balance_at == Time::NEVER {
-                self.balance_at = now + BALANCE;
+                self.balance_at = next_balance(now);
             }
             next = next.min(self.balance_at);
         } else {
@@ -472,7 +475,7 @@ impl Slices {
 
     /// One thread from the longest queue to the shortest.
     fn balance(&mut self, now: Time) {
-        self.balance_at = now + BALANCE;
+        self.balance_at = next_balance(now);
         let to = self.shortest();
         let from = (0..self.cores.len())
             .filter(|&at| self.cores[at].queue.can_be_stolen_from())
@@ -555,6 +558,14 @@ impl Slices {
         let siblings = self.cores[first..(first + threads).min(self.cores.len())].iter();
         siblings.zip(first..).any(|(core, index)| index != at && core.current.is_some())
     }
+}
+
+/// When queues are evened out next. It looks like chance, and is always the same for the same instant.
+fn next_balance(now: Time) -> Time {
+    let (least, most) = (BALANCE.0.as_nanos(), BALANCE.1.as_nanos());
+    // Multiplying by the golden ratio spreads instants that are near one another (Knuth, volume 3, 6.4).
+    let spread = now.as_nanos().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    now + Span::from_nanos(least + ((most - least) * spread >> 32))
 }
 
 /// The first tick that is not before `time` and after `now`: a slice that is over is noticed there.
