@@ -227,7 +227,9 @@ impl Worker {
             for line in BufReader::new(output).lines() {
                 let told = match line.as_deref() {
                     Ok("ready") => Told::Ready,
-                    Ok(text) => serde_json::from_str(text).map_or(Told::Failed, |job| Told::Done(number, job)),
+                    Ok(text) => {
+                        serde_json::from_str(text).map_or(Told::Failed, |job| Told::Done(number, job))
+                    }
                     Err(_) => Told::Failed,
                 };
                 if tell.send(told).is_err() {

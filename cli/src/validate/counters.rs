@@ -97,7 +97,8 @@ pub fn facts() -> Facts {
     let mut missing = Vec::new();
     let slice = read("/proc/self/sched").and_then(|text| line(&text, "se.slice")?.parse().ok());
     if slice.is_none() {
-        missing.push("the scheduler's slice is not told (`/proc/self/sched`): the usual one is assumed".into());
+        missing
+            .push("the scheduler's slice is not told (`/proc/self/sched`): the usual one is assumed".into());
     }
     if schedstat().is_none() {
         missing.push(
@@ -114,7 +115,9 @@ pub fn facts() -> Facts {
     }
     let pinning = pin::possible();
     if !pinning {
-        missing.push("`taskset` is not there: pinned runs are left out (it is in the package util-linux)".into());
+        missing.push(
+            "`taskset` is not there: pinned runs are left out (it is in the package util-linux)".into(),
+        );
     }
     Facts {
         system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),

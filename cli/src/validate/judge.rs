@@ -106,8 +106,7 @@ pub fn judge(measured: &Measurements) -> Option<Judgement> {
     for batch in &measured.batches {
         setups.entry(batch.setup).or_default().push(batch);
     }
-    let rows: Vec<Row> =
-        setups.iter().filter_map(|(setup, batches)| row(&fitted, *setup, batches)).collect();
+    let rows: Vec<Row> = setups.iter().filter_map(|(setup, batches)| row(&fitted, *setup, batches)).collect();
     let judged = || rows.iter().filter(|row| row.setup.role == Role::Judge);
     let used = judged().map(|row| row.used).sum();
     let refused = judged().map(|row| row.refused.len()).sum();
@@ -134,8 +133,10 @@ fn row(fitted: &Fitted, setup: Setup, batches: &[&Batch]) -> Option<Row> {
         compare(pairs.iter().map(|(batch, prediction)| (measured(batch), predicted(prediction))))
     };
     let makespan = times(Batch::makespan, |prediction| prediction.makespan)?;
-    let switches: Option<Vec<(f64, f64)>> =
-        pairs.iter().map(|(batch, prediction)| Some((batch.involuntary()?, prediction.involuntary))).collect();
+    let switches: Option<Vec<(f64, f64)>> = pairs
+        .iter()
+        .map(|(batch, prediction)| Some((batch.involuntary()?, prediction.involuntary)))
+        .collect();
     let speed_up = compare(pairs.iter().map(|(batch, prediction)| {
         let work = batch.per_iteration() * setup.iterations as f64 * f64::from(setup.jobs);
         (work / batch.makespan().max(1.0), work / prediction.makespan.max(1.0))

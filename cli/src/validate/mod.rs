@@ -15,6 +15,8 @@ mod measure;
 mod pin;
 mod plan;
 mod predict;
+#[cfg(test)]
+mod stored;
 mod table;
 
 use std::io::{self, Write};
@@ -34,7 +36,7 @@ use plan::Effort;
 /// What `scalesim validate` is told.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Some ten seconds: enough to see that it works and whether the machine is quiet.
+    /// Some fifteen seconds: enough to see that it works and whether the machine is quiet.
     #[arg(long, conflicts_with = "thorough")]
     quick: bool,
 
@@ -80,7 +82,9 @@ pub fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
         if interrupted {
             return Ok(exit::INTERRUPTED);
         }
-        return Err(Failure::Unfinished("no time was measured: this system's clock does not advance".to_string()));
+        return Err(Failure::Unfinished(
+            "no time was measured: this system's clock does not advance".to_string(),
+        ));
     };
     // The files first: whoever reads the table may go away, as `head` does.
     write(args, &measured, &judgement)?;
@@ -103,7 +107,8 @@ pub fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
 }
 
 fn write(args: &ValidateArgs, measured: &Measurements, judgement: &Judgement) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::Unfinished(format!("cannot make the report: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::Unfinished(format!("cannot make the report: {error}"));
     let report = Report { measurements: measured, judgement };
     let json = serde_json::to_vec_pretty(&report).map_err(|error| failed(&error))?;
     let title = format!("scalesim validate, {}, {} vCPUs", measured.date, measured.machine.vcpus);

@@ -55,8 +55,8 @@ mod tests {
     fn lists_of_vcpus() {
         assert_eq!(parse_list("0-3,8\n"), [0, 1, 2, 3, 8]);
         assert_eq!(parse_list(" 5 "), [5]);
-        assert_eq!(parse_list("0-4294967295"), []);
-        assert_eq!(parse_list("x-,"), []);
+        assert!(parse_list("0-4294967295").is_empty());
+        assert!(parse_list("x-,").is_empty());
         assert!(!vcpus().is_empty());
     }
 }

@@ -20,8 +20,9 @@ pub struct Prediction {
     pub involuntary: f64,
 }
 
-/// Jobs begin anywhere between two ticks: so many places are played.
-const PHASES: u64 = 8;
+/// Jobs begin anywhere between two ticks, and anywhere in the rhythm in which queues are evened out: so many places are
+/// played, and the median is predicted.
+const PHASES: u64 = 32;
 /// More steps than any batch takes.
 const MOST_STEPS: u64 = 20_000_000;
 /// More jobs, and longer ones, than are ever measured: what is read from a file must not take for ever.

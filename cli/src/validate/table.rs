@@ -49,8 +49,21 @@ fn rows(out: &mut String, judged: &Judgement) -> std::fmt::Result {
     writeln!(
         out,
         "{:<24} {:>8} {:>8} {:>11} {:>8}  {:>7} {:>7} {:>7}  {:>5} {:>6}  {:>5} {:>6} {:>7}  {:>4} {:>5}  verdict",
-        "jobs", "measured", "± spread", "predicted", "error", "meas.", "pred.", "error", "meas.", "pred.", "meas.",
-        "pred.", "error", "meas.", "pred."
+        "jobs",
+        "measured",
+        "± spread",
+        "predicted",
+        "error",
+        "meas.",
+        "pred.",
+        "error",
+        "meas.",
+        "pred.",
+        "meas.",
+        "pred.",
+        "error",
+        "meas.",
+        "pred."
     )?;
     for row in &judged.rows {
         one(out, row, judged.fitted.vcpus)?;
