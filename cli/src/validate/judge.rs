@@ -212,7 +212,8 @@ fn overall(rows: &[Row], used: usize, refused: usize) -> (Verdict, Vec<String>) 
         (of(Verdict::Pass).count(), of(Verdict::Fail).count(), of(Verdict::Inconclusive).count());
     let mut why = Vec::new();
     if refused > 0 {
-        why.push(format!("{refused} of {} repetitions do not count: {}", used + refused, commonest(rows)));
+        why.push(format!("{refused} of {} repetitions do not count:", used + refused));
+        why.extend(disturbances(rows));
     }
     if refused > used {
         why.insert(0, "the machine is too noisy to judge the model".to_string());
@@ -230,19 +231,16 @@ fn overall(rows: &[Row], used: usize, refused: usize) -> (Verdict, Vec<String>) 
     (Verdict::Pass, why)
 }
 
-/// What disturbed, the worst of each kind apart from its figure.
-fn commonest(rows: &[Row]) -> String {
+/// What disturbed, a line for each kind, with an instance of it.
+fn disturbances(rows: &[Row]) -> Vec<String> {
     let mut kinds: BTreeMap<String, (usize, &str)> = BTreeMap::new();
     for why in rows.iter().filter(|row| row.setup.role == Role::Judge).flat_map(|row| &row.refused) {
         let kind: String = why.chars().filter(|letter| !letter.is_ascii_digit()).collect();
-        let entry = kinds.entry(kind).or_insert((0, why));
-        entry.0 += 1;
+        kinds.entry(kind).or_insert((0, why)).0 += 1;
     }
     let mut sorted: Vec<(usize, &str)> = kinds.into_values().collect();
     sorted.sort_by_key(|entry| std::cmp::Reverse(entry.0));
-    let told: Vec<String> =
-        sorted.into_iter().map(|(times, why)| format!("{times} times as in \u{201c}{why}\u{201d}")).collect();
-    told.join(", ")
+    sorted.into_iter().map(|(times, why)| format!("{times} \u{d7} as in: {why}")).collect()
 }
 
 /// What a setup is called: `8 processes, pinned`.

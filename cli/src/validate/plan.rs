@@ -96,8 +96,9 @@ pub fn setups(effort: &Effort, facts: &Facts, per_iteration: f64) -> Vec<Setup> 
         setups.push(new(4, form, Place::Anywhere, Order::InTurn));
         if facts.pinning {
             // One job too many for even shares, and twice as many as vCPUs.
-            setups.push(new(vcpus.saturating_add(1), form, Place::Dealt, Order::Together));
-            setups.push(new(vcpus.saturating_mul(2), form, Place::Dealt, Order::Together));
+            let mut dealt = vec![vcpus.saturating_add(1), vcpus.saturating_mul(2)];
+            dealt.dedup();
+            setups.extend(dealt.into_iter().map(|jobs| new(jobs, form, Place::Dealt, Order::Together)));
         }
     }
     // The slice: two jobs on one vCPU, or where that cannot be had, two for each.

@@ -33,7 +33,12 @@ fn head(out: &mut String, measured: &Measurements, judged: &Judgement) -> std::f
         named(&machine.kernel),
         machine.system
     )?;
-    writeln!(out, "\n{verdict}: {}", judged.why.join("; "))?;
+    let (first, rest) =
+        judged.why.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    writeln!(out, "\n{verdict}: {first}")?;
+    for why in rest {
+        writeln!(out, "  · {why}")?;
+    }
     for missing in &machine.missing {
         writeln!(out, "  · {missing}")?;
     }

@@ -246,3 +246,40 @@ fn a_scenario_that_is_no_text_is_refused_with_its_place() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("latin.toml:2:12"), "{}", stderr(&output));
 }
+
+/// `validate` starts itself for each job that is a process.
+#[test]
+fn a_job_is_told_when_to_start_and_tells_what_came_of_it() {
+    use std::io::Write;
+    let folder = folder("job");
+    let run = |input: &[u8]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scalesim"));
+        command.args(["validate-job", "--iterations", "1000000", "--limit", "10000"]).current_dir(&folder);
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    // A start that is past: at once.
+    let output = run(b"1000000000\n");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    let (ready, told) = text.split_once('\n').unwrap();
+    let job: serde_json::Value = serde_json::from_str(told).unwrap();
+    assert!(ready == "ready" && job["finished"].as_u64() > job["begun"].as_u64(), "{text}");
+    for nonsense in [&b""[..], b"soon\n", b"99999999999999999999999999999999999999999\n"] {
+        let output = run(nonsense);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("a part of `scalesim validate`"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn validate_says_what_it_cannot_do_before_it_measures() {
+    let folder = folder("validate");
+    let both = scalesim(&folder, &["validate", "--quick", "--thorough"]);
+    assert_eq!(both.status.code(), Some(2));
+    let in_the_way = scalesim(&folder, &["validate", "--quick", "--out", "quick.toml"]);
+    assert_eq!(in_the_way.status.code(), Some(2), "{}", stderr(&in_the_way));
+    assert!(stderr(&in_the_way).contains("cannot write to quick.toml"), "{}", stderr(&in_the_way));
+}
