@@ -565,7 +565,7 @@ fn next_balance(now: Time) -> Time {
     let (least, most) = (BALANCE.0.as_nanos(), BALANCE.1.as_nanos());
     // Multiplying by the golden ratio spreads instants that are near one another (Knuth, volume 3, 6.4).
     let spread = now.as_nanos().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    now + Span::from_nanos(least + ((most - least) * spread >> 32))
+    now + Span::from_nanos(least + (((most - least) * spread) >> 32))
 }
 
 /// The first tick that is not before `time` and after `now`: a slice that is over is noticed there.
