@@ -4,6 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::plan::{BalancerId, EndpointId, GroupId, Plan, Step};
 
+/// Seconds that an endpoint takes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Took {
+    /// On the CPU, by the threads that take turns at requests.
+    cpu: f64,
+    /// On the CPU, by threads beside them.
+    pool: f64,
+    /// From its first step to its response, without waiting for anybody.
+    held: f64,
+}
+
 /// How far a walk over calls has come with an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -19,6 +30,10 @@ pub struct Demand {
     pub visits: f64,
     /// Core seconds for one that a client sends.
     pub cpu: f64,
+    /// Those of them that threads compute which take turns at requests: not the pool's beside a loop, nor the primary's.
+    pub on_threads: f64,
+    /// Those of them that the primary of a cluster needs.
+    pub primary: f64,
     /// Seconds that a thread is held for one that a client sends, waits and calls included.
     pub held: f64,
 }
@@ -41,7 +56,7 @@ impl Plan {
         }
         let order = self.callees_first();
         // What an endpoint takes without waiting, calls included: callees before callers.
-        let mut took = vec![(0.0, 0.0); self.endpoints.len()];
+        let mut took = vec![Took::default(); self.endpoints.len()];
         for endpoint in &order {
             took[endpoint.index()] = self.own_times(*endpoint, &took);
         }
@@ -53,10 +68,17 @@ impl Plan {
                 .collect();
             for (to, weight) in of_this {
                 let demand = &mut demands[self.balancers[to.index()].targets.index()];
-                let (cpu, held) = took[endpoint.index()];
+                let own = took[endpoint.index()];
+                let runtime = self.services[self.endpoints[endpoint.index()].service.index()].runtime;
+                let [primary, handover] = match self.balancers[to.index()].keep_alive {
+                    Some(_) => [0.0; 2],
+                    None => runtime.connection_costs().map(sim_core::Span::as_secs_f64),
+                };
                 demand.visits += weight;
-                demand.cpu += weight * cpu;
-                demand.held += weight * held;
+                demand.cpu += weight * (own.cpu + own.pool + primary + handover);
+                demand.on_threads += weight * (own.cpu + handover);
+                demand.primary += weight * primary;
+                demand.held += weight * own.held;
                 for step in &self.endpoints[endpoint.index()].steps {
                     if let &Step::Call { to, endpoint } = step {
                         *visits.entry((endpoint, to)).or_insert(0.0) += weight;
@@ -67,22 +89,26 @@ impl Plan {
         demands
     }
 
-    /// Seconds of CPU of an endpoint's own steps, and seconds that it takes without waiting, given those of its callees.
-    fn own_times(&self, endpoint: EndpointId, took: &[(f64, f64)]) -> (f64, f64) {
+    /// The times of an endpoint, given those of its callees.
+    fn own_times(&self, endpoint: EndpointId, took: &[Took]) -> Took {
         let runtime = self.services[self.endpoints[endpoint.index()].service.index()].runtime;
-        let mut held = runtime.overhead.as_secs_f64();
-        let mut cpu = held + runtime.connection_cost().as_secs_f64();
+        let overhead = runtime.overhead.as_secs_f64();
+        let mut own = Took { cpu: overhead, pool: 0.0, held: overhead };
         for step in &self.endpoints[endpoint.index()].steps {
             match step {
-                Step::Cpu(demand) | Step::Pool(demand) => {
-                    cpu += demand.mean() * 1e-9;
-                    held += demand.mean() * 1e-9;
+                Step::Pool(demand) if runtime.has_pool() => {
+                    own.pool += demand.mean() * 1e-9;
+                    own.held += demand.mean() * 1e-9;
                 }
-                Step::Wait(time) => held += time.mean() * 1e-9,
-                Step::Call { endpoint, .. } => held += took[endpoint.index()].1,
+                Step::Cpu(demand) | Step::Pool(demand) => {
+                    own.cpu += demand.mean() * 1e-9;
+                    own.held += demand.mean() * 1e-9;
+                }
+                Step::Wait(time) => own.held += time.mean() * 1e-9,
+                Step::Call { endpoint, .. } => own.held += took[endpoint.index()].held,
             }
         }
-        (cpu, held)
+        own
     }
 
     /// All endpoints, each after those it calls. Calls have no circle.
@@ -136,7 +162,10 @@ impl Plan {
     fn clients_per_instance(&self, group: GroupId, demand: Demand) -> f64 {
         let plan = &self.groups[group.index()];
         let (runtime, processor) = (self.services[plan.service.index()].runtime, &plan.machine.processor);
-        let by_cores = processor.capacity_of(runtime.computing_threads(processor.vcpus)) / demand.cpu;
+        let threads = runtime.computing_threads(processor.vcpus);
+        let by_cores = (processor.capacity() / demand.cpu)
+            .min(processor.capacity_of(threads) / demand.on_threads)
+            .min(processor.capacity_of(1) / demand.primary);
         match runtime.held_threads(processor.vcpus) {
             Some(threads) => by_cores.min(f64::from(threads) / demand.held),
             None => by_cores,

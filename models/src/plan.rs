@@ -190,6 +190,8 @@ pub struct Workers {
     pub count: Option<u32>,
     /// Who of them gets a connection.
     pub accept: Accept,
+    /// Connections that may wait to be accepted; further ones are refused.
+    pub backlog: u32,
 }
 
 /// Who of several workers gets a connection.
@@ -235,11 +237,16 @@ impl Runtime {
     }
 
     /// CPU time of a connection beside that of the request: what the primary and the worker do to hand it over.
-    pub fn connection_cost(&self) -> Span {
+    pub fn connection_costs(&self) -> [Span; 2] {
         match self.workers.map(|workers| workers.accept) {
-            Some(Accept::RoundRobin { primary, handover }) => primary + handover,
-            _ => Span::ZERO,
+            Some(Accept::RoundRobin { primary, handover }) => [primary, handover],
+            _ => [Span::ZERO; 2],
         }
+    }
+
+    /// True where pool steps are done beside the threads that compute.
+    pub fn has_pool(&self) -> bool {
+        matches!(self.process, ProcessKind::EventLoop { .. } | ProcessKind::Async { .. })
     }
 }
 
@@ -266,8 +273,8 @@ impl Endpoint {
 pub enum Step {
     /// Work on a core: nanoseconds it takes on an otherwise idle core.
     Cpu(Dist),
-    /// The same on a thread beside an event loop (libuv's pool: files, names, compression, hashing). Other runtimes do it on
-    /// the thread they have.
+    /// The same on a thread beside an event loop (libuv's pool: files, names, compression, hashing) or beside asynchronous
+    /// workers. Other runtimes do it on the thread they have.
     Pool(Dist),
     /// Waiting for something outside the model: nanoseconds.
     Wait(Dist),

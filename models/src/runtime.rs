@@ -13,6 +13,9 @@ use sim_core::chance::below;
 
 use crate::plan::{Accept, BalancerId, ProcessKind, Runtime};
 
+/// Threads for blocking work beside asynchronous workers: Tokio's limit.
+const BLOCKING_THREADS: u32 = 512;
+
 /// The processes of one instance.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -22,6 +25,8 @@ pub struct Server {
     pub front: Front,
     /// Requests inside: waiting, in progress, or waiting for something outside.
     pub inside: u32,
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
     /// The worker behind each connection that a balancer keeps open, by balancer. Nothing moves such a connection.
     pub kept: Vec<(BalancerId, Vec<u16>)>,
 }
@@ -134,7 +139,8 @@ impl Server {
             }
             Some(Accept::ReusePort) => Front::ReusePort,
         };
-        Server { processes, front, inside: 0, kept: Vec::new() }
+        let backlog = runtime.workers.map_or(0, |workers| workers.backlog);
+        Server { processes, front, inside: 0, backlog, kept: Vec::new() }
     }
 
     /// A balancer opens connections that it will keep.
@@ -205,6 +211,7 @@ impl Process {
             ProcessKind::Async { workers, accept_queue } => {
                 (process.event_loop, process.accept_queue) = (true, accept_queue);
                 process.slots = workers.unwrap_or(vcpus).max(1);
+                process.pool.threads = BLOCKING_THREADS;
             }
             ProcessKind::Threads { threads, accept_queue } => {
                 (process.slots, process.accept_queue) = (threads.unwrap_or(u32::MAX), accept_queue);

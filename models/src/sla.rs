@@ -2,6 +2,7 @@
 
 use sim_core::Time;
 
+use crate::machine::Quota;
 use crate::measure::{MinuteFacts, ViolationRecord};
 use crate::plan::{Group, Runtime, Scaling};
 use crate::results::CauseKind;
@@ -11,6 +12,8 @@ use crate::scaling::Verdict;
 const OVERLOADED: f64 = 0.9;
 /// Above this utilisation, waiting is a large part of a response time.
 const BUSY: f64 = 0.6;
+/// A quota that runs out in a larger share of its periods is a cause.
+const OFTEN: f64 = 0.02;
 /// How many minutes before a window are looked at for what it inherits.
 const MINUTES_BEFORE: usize = 5;
 
@@ -210,7 +213,12 @@ impl<'a> Suspect<'a> {
     fn held_back(&self, minutes: &[MinuteFacts], load: &str) -> Option<(CauseKind, String)> {
         let (name, processor) = (&self.group.name, &self.group.machine.processor);
         let throttled: u64 = minutes.iter().map(|m| m.throttled).sum();
-        if let Some(quota) = processor.quota.filter(|_| throttled > 0) {
+        let often = |quota: &Quota| {
+            let periods = minutes.len() as f64 * 60.0 / quota.period.as_secs_f64();
+            let instances = minutes.iter().map(|m| m.serving).max().unwrap_or(1);
+            throttled as f64 > OFTEN * periods * f64::from(instances)
+        };
+        if let Some(quota) = processor.quota.filter(often) {
             let words = format!(
                 "the quota of {} vCPUs ran out in {throttled} periods of {}, and {name} stood still until the next; {load}",
                 quota.cpus, quota.period

@@ -82,6 +82,14 @@ impl Machine {
         }
     }
 
+    /// Brings quota, credits and times up to `now`, which changes nothing of what is to come.
+    pub fn settle(&mut self, now: Time) {
+        match self {
+            Machine::Shares(shares) => shares.advance(now),
+            Machine::Slices(slices) => slices.advance(now),
+        }
+    }
+
     /// Starts a burst of work. Returns when to ask for [`progress`](Machine::progress), where that has changed.
     #[inline]
     pub fn start(&mut self, now: Time, burst: Burst) -> Option<Time> {

@@ -163,6 +163,11 @@ impl Processor {
         (f64::from(cores) + doubled * (self.smt_gain - 1.0)) * self.clock(cores) * (1.0 - self.steal)
     }
 
+    /// vCPUs that may be used: what utilisation is a share of. A container's CPU metric is about what it was given.
+    pub fn allotted(&self) -> f64 {
+        self.quota.map_or(f64::INFINITY, |quota| quota.cpus).min(f64::from(self.vcpus))
+    }
+
     /// What all vCPUs do together over a long time: SMT, frequency, steal, quota and baseline considered.
     pub fn capacity(&self) -> f64 {
         self.capacity_of(self.vcpus)

@@ -193,7 +193,7 @@ impl Shares {
     }
 
     #[inline]
-    fn advance(&mut self, now: Time) {
+    pub(super) fn advance(&mut self, now: Time) {
         let elapsed = now.since(self.updated).as_nanos() as f64;
         if let Some(supply) = &mut self.supply {
             supply.spend(self.updated, now, self.in_use);
@@ -274,9 +274,9 @@ impl Class {
 
     /// Nanoseconds until its first thread is done.
     fn remaining(&mut self) -> f64 {
-        self.runnable
-            .peek()
-            .map_or(f64::INFINITY, |(key, _)| (finish_time(key) - self.virtual_now) / self.rate)
+        let Some((key, _)) = self.runnable.peek() else { return f64::INFINITY };
+        let left = finish_time(key) - self.virtual_now;
+        if left <= 0.5 { 0.0 } else { left / self.rate } // done is done, even where nothing runs any more
     }
 
     /// Ends its first thread.

@@ -45,6 +45,8 @@ pub struct Measure {
     pub cores_before: Vec<[f64; 2]>,
     /// What the machines of instances that are gone had counted, by group.
     pub gone_machines: Vec<MachineTotals>,
+    /// What all machines had counted when measurement began, by group.
+    pub machines_before: Vec<MachineTotals>,
     billed_minimum: f64,
 }
 
@@ -60,6 +62,15 @@ pub struct MachineTotals {
 }
 
 impl MachineTotals {
+    /// What was counted since `before`.
+    pub fn since(&self, before: &MachineTotals) -> MachineTotals {
+        MachineTotals {
+            throttled: self.throttled - before.throttled,
+            surplus_hours: self.surplus_hours - before.surplus_hours,
+            counts: self.counts.map(|counts| counts.since(&before.counts.unwrap_or_default())),
+        }
+    }
+
     /// Adds one machine's.
     pub fn add(&mut self, machine: &Machine) {
         if let Some(supply) = machine.supply() {
@@ -208,6 +219,7 @@ impl Measure {
             gone_cores: plan.groups.iter().map(|_| [0.0; 2]).collect(),
             cores_before: plan.groups.iter().map(|_| [0.0; 2]).collect(),
             gone_machines: plan.groups.iter().map(|_| MachineTotals::default()).collect(),
+            machines_before: plan.groups.iter().map(|_| MachineTotals::default()).collect(),
             billed_minimum: plan.prices.as_ref().map_or(0.0, |prices| prices.minimum_seconds),
         }
     }

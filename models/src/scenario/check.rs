@@ -104,7 +104,12 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
         let Scaling::TargetTracking(policy) = scaling else { continue };
         let cpu = policy.metric == Metric::Cpu;
         let cores = group.machine.processor.vcpus;
-        let threads = service.runtime.computing_threads(cores);
+        let beside = plan.endpoints.iter().any(|endpoint| {
+            endpoint.service == group.service
+                && endpoint.steps.iter().any(|step| matches!(step, Step::Pool(_)))
+        });
+        let primary = u32::from(!service.runtime.connection_costs()[0].is_zero());
+        let threads = if beside { cores } else { service.runtime.computing_threads(cores) + primary };
         if cpu && threads < cores {
             let most = 100.0 * f64::from(threads) / f64::from(cores);
             let never = if most <= policy.target { ", so this policy never scales out" } else { "" };

@@ -36,7 +36,11 @@ pub fn machine(
         background: Vec::new(),
     });
     machine.name = entry.key.clone();
+    let before = machine.processor.vcpus;
     vcpus(context, &mut table, base.is_some(), &mut machine.processor);
+    if machine.processor.vcpus != before {
+        machine.hourly = None; // the price is that of another size
+    }
     let memory = table.or("memory", Size((machine.memory_gib * GIB).round() as u64)).0;
     machine.memory_gib = memory as f64 / GIB;
     if let Some(hourly) = table.optional("hourly").or(machine.hourly) {
@@ -47,7 +51,7 @@ pub fn machine(
     machine.processor.quota = quota(context, &mut table, &machine.processor).or(machine.processor.quota);
     machine.processor.credits = credits(context, &mut table, machine.processor.credits);
     machine.processor.scheduler = scheduler(context, &mut table, machine.processor.scheduler);
-    machine.background = background(context, &mut table);
+    machine.background = background(context, &mut table, machine.background);
     (machine, table.finish())
 }
 
@@ -65,6 +69,15 @@ fn like(context: &Context<'_>, known: &BTreeMap<String, Machine>, table: &mut Re
     found
 }
 
+/// The name of the machine that this one is like, if it is like one.
+pub fn base_of(entry: &Entry) -> Option<&str> {
+    let Value::Table(keys) = &entry.node.value else { return None };
+    match &keys.iter().find(|key| key.key == "like")?.node.value {
+        Value::String(name) => Some(name),
+        _ => None,
+    }
+}
+
 /// A number of vCPUs; a fraction is a quota on the next whole number, as containers have it.
 fn vcpus(context: &Context<'_>, table: &mut Reader<'_>, has_base: bool, processor: &mut Processor) {
     let given: Option<Positive> = if has_base { table.optional("vcpus") } else { table.required("vcpus") };
@@ -77,9 +90,8 @@ fn vcpus(context: &Context<'_>, table: &mut Reader<'_>, has_base: bool, processo
         return;
     }
     processor.vcpus = vcpus.ceil() as u32;
-    if vcpus.fract() > 0.0 {
-        processor.quota = Some(Quota { cpus: vcpus, period: QUOTA_PERIODS[1] });
-    }
+    let quota = Quota { cpus: vcpus, period: QUOTA_PERIODS[1] };
+    processor.quota = (vcpus.fract() > 0.0).then_some(quota);
 }
 
 fn smt(context: &Context<'_>, table: &mut Reader<'_>, processor: &mut Processor) {
@@ -137,6 +149,10 @@ fn quota(context: &Context<'_>, table: &mut Reader<'_>, processor: &Processor) -
         let label = format!("expected {least} to {most}");
         context.findings.error(&options.place_of("period"), format!("a period of {period}"), label, None);
     }
+    if cpus.is_some_and(|cpus| cpus.0 * period.as_secs_f64() < 1e-3) {
+        let message = "less than 1 ms of CPU time a period";
+        context.findings.error(&options.place_of("cpus"), message, "Linux refuses this", None);
+    }
     if let Some(cpus) = cpus.filter(|cpus| cpus.0 > f64::from(processor.vcpus)) {
         let message = format!("a quota of {} vCPUs on a machine that has {}", cpus.0, processor.vcpus);
         context.findings.error(&options.place_of("cpus"), message, "it limits nothing", None);
@@ -181,10 +197,12 @@ fn credits(context: &Context<'_>, table: &mut Reader<'_>, base: Option<Credits>)
         unlimited: false,
         surplus_price: 0.05,
     });
+    let usual_per_hour = base.map(|base| base.baseline * 60.0);
     let credits = Credits {
         baseline: per_hour.unwrap_or(60.0) / 60.0,
         launch: options.or("launch", usual.launch),
-        most: options.or("most", usual.most),
+        most: options
+            .or("most", if per_hour == usual_per_hour { usual.most } else { 24.0 * per_hour.unwrap_or(0.0) }),
         unlimited: options.or("unlimited", usual.unlimited),
         surplus_price: options.or("surplus_price", usual.surplus_price),
     };
@@ -251,8 +269,11 @@ fn kernel(context: &Context<'_>, options: &mut Reader<'_>, usual: Kernel, slices
 }
 
 /// `[{ name = "browser", threads = 2, nice = 5 }]`: threads that always want a vCPU.
-fn background(context: &Context<'_>, table: &mut Reader<'_>) -> Vec<Background> {
+fn background(context: &Context<'_>, table: &mut Reader<'_>, base: Vec<Background>) -> Vec<Background> {
     let path = table.path_of("background");
+    if table.node("background").is_none() {
+        return base;
+    }
     let (mut programs, mut shown) = (Vec::new(), Vec::new());
     for (index, item) in table.items("background").iter().enumerate() {
         let mut options = Reader::new(context.findings, format!("{path}.{index}"), item);

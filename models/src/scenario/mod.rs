@@ -355,7 +355,13 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
         machines.insert(name.clone(), kind.machine(name));
     }
     let mut shown = toml::Table::new();
-    for entry in root.named("machine") {
+    // A machine may be like one that stands below it.
+    let mut left: Vec<&Entry> = root.named("machine").iter().collect();
+    while !left.is_empty() {
+        let ready = left.iter().position(|entry| {
+            machine::base_of(entry).is_none_or(|base| !left.iter().any(|other| other.key == base))
+        });
+        let entry = left.remove(ready.unwrap_or(0));
         let (machine, resolved) = machine::machine(context, &machines, entry);
         machines.insert(entry.key.clone(), machine);
         shown.insert(entry.key.clone(), toml::Value::Table(resolved));

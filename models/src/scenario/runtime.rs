@@ -118,7 +118,12 @@ fn process(context: &Context<'_>, kind: &str, table: &mut Reader<'_>) -> Option<
         }
         kind => {
             let overhead = if kind == "process-per-request" { defaults::FORKED } else { defaults::COMPILED };
-            (ProcessKind::Threads { threads: table.optional("most"), accept_queue: 0 }, overhead)
+            let threads = table.optional("most");
+            if threads == Some(0) {
+                let message = format!("`{}` is zero", table.path_of("most"));
+                context.findings.error(&table.place_of("most"), message, "nothing would be served", None);
+            }
+            (ProcessKind::Threads { threads, accept_queue: 0 }, overhead)
         }
     };
     Some(Runtime { process, overhead: table.or("overhead", overhead), workers: None })
@@ -164,7 +169,8 @@ fn cluster(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Runtime> {
     }
     let accept = accept(context, table, &["round-robin", "shared", "reuse-port"]);
     let runtime = process(context, "event-loop", table)?;
-    Some(Runtime { workers: Some(Workers { count, accept: accept? }), ..runtime })
+    let ProcessKind::EventLoop { accept_queue: backlog, .. } = runtime.process else { return None };
+    Some(Runtime { workers: Some(Workers { count, accept: accept?, backlog }), ..runtime })
 }
 
 /// Pre-forked workers of any kind.
@@ -181,7 +187,8 @@ fn processes(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Runtime> {
     let runtime = process(context, kind, &mut each)?;
     let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(each.finish()))]);
     table.resolve("each", shown);
-    Some(Runtime { workers: Some(Workers { count, accept: accept? }), ..runtime })
+    let backlog = table.or("backlog", defaults::ASYNC_QUEUE);
+    Some(Runtime { workers: Some(Workers { count, accept: accept?, backlog }), ..runtime })
 }
 
 fn accept(context: &Context<'_>, table: &mut Reader<'_>, known: &[&str]) -> Option<Accept> {

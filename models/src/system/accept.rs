@@ -32,7 +32,7 @@ impl System {
             return self.send_to(worker, slot, target, calendar);
         }
         let server = &mut self.instances[target].server;
-        let queue = server.processes[0].accept_queue as usize;
+        let queue = server.backlog as usize;
         match &mut server.front {
             Front::Single => {}
             Front::ReusePort => {
@@ -41,10 +41,13 @@ impl System {
                 self.send_to(worker, slot, target, calendar);
             }
             Front::Shared(listener) => {
-                // One that has found other work since it idled does not wait for the listener.
-                let idles = |worker: &u16| server.processes[usize::from(*worker)].idle_slot();
-                let worker = std::iter::from_fn(|| listener.idle.pop()).find(idles);
-                if let Some(worker) = worker {
+                // One that has found other work since it idled does not wait for the listener. Of those that do, one that
+                // can compute at once goes before one whose threads wait for their lock.
+                let process = |worker: &u16| &server.processes[usize::from(*worker)];
+                listener.idle.retain(|worker| process(worker).idle_slot());
+                let unlocked = |worker: &u16| process(worker).lock.as_ref().is_none_or(|lock| !lock.taken);
+                let at = listener.idle.iter().rposition(unlocked).or(listener.idle.len().checked_sub(1));
+                if let Some(worker) = at.map(|at| listener.idle.remove(at)) {
                     self.enter(slot, target, calendar);
                     self.join_process(slot, worker, calendar);
                     self.dirty.push((target, worker)); // it may have another thread that idles
@@ -56,7 +59,8 @@ impl System {
                 }
             }
             Front::Primary(primary) => {
-                if primary.arrivals.len() + primary.handles.len() >= queue {
+                let waiting = primary.arrivals.len() + primary.handles.len();
+                if primary.busy && waiting >= queue {
                     return self.refuse(slot, target, calendar);
                 }
                 primary.arrivals.push_back(slot);

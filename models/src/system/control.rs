@@ -37,7 +37,8 @@ impl System {
         let plan = self.plan.clone();
         let plan = &plan.groups[group.index()];
         let runtime = self.plan.services[plan.service.index()].runtime;
-        let threads = runtime.computing_threads(plan.machine.processor.vcpus);
+        let allotted = plan.machine.processor.allotted();
+        let threads = f64::from(runtime.computing_threads(plan.machine.processor.vcpus)).min(allotted);
         let carried: u64 = self.carried(group);
         let throttled = self.machine_totals(group).throttled;
         let fleet = &mut self.fleets[group.index()];
@@ -50,9 +51,10 @@ impl System {
         let mut warm: Vec<(f64, u32)> = vec![(0.0, 0); plan.scaling.len()];
         for &slot in &fleet.members {
             let instance = &mut self.instances[slot];
+            instance.machine.settle(now);
             let total = instance.machine.core_nanos(now);
             let nanos = total - std::mem::replace(&mut instance.seen_core_nanos[MINUTE_MARK], total);
-            let utilisation = nanos / (nanos_had * f64::from(plan.machine.processor.vcpus));
+            let utilisation = nanos / (nanos_had * allotted);
             if instance.in_service() && instance.phase != Phase::Crashed {
                 for (policy, (sum, count)) in plan.scaling.iter().zip(&mut warm) {
                     if instance.warm_at(plan.warm_up(policy)).is_some_and(|warm| warm <= period_start) {
@@ -66,7 +68,7 @@ impl System {
                 used += utilisation;
                 had += 1.0;
                 // Of what its threads could have used: one event loop is full when it has used one vCPU.
-                let bottleneck = nanos / (nanos_had * f64::from(threads));
+                let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
                 hottest = hottest.max(bottleneck);
                 queued += instance.server.queued_new();
                 without_credits += u32::from(instance.machine.supply().is_some_and(Supply::is_empty));
@@ -267,8 +269,8 @@ impl System {
                 let total = instance.machine.core_nanos(now);
                 used += total - std::mem::replace(&mut instance.seen_core_nanos[ROW_MARK], total);
                 if let Some(running) = instance.running {
-                    had += now.since(running.max(opened)).as_nanos() as f64
-                        * f64::from(plan.machine.processor.vcpus);
+                    had +=
+                        now.since(running.max(opened)).as_nanos() as f64 * plan.machine.processor.allotted();
                 }
                 row.queued += instance.server.queued_new();
                 row.serving += u32::from(instance.serving());
@@ -285,6 +287,8 @@ impl System {
     /// Measurement begins.
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
+        let totals = |index: usize| self.machine_totals(GroupId(index as u16));
+        self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
         for (group, fleet) in self.fleets.iter_mut().enumerate() {
             fleet.request_seconds_before += fleet.inside.integral(now);
             fleet.refused_before = fleet.refused;

@@ -82,6 +82,10 @@ impl System {
             }
         }
         let whole_minutes = (now.as_nanos() / super::MINUTE.as_nanos()) as usize;
+        let running: Vec<u32> = self.instances.iter().map(|(slot, _)| slot).collect();
+        for slot in running {
+            self.instances[slot].machine.settle(now);
+        }
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             let rest = now.since(Time::ZERO + super::MINUTE.saturating_mul(whole_minutes as u64));
             if !rest.is_zero() {
@@ -104,7 +108,7 @@ impl System {
         for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
             time.add(now.since(running), 0.0);
         }
-        let totals = self.machine_totals(group);
+        let totals = self.machine_totals(group).since(&self.measure.machines_before[group.index()]);
         let supplies = fleet.members.iter().filter_map(|&slot| self.instances[slot].machine.supply());
         GroupResult {
             name: plan.name.clone(),

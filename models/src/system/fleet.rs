@@ -226,7 +226,7 @@ impl System {
             zone,
             phase: Phase::Pending,
             machine: Machine::new(&plan.machine.processor),
-            vcpus: f64::from(plan.machine.processor.vcpus),
+            vcpus: plan.machine.processor.allotted(),
             timer: next_slot_timer,
             numbered: matches!(plan.machine.processor.scheduler, Scheduler::Slices(_)),
             server: Server::new(&runtime, plan.machine.processor.vcpus),
@@ -391,6 +391,7 @@ impl System {
 
     /// An instance is no more; its bill is closed.
     pub(super) fn gone(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        self.instances[slot].machine.settle(calendar.now());
         let instance = &self.instances[slot];
         calendar.release(instance.timer);
         let fleet = &mut self.fleets[instance.group.index()];

@@ -46,6 +46,8 @@ pub struct System {
     instances: Slab<Instance>,
     /// Requests in progress at each instance, as balancers count them.
     outstanding: Vec<u32>,
+    /// An instance that is losing everything at this instant.
+    losing: Option<u32>,
     /// Processes with a free slot and a queue, by instance, to be seen to before the event ends.
     dirty: Vec<(u32, u16)>,
     rotations: Vec<Rotation>,
@@ -77,6 +79,7 @@ impl System {
             requests: Slab::default(),
             instances: Slab::default(),
             outstanding: Vec::new(),
+            losing: None,
             dirty: Vec::new(),
             rotations: plan.balancers.iter().map(|balancer| Rotation::new(balancer, seed)).collect(),
             sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed, &mut calendar)).collect(),

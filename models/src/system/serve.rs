@@ -467,6 +467,9 @@ impl System {
                 self.resume(parent, calendar);
             } else {
                 let Request { instance, process, .. } = self.requests[parent];
+                if self.losing == Some(instance) {
+                    return; // it is lost by itself
+                }
                 let holding = !self.instances[instance].server.processes[usize::from(process)].event_loop;
                 self.leave(parent, holding, Ending::Failed, calendar);
             }
@@ -483,12 +486,14 @@ impl System {
             .map(|(slot, _)| self.requests.reference(slot))
             .collect();
         self.empty_instance(target, now);
+        self.losing = Some(target);
         for reference in inside {
             let Some(slot) = self.requests.live(reference) else { continue };
             let request = self.requests[slot];
             self.measure.served(request.endpoint, Ending::Failed, now.since(request.sent));
             self.attempt_ends(slot, Ending::Failed, calendar);
         }
+        self.losing = None;
         self.outstanding[target as usize] = 0;
         calendar.clear(self.instances[target].timer);
     }

@@ -215,3 +215,95 @@ fn overhead_is_part_of_the_cpu_time() {
     assert!((with("0s") - 5.0).abs() < 0.2, "{}", with("0s"));
     assert!((with("5ms") - 10.0).abs() < 0.3, "{}", with("5ms"));
 }
+
+/// A crash loses a caller and what it called on the same instance, each once.
+#[test]
+fn a_crash_loses_callers_and_callees_once() {
+    let text = r#"
+        [scenario]
+        duration = "10min"
+        [traffic.t]
+        to = "b"
+        profile = { constant = "50/s" }
+        mix = { outer = 1 }
+        [service.s]
+        runtime = "event-loop"
+        endpoint.outer = { steps = [{ cpu = "1ms" }, { call = { to = "b", endpoint = "inner" } }] }
+        endpoint.inner = { steps = [{ wait = "100ms" }, { cpu = "1ms" }] }
+        [group.g]
+        service = "s"
+        machine = "c7g.large"
+        min = 2
+        [balancer.b]
+        targets = "g"
+        deregistration_delay = "50ms"
+        [[incident]]
+        crash = { group = "g", at = "5min", count = 2 }
+        "#;
+    let run = Experiment::new(&Scenario::parse(text).unwrap()).run().run;
+    assert!(run.requests.conserved() && run.requests.failed > 0, "{:?}", run.requests);
+    assert!((0.0..20.0).contains(&run.groups[0].requests_inside), "{}", run.groups[0].requests_inside);
+}
+
+/// Workers of any kind may stand behind any front, and an idle one is never refused to.
+#[test]
+fn workers_without_a_queue_of_their_own_are_served() {
+    for accept in ["round-robin", "shared", "reuse-port"] {
+        let runtime = format!(
+            "{{ processes = {{ workers = 2, accept = \"{accept}\", each = \"thread-per-request\" }} }}"
+        );
+        let requests = run(&runtime, 2, 50.0).requests;
+        assert_eq!((requests.refused, requests.failed), (0, 0), "{accept}");
+    }
+}
+
+/// Threads that wait for their lock do not take connections from workers that idle.
+#[test]
+fn a_locked_worker_is_not_preferred() {
+    let runtime = |accept: &str| {
+        format!(
+            "{{ processes = {{ workers = 4, accept = \"{accept}\", each = {{ gil = {{ threads = 8, overhead = \"0s\" }} }} }} }}"
+        )
+    };
+    let (shared, split) = (mean(&runtime("shared"), 4, 200.0).0, mean(&runtime("reuse-port"), 4, 200.0).0);
+    assert!(shared < split, "{shared} and {split}");
+}
+
+/// What limits a cluster is its workers, the whole machine, or its primary.
+#[test]
+fn a_primary_can_be_the_bottleneck() {
+    let plan = |costs: &str| {
+        let runtime = format!("{{ cluster = {{ workers = 16, overhead = \"0s\", {costs} }} }}");
+        scenario(&runtime, 16, 100.0, "{ cpu = \"1ms\" }", 2).plan().clone()
+    };
+    let capacity = |costs: &str| plan(costs).capacity(std::iter::once(1)).round();
+    assert_eq!(capacity("primary = \"300us\", handover = \"0s\""), 3_333.0);
+    assert_eq!(capacity("primary = \"1us\", handover = \"0s\""), (16.0f64 / 0.001_001).round());
+}
+
+/// A metric of a container is about what it was given.
+#[test]
+fn a_fraction_of_a_cpu_can_be_full() {
+    let text = scenario("\"thread-per-request\"", 1, 24.0, CPU, 20)
+        .resolved()
+        .replace("vcpus = 1\n", "vcpus = 0.25\n")
+        .replace("vcpus = 1.0\n", "vcpus = 0.25\n");
+    let cpu = Experiment::new(&Scenario::parse(&text).unwrap()).run().run.groups[0].cpu;
+    assert!((90.0..=100.5).contains(&cpu), "{cpu} of a quarter");
+}
+
+/// Credits come back while nothing happens.
+#[test]
+fn idle_hours_earn_credits() {
+    let text = scenario("\"thread-per-request\"", 1, 1.0, CPU, 360).resolved().replace(
+        "constant = \"1/s\"",
+        "points = { at = [[\"0s\", \"90/s\"], [\"1h\", \"90/s\"], [\"1h\", \"0/s\"]] }",
+    );
+    let text = text.replace("[machine.m]", "[machine.m]\ncredits = { per_hour = 24, unlimited = true }");
+    let credits = Experiment::new(&Scenario::parse(&text).unwrap_or_else(|e| panic!("{e}"))).run().run.groups
+        [0]
+    .credits
+    .unwrap();
+    // 54 spent and 24 earned in the first hour, 24 in each of five others.
+    assert!((credits - (6.0 * 24.0 - 54.4)).abs() < 2.0, "{credits}");
+}

@@ -40,6 +40,20 @@ pub struct Counts {
     pub work: f64,
 }
 
+impl Counts {
+    /// What was counted since `before`.
+    pub fn since(&self, before: &Counts) -> Counts {
+        Counts {
+            voluntary: self.voluntary - before.voluntary,
+            involuntary: self.involuntary - before.involuntary,
+            migrations: self.migrations - before.migrations,
+            waited: self.waited - before.waited,
+            switching: self.switching - before.switching,
+            work: self.work - before.work,
+        }
+    }
+}
+
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Counts) {
         let Counts { voluntary, involuntary, migrations, waited, switching, work } = other;
@@ -68,6 +82,8 @@ pub struct Slices {
     steady: bool,
     supply: Option<Box<Supply>>,
     balance_at: Time,
+    /// Endless threads so far; they are numbered from the other end.
+    endless: u32,
     updated: Time,
     core_nanos: f64,
     counts: Counts,
@@ -136,6 +152,7 @@ impl Slices {
             supply,
             processor: processor.clone(),
             balance_at: Time::NEVER,
+            endless: 0,
             updated: Time::ZERO,
             core_nanos: 0.0,
             counts: Counts::default(),
@@ -176,8 +193,9 @@ impl Slices {
     /// `threads` of a weight are runnable from `now` on and never finish.
     pub fn add_endless(&mut self, now: Time, weight: f64, threads: u32) -> Option<Time> {
         self.advance(now);
-        for index in 0..threads {
-            let thread = NOBODY - 1 - index;
+        for _ in 0..threads {
+            self.endless += 1;
+            let thread = NOBODY - self.endless;
             let burst = Burst { task: NOBODY, thread, weight, pinned: None, demand: Span::MAX };
             self.wake(now, burst, f64::INFINITY);
         }
@@ -229,7 +247,7 @@ impl Slices {
         self.cores.iter().filter(|core| core.current.is_some()).map(|core| core.pace).sum()
     }
 
-    fn advance(&mut self, now: Time) {
+    pub(super) fn advance(&mut self, now: Time) {
         let in_use = self.in_use();
         self.core_nanos += now.since(self.updated).as_nanos() as f64 * in_use;
         if let Some(supply) = &mut self.supply {
@@ -398,11 +416,11 @@ impl Slices {
         let paid = core.cost.min(ran);
         let work = (ran - paid) * core.speed;
         core.cost -= paid;
-        core.ran += ran;
+        core.ran += ran - paid;
         let task = &mut self.tasks[task as usize];
         let work = work.min(task.left);
         task.left -= work;
-        task.place.runtime += ran / task.place.weight;
+        task.place.runtime += (ran - paid) / task.place.weight;
         self.counts.switching += paid;
         self.counts.work += work;
         core.queue.raise_floor(task.place.runtime.min(core.queue.first_key()));
@@ -518,7 +536,8 @@ impl Slices {
                     (self.slice * 8.0 / threads).max(self.slice) - core.ran
                 }
             };
-            next = next.min(at_tick(ns(left.max(0.0) / core.pace), self.kernel.tick, now));
+            // A slice begins when switching is over: who switches for longer than a tick gets somewhere all the same.
+            next = next.min(at_tick(ns((core.cost + left.max(0.0)) / core.pace), self.kernel.tick, now));
         }
         core.next = next;
     }
