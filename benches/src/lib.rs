@@ -75,6 +75,6 @@ mod tests {
         assert!((kernel - hand).abs() < 1e-6 * hand, "{kernel} for {hand}");
         assert_eq!(kernel::hold(1_000, 5_000), by_hand::hold(1_000, 5_000));
         assert!(kernel::bursts(1_000) > 0 && kernel::quanta(1_000) >= 1_000);
-        assert!(system::requests(&system::fifty_instances(system::TWO_BURSTS, 0.1)) > 500);
+        assert!(system::requests(&system::fifty_instances(system::TWO_BURSTS, "slices", 0.1)) > 500);
     }
 }

@@ -1,6 +1,6 @@
 //! The whole product.
 
-use scalesim::{Experiment, Scenario};
+use scalesim::{Experiment, NoFiles, Scenario};
 
 /// A request that needs a core once, and then waits.
 pub const ONE_BURST: &str = r#"{ cpu = { exp = { mean = "4ms" } } }, { wait = { exp = { mean = "5ms" } } }"#;
@@ -9,7 +9,7 @@ pub const TWO_BURSTS: &str = r#"{ cpu = { exp = { mean = "2ms" } } }, { wait = {
 
 /// Fifty instances of eight cores at 60 % utilisation, for so many seconds. Each request has a timeout, is balanced, does
 /// its `steps`, and is measured.
-pub fn fifty_instances(steps: &str, seconds: f64) -> Scenario {
+pub fn fifty_instances(steps: &str, scheduler: &str, seconds: f64) -> Scenario {
     let text = format!(
         r#"
         [scenario]
@@ -24,6 +24,7 @@ pub fn fifty_instances(steps: &str, seconds: f64) -> Scenario {
         steps = [{steps}]
         [machine.eight]
         vcpus = 8
+        scheduler = "{scheduler}"
         [group.web]
         service = "api"
         machine = "eight"
@@ -33,6 +34,21 @@ pub fn fifty_instances(steps: &str, seconds: f64) -> Scenario {
         "#
     );
     Scenario::parse(&text).expect("the scenario is sound")
+}
+
+/// A quarter of an hour of the day cycle's evening, the flash crowd included, with a scheduler.
+pub fn evening(scheduler: &str) -> Scenario {
+    let overrides = [
+        ("scenario.start", "2026-11-27T20:25:00+05:30[Asia/Kolkata]".to_string()),
+        ("scenario.duration", "15min".to_string()),
+        ("incident", "[]".to_string()),
+        ("group.web.desired", "4".to_string()),
+        ("group.web.machine", "m".to_string()),
+        ("machine.m", format!("{{ like = \"c7g.large\", scheduler = \"{scheduler}\" }}")),
+    ];
+    let overrides = overrides.map(|(path, value)| (path.to_string(), value));
+    let day = include_str!("../../examples/day-cycle.toml");
+    Scenario::read("day-cycle.toml", day, &overrides, &NoFiles).expect("the example is sound")
 }
 
 /// Plays it, and says how many requests were answered.

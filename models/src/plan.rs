@@ -135,6 +135,40 @@ pub struct Service {
     pub name: String,
     /// How its process turns requests into CPU work and waiting.
     pub runtime: Runtime,
+    /// The memory that it needs; `None` where that does not matter.
+    pub memory: Option<Memory>,
+    /// How slow it is at first: compilers and caches that have seen nothing yet.
+    pub cold: Option<Cold>,
+    /// Pauses in which all of a process stands still.
+    pub collector: Option<Collector>,
+}
+
+/// A server that is slow at first. The CPU time of the first request is `slower` times the usual; it falls evenly until
+/// so many requests have come. Instances that are there from the start are warm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cold {
+    /// Requests until an instance is warm.
+    pub requests: u32,
+    /// How many times the usual the first takes; above 1.
+    pub slower: f64,
+}
+
+/// A garbage collector that stops a process, of a runtime that computes on one thread.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    /// Requests of one process between two pauses.
+    pub every: u32,
+    /// How long a pause is: nanoseconds of CPU time.
+    pub pause: Dist,
+}
+
+/// Memory in bytes. Who needs more than the machine has is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Each process, before its first request.
+    pub process: u64,
+    /// Each request inside, waiting or in progress: its thread, its buffers, its session.
+    pub request: u64,
 }
 
 /// How an instance turns requests into CPU work and waiting.
@@ -394,6 +428,18 @@ pub enum Scaling {
     Scheduled(ScheduledAction),
     /// A target tracking policy.
     TargetTracking(TargetTracking),
+}
+
+impl Plan {
+    /// How many requests fit into the memory of an instance; `None` where that does not matter.
+    pub fn requests_in_memory(&self, group: &Group) -> Option<u32> {
+        let service = &self.services[group.service.index()];
+        let Memory { process, request } = service.memory?;
+        let processes = u64::from(service.runtime.processes(group.machine.processor.vcpus));
+        let memory = (group.machine.memory_gib * f64::from(1 << 30)) as u64;
+        let left = memory.saturating_sub(process.saturating_mul(processes));
+        Some(u32::try_from(left / request.max(1)).unwrap_or(u32::MAX))
+    }
 }
 
 /// A load balancer with one target group.

@@ -25,6 +25,8 @@ pub struct Server {
     pub front: Front,
     /// Requests inside: waiting, in progress, or waiting for something outside.
     pub inside: u32,
+    /// Requests that have begun since it started: it warms up.
+    pub seen: u32,
     /// Connections that may wait to be accepted.
     pub backlog: u32,
     /// The worker behind each connection that a balancer keeps open, by balancer. Nothing moves such a connection.
@@ -87,6 +89,8 @@ pub struct Process {
     pub queued_new: u32,
     /// Requests that it got.
     pub served: u64,
+    /// Requests since its collector ran.
+    pub uncollected: u32,
     /// The lock that only one thread can hold, if there is one.
     pub lock: Option<Box<Lock>>,
     /// The threads beside an event loop.
@@ -140,7 +144,7 @@ impl Server {
             Some(Accept::ReusePort) => Front::ReusePort,
         };
         let backlog = runtime.workers.map_or(0, |workers| workers.backlog);
-        Server { processes, front, inside: 0, backlog, kept: Vec::new() }
+        Server { processes, front, inside: 0, seen: 0, backlog, kept: Vec::new() }
     }
 
     /// A balancer opens connections that it will keep.
@@ -198,6 +202,7 @@ impl Process {
             queue: VecDeque::new(),
             queued_new: 0,
             served: 0,
+            uncollected: 0,
             lock: None,
             pool: Pool { threads: u32::MAX, busy: 0, queue: VecDeque::new() },
             idle_threads: Vec::new(),

@@ -54,11 +54,17 @@ fn main() {
 fn whole_system() {
     let work = [("one burst, one wait", system::ONE_BURST), ("burst, wait, burst", system::TWO_BURSTS)];
     let work = work.map(|(name, steps)| {
-        let scenario = system::fifty_instances(steps, 20.0);
+        let scenario = system::fifty_instances(steps, "shares", 20.0);
         let requests = system::requests(&scenario);
         item(name, requests, move || system::requests(&scenario) as f64)
     });
     compare("whole system, 50 instances of 8 cores", "M requests/s", &work);
+    let evening = ["shares", "slices"].map(|scheduler| {
+        let scenario = system::evening(scheduler);
+        let requests = system::requests(&scenario);
+        item(scheduler, requests, move || system::requests(&scenario) as f64)
+    });
+    compare("evening of the day cycle, with the flash crowd", "M requests/s", &evening);
 }
 
 fn item(name: &str, amount: u64, run: impl Fn() -> f64 + 'static) -> Work {

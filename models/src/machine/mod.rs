@@ -82,8 +82,11 @@ impl Machine {
         }
     }
 
-    /// Brings quota, credits and times up to `now`, which changes nothing of what is to come.
+    /// Brings quota and credits up to `now`. Changes nothing of what is to come, and nothing at all without either.
     pub fn settle(&mut self, now: Time) {
+        if self.supply().is_none() {
+            return;
+        }
         match self {
             Machine::Shares(shares) => shares.advance(now),
             Machine::Slices(slices) => slices.advance(now),

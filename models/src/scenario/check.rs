@@ -79,6 +79,20 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
             findings
                 .note(format!("group `{}` gets no requests: no balancer has it as its targets", group.name));
         }
+        match plan.requests_in_memory(group) {
+            Some(0) => {
+                let message = format!(
+                    "the server of group `{}` does not fit into the {} GiB of its machine",
+                    group.name, group.machine.memory_gib
+                );
+                findings.error(&place, message, "it would be killed at its first request", None);
+            }
+            Some(most) => findings.note(format!(
+                "group `{}`: an instance has memory for {most} requests at once; one more, and its server is killed",
+                group.name
+            )),
+            None => {}
+        }
         surprises(findings, plan, index);
     }
     if plan.endpoints.len() > MOST_ENDPOINTS {

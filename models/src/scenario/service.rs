@@ -4,9 +4,11 @@ use super::diagnostic::Place;
 use super::dist::duration;
 use super::node::Entry;
 use super::reader::{Reader, choice, read};
-use super::units::Size;
+use super::units::{Factor, Size};
 use super::{Context, Names, runtime};
-use crate::plan::{BalancerId, Endpoint, EndpointId, Service, ServiceId, Step};
+use crate::plan::{
+    BalancerId, Cold, Collector, Endpoint, EndpointId, Memory, ProcessKind, Service, ServiceId, Step,
+};
 
 /// Bytes of a page of text and its headers.
 const SIZE: u64 = 10 * 1024;
@@ -32,6 +34,9 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     let read = node.and_then(|node| runtime::runtime(context, &format!("{path}.runtime"), node));
     let (runtime, shown) = read.unwrap_or_else(|| (runtime::ANY, toml::Value::from("thread-per-request")));
     table.resolve("runtime", shown);
+    let memory = memory(context, &mut table);
+    let cold = cold(context, &mut table);
+    let collector = collector(context, &mut table, runtime.process);
     let mut resolved = toml::Table::new();
     let mut drafts = Vec::new();
     let endpoints = table.named("endpoint");
@@ -44,7 +49,65 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
         resolved.insert(endpoint.key.clone(), toml::Value::Table(shown));
     }
     table.resolve("endpoint", resolved);
-    (Service { name: entry.key.clone(), runtime }, drafts, table.finish())
+    (Service { name: entry.key.clone(), runtime, memory, cold, collector }, drafts, table.finish())
+}
+
+/// `{ process = "150 MiB", request = "2 MiB" }`
+fn memory(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Memory> {
+    let path = table.path_of("memory");
+    let mut options = Reader::new(context.findings, path, table.node("memory")?);
+    let process = options.or("process", Size(0)).0;
+    let request = options.required::<Size>("request").map(|size| size.0);
+    if request == Some(0) {
+        let message = "a request that needs no memory";
+        context.findings.error(&options.place_of("request"), message, "leave `memory` out instead", None);
+    }
+    table.resolve("memory", options.finish());
+    Some(Memory { process, request: request? })
+}
+
+/// `{ requests = 1200, slower = 3 }`
+fn cold(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Cold> {
+    let path = table.path_of("cold_start");
+    let mut options = Reader::new(context.findings, path, table.node("cold_start")?);
+    let requests: Option<u32> = options.required("requests");
+    let slower: Option<Factor> = options.required("slower");
+    for (key, wrong) in
+        [("requests", requests == Some(0)), ("slower", slower.is_some_and(|slower| slower.0 < 1.0))]
+    {
+        if wrong {
+            let message = format!("`{}` makes nothing slower", options.path_of(key));
+            context.findings.error(&options.place_of(key), message, "expected 1 or more", None);
+        }
+    }
+    table.resolve("cold_start", options.finish());
+    Some(Cold { requests: requests?.max(1), slower: slower?.0.max(1.0) })
+}
+
+/// `{ every = 2000, pause = { lognormal = { mean = "8ms", cv = 0.5 } } }`
+fn collector(context: &Context<'_>, table: &mut Reader<'_>, process: ProcessKind) -> Option<Collector> {
+    let path = table.path_of("garbage_collection");
+    let node = table.node("garbage_collection")?;
+    if matches!(process, ProcessKind::Threads { .. } | ProcessKind::Async { .. }) {
+        let message =
+            "pauses that stop all threads of a process are modelled for event loops and interpreter locks";
+        context.findings.error(&node.place, message, "leave this out", None);
+    }
+    let mut options = Reader::new(context.findings, path.clone(), node);
+    let every: Option<u32> = options.required("every");
+    if every == Some(0) {
+        let message = format!("`{}` is zero", options.path_of("every"));
+        context.findings.error(&options.place_of("every"), message, "expected 1 or more", None);
+    }
+    if options.node("pause").is_none() {
+        options.missing("pause", "how long it takes, such as \"10ms\"");
+    }
+    let pause = options.node("pause").and_then(|node| duration(context, &format!("{path}.pause"), node));
+    if let Some((_, shown)) = &pause {
+        options.resolve("pause", shown.clone());
+    }
+    table.resolve("garbage_collection", options.finish());
+    Some(Collector { every: every?.max(1), pause: pause?.0 })
 }
 
 fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId) -> (Draft, toml::Table) {

@@ -146,6 +146,7 @@ impl System {
                 let member = &mut self.instances[instance.slot];
                 member.phase = Phase::Up;
                 member.running = Some(Time::ZERO);
+                member.server.seen = u32::MAX; // warm
                 self.boot(instance.slot, calendar);
                 for balancer in self.balancers_of(group) {
                     self.join(balancer, instance.slot, Time::ZERO);
@@ -234,6 +235,8 @@ impl System {
             launched: now,
             running: None,
             crashed: None,
+            impaired: false,
+            most_inside: self.plan.requests_in_memory(plan).unwrap_or(u32::MAX),
             seen_core_nanos: [0.0; 2],
         });
         fleet.next_number += 1;
@@ -415,25 +418,39 @@ impl System {
             .take(count as usize)
             .collect();
         for slot in victims {
-            self.crash(slot, calendar);
+            let Instance { number, server, .. } = &self.instances[slot];
+            let description = format!("Instance {number} crashed and lost {} requests.", server.inside);
+            self.instances[slot].impaired = true;
+            self.crash(slot, description, calendar);
         }
     }
 
-    fn crash(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+    /// The kernel kills a server whose requests need more memory than there is. The machine goes on, so that only the
+    /// balancer notices.
+    pub(super) fn out_of_memory(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let Instance { number, server, group, .. } = &self.instances[slot];
+        let plan = &self.plan.groups[group.index()];
+        let unnoticed = match plan.health_check {
+            HealthCheckKind::Elb => "",
+            HealthCheckKind::Ec2 => "; EC2 status checks do not notice, and nobody replaces it",
+        };
+        let description = format!(
+            "Instance {number} ran out of its {} GiB of memory, and its server was killed with {} requests{unnoticed}.",
+            plan.machine.memory_gib, server.inside
+        );
+        self.crash(slot, description, calendar);
+    }
+
+    fn crash(&mut self, slot: u32, description: String, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let reference = self.instances.reference(slot);
         let instance = &mut self.instances[slot];
-        let (group, number, inside) = (instance.group, instance.number, instance.server.inside);
+        let group = instance.group;
         let registered = instance.running.unwrap_or(now);
         instance.phase = Phase::Crashed;
         instance.crashed = Some(now);
         self.fleets[group.index()].lost += 1;
-        self.log(
-            group,
-            ActivityKind::Crash,
-            now,
-            format!("Instance {number} crashed and lost {inside} requests."),
-        );
+        self.log(group, ActivityKind::Crash, now, description);
         self.lose_requests(slot, calendar);
         for balancer in self.balancers_of(group) {
             let check = self.plan.balancers[balancer.index()].health_check;
@@ -487,7 +504,7 @@ impl System {
         if plan.health_check == HealthCheckKind::Elb && grace_over && self.fails_checks(slot, now) {
             return Some("the target group's health check");
         }
-        let crashed = instance.crashed.filter(|_| instance.phase == Phase::Crashed)?;
+        let crashed = instance.crashed.filter(|_| instance.phase == Phase::Crashed && instance.impaired)?;
         (now.since(crashed) >= IMPAIRED_WAIT).then_some("the EC2 status check")
     }
 

@@ -35,6 +35,10 @@ pub struct Instance {
     pub running: Option<Time>,
     /// When it crashed.
     pub crashed: Option<Time>,
+    /// Whether the machine itself stopped, which the EC2 status check notices; else only the app did.
+    pub impaired: bool,
+    /// Requests that fit into its memory.
+    pub most_inside: u32,
     /// Core nanoseconds at the last minute, and at the last row of the series.
     pub seen_core_nanos: [f64; 2],
 }

@@ -12,7 +12,7 @@ use super::instance::Phase;
 use super::request::{Ending, NOWHERE, Request, Stage};
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
-use crate::plan::{BalancerId, Endpoint, EndpointId, Plan, Step};
+use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, Step};
 use crate::runtime::{Front, Server};
 
 /// An endpoint, ready to run.
@@ -21,6 +21,10 @@ pub struct Program {
     steps: Vec<Op>,
     /// Bytes of a request and its response.
     size: u64,
+    /// How slow its server is at first.
+    cold: Option<Cold>,
+    /// What stops its process, and how long.
+    collector: Option<(Collector, Keyed)>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,7 +79,9 @@ impl Program {
                 steps.insert(0, Op::Cpu { demand, draws, overhead: service.runtime.overhead });
             }
         }
-        Program { steps, size: endpoint.size }
+        let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
+        let collector = service.collector.clone().map(|collector| (collector, pauses()));
+        Program { steps, size: endpoint.size, cold: service.cold, collector }
     }
 }
 
@@ -99,6 +105,11 @@ impl System {
         let instance = &mut self.instances[target];
         // A target that does not listen: it crashed, or the balancer fails open and the app is not up.
         if instance.phase != Phase::Up {
+            self.turned_away(slot, Ending::Failed, calendar);
+            return;
+        }
+        if instance.server.inside >= instance.most_inside {
+            self.out_of_memory(target, calendar);
             self.turned_away(slot, Ending::Failed, calendar);
             return;
         }
@@ -191,9 +202,13 @@ impl System {
     pub(super) fn proceed(&mut self, slot: u32, holding: bool, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
         let key = request.key();
-        match self.programs[request.endpoint.index()].steps.get(usize::from(request.step)) {
+        let program = &self.programs[request.endpoint.index()];
+        match program.steps.get(usize::from(request.step)) {
             Some(Op::Cpu { demand, draws, overhead }) => {
-                let demand = demand.span(&mut draws.at(key)) + *overhead;
+                let mut demand = demand.span(&mut draws.at(key)) + *overhead;
+                if program.cold.is_some() || program.collector.is_some() {
+                    demand = self.slowed(slot, demand);
+                }
                 self.compute(slot, demand, calendar);
             }
             Some(Op::Pool { demand, draws }) => {
@@ -215,6 +230,31 @@ impl System {
             }
             None => self.leave(slot, holding, Ending::Completed, calendar),
         }
+    }
+
+    /// What a CPU step takes on a server that is cold, or whose collector is due.
+    fn slowed(&mut self, slot: u32, demand: Span) -> Span {
+        let request = &self.requests[slot];
+        let program = &self.programs[request.endpoint.index()];
+        let server = &mut self.instances[request.instance].server;
+        let mut demand = demand;
+        if let Some(Cold { requests, slower }) = program.cold.filter(|cold| server.seen < cold.requests) {
+            let left = 1.0 - f64::from(server.seen) / f64::from(requests);
+            demand = demand.mul_f64(1.0 + (slower - 1.0) * left);
+        }
+        if request.step > 0 {
+            return demand;
+        }
+        server.seen = server.seen.saturating_add(1);
+        let process = &mut server.processes[usize::from(request.process)];
+        if let Some((collector, pauses)) = &program.collector {
+            process.uncollected += 1;
+            if process.uncollected >= collector.every {
+                process.uncollected = 0;
+                demand += collector.pause.span(&mut pauses.at(request.key()));
+            }
+        }
+        demand
     }
 
     /// A CPU step begins on the thread that the request holds; with an interpreter lock, once it has that.

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use scalesim::results::Run;
 use scalesim::theory::Mmc;
-use scalesim::{Experiment, Scenario};
+use scalesim::{Experiment, NoFiles, Scenario};
 
 /// One instance with these vCPUs and exponential CPU times of 10 ms.
 fn scenario(runtime: &str, vcpus: u32, rate: f64, steps: &str, minutes: u32) -> Scenario {
@@ -33,6 +33,14 @@ fn scenario(runtime: &str, vcpus: u32, rate: f64, steps: &str, minutes: u32) -> 
         "#
     );
     Scenario::parse(&text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Plays a scenario with some values set.
+fn changed(text: &str, values: &[(&str, &str)]) -> Run {
+    let values: Vec<(String, String)> =
+        values.iter().map(|(path, value)| (path.to_string(), value.to_string())).collect();
+    let scenario = Scenario::read("test.toml", text, &values, &NoFiles);
+    Experiment::new(&scenario.unwrap_or_else(|errors| panic!("{errors}"))).run().run
 }
 
 const CPU: &str = "{ cpu = { exp = { mean = \"10ms\" } } }";
@@ -306,4 +314,69 @@ fn idle_hours_earn_credits() {
     .unwrap();
     // 54 spent and 24 earned in the first hour, 24 in each of five others.
     assert!((credits - (6.0 * 24.0 - 54.4)).abs() < 2.0, "{credits}");
+}
+
+/// Threads that pile up need memory: the server is killed, the balancer notices, and the group replaces it; a group that
+/// only looks at the machine's status does not.
+#[test]
+fn requests_that_pile_up_run_out_of_memory() {
+    let run = |check: &str| {
+        let text = scenario("\"thread-per-request\"", 1, 50.0, CPU, 20).resolved().replace(
+            "constant = \"50/s\"",
+            "points = { at = [[\"0s\", \"50/s\"], [\"5min\", \"50/s\"], [\"5min\", \"150/s\"], [\"6min\", \"150/s\"], [\"6min\", \"50/s\"]] }",
+        );
+        let memory = ("service.s.memory", "{ process = \"1 GiB\", request = \"4 MiB\" }");
+        changed(&text, &[memory, ("group.g.health_check", check)])
+    };
+    let told =
+        |run: &Run, words: &str| run.activities.iter().any(|activity| activity.description.contains(words));
+    let ec2 = run("ec2");
+    assert!(told(&ec2, "ran out of its 4 GiB of memory, and its server was killed with 768 requests; EC2"));
+    assert!(ec2.requests.availability() < 0.6 && ec2.groups[0].launched == 0, "down until the end");
+    let elb = run("{ elb = { grace_period = \"60s\" } }");
+    assert!(elb.groups[0].launched >= 1 && elb.requests.availability() > 0.7, "{:?}", elb.requests);
+    assert!(ec2.requests.conserved() && elb.requests.conserved());
+}
+
+/// A collector stops the loop: who comes meanwhile waits for it.
+#[test]
+fn collections_stop_the_loop() {
+    let with = |gc: &[(&str, &str)]| {
+        let text = scenario("{ event-loop = { overhead = \"0s\" } }", 1, 20.0, "{ cpu = \"2ms\" }", 60)
+            .resolved()
+            .to_string();
+        changed(&text, gc)
+    };
+    let (without, paused) =
+        (with(&[]), with(&[("service.s.garbage_collection", "{ every = 50, pause = \"50ms\" }")]));
+    assert!(
+        (paused.groups[0].cpu - without.groups[0].cpu - 2.0).abs() < 0.1,
+        "a fiftieth of 20 × 50 ms: {}",
+        paused.groups[0].cpu
+    );
+    assert!(
+        paused.response_time.max >= 0.05 && paused.response_time.p99 > 0.04,
+        "{:?}",
+        paused.response_time
+    );
+    assert!(without.response_time.p99 < 0.006);
+}
+
+/// A new instance is slow at first, and one that was there is not.
+#[test]
+fn new_instances_are_cold() {
+    let text = scenario("{ event-loop = { overhead = \"0s\" } }", 1, 20.0, "{ cpu = \"2ms\" }", 20)
+        .resolved()
+        .to_string();
+    let slow = ("service.s.cold_start", "{ requests = 2000, slower = 10 }");
+    let warm = changed(&text, &[slow]);
+    let cold = changed(&text, &[slow, ("incident", "[{ crash = { group = \"g\", at = \"5min\" } }]")]);
+    assert!(warm.response_time.max < 0.02, "{:?}", warm.response_time);
+    assert!(
+        cold.response_time.max > 0.019 && cold.groups[0].cpu > 1.05 * warm.groups[0].cpu,
+        "{:?}",
+        cold.response_time
+    );
+    let late = cold.series.last().unwrap();
+    assert!(late.p50.unwrap() < 0.0025, "warm again: {late:?}");
 }
