@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use rand::Rng;
 use sim_core::Span;
 use sim_core::chance::below;
+use smallvec::SmallVec;
 
 use crate::plan::{Accept, BalancerId, ProcessKind, Runtime};
 
@@ -19,8 +20,8 @@ const BLOCKING_THREADS: u32 = 512;
 /// The processes of one instance.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// The workers, or the only process.
-    pub processes: Vec<Process>,
+    /// The workers, or the only process, which then stands right here: every step of a request looks at it.
+    pub processes: SmallVec<[Process; 1]>,
     /// Who gets a connection.
     pub front: Front,
     /// Requests inside: waiting, in progress, or waiting for something outside.
