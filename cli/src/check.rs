@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use scalesim::machine::Scheduler;
 use scalesim::plan::{GroupId, Plan};
 use scalesim::theory::Mmc;
 use scalesim_report::{Clock, count, duration, short, value};
@@ -61,6 +62,9 @@ fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
         short(each),
         value(demand.cpu / demand.visits, "s")
     )?;
+    if let Some(line) = scheduling(plan, id, demand.cpu / demand.visits) {
+        writeln!(out, "  {line}")?;
+    }
     let sizes = [group.min, group.desired, group.max];
     writeln!(
         out,
@@ -97,6 +101,29 @@ fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Whether sharing without slices is a fair picture of a machine: it is where a request's CPU time is many slices, or where
+/// threads cannot outnumber vCPUs.
+fn scheduling(plan: &Plan, id: GroupId, cpu: f64) -> Option<String> {
+    let group = &plan.groups[id.index()];
+    let processor = &group.machine.processor;
+    let runtime = plan.services[group.service.index()].runtime;
+    let Scheduler::Shares(kernel) = processor.scheduler else { return None };
+    let crowded = runtime.held_threads(processor.vcpus).is_none_or(|threads| threads > processor.vcpus)
+        && !runtime.has_pool();
+    let slice = kernel.quantum(processor.vcpus).as_secs_f64();
+    (crowded && cpu < SLICES_A_REQUEST * slice).then(|| {
+        format!(
+            "threads may outnumber vCPUs, and a request is {} of CPU for slices of {}: means hold, turns do not show; \
+             `scheduler = \"slices\"` plays them",
+            value(cpu, "s"),
+            value(slice, "s")
+        )
+    })
+}
+
+/// CPU time of so many slices is shared as if slices had no length.
+const SLICES_A_REQUEST: f64 = 5.0;
 
 /// Rows of whole hours, or of a 24th of a shorter run.
 fn row_length(duration: Span) -> Span {

@@ -217,9 +217,30 @@ impl<DB: DrawingBackend> Panel<'_, DB> {
         for piece in points.split(|(_, value)| value.is_none_or(|value| !value.is_finite())) {
             let line: Vec<(f64, f64)> =
                 piece.iter().filter_map(|&(at, value)| Some((at, self.y(value?)))).collect();
-            self.chart.draw_series(LineSeries::new(line, colour.stroke_width(width)))?;
+            for stretch in self.smooth(&line) {
+                let stretch = stretch.iter().copied();
+                self.chart.draw_series(LineSeries::new(stretch, colour.stroke_width(width)))?;
+            }
         }
         Ok(())
+    }
+
+    /// Cuts a line where it turns back by more than a right angle: a thick line would be drawn with a long spike there.
+    fn smooth<'p>(&self, line: &'p [(f64, f64)]) -> Vec<&'p [(f64, f64)]> {
+        let Some(last) = line.len().checked_sub(1) else { return Vec::new() };
+        let pixels: Vec<(i32, i32)> = line.iter().map(|point| self.chart.backend_coord(point)).collect();
+        let turns_back = |w: &[(i32, i32)]| {
+            let [a, b, c] = [w[0], w[1], w[2]].map(|(x, y)| (f64::from(x), f64::from(y)));
+            (b.0 - a.0) * (c.0 - b.0) + (b.1 - a.1) * (c.1 - b.1) < 0.0
+        };
+        let turns = pixels.windows(3).enumerate().filter(|(_, w)| turns_back(w)).map(|(at, _)| at + 1);
+        let mut stretches = Vec::new();
+        let mut from = 0;
+        for turn in turns.chain([last]) {
+            stretches.push(&line[from..=turn]);
+            from = turn;
+        }
+        stretches
     }
 
     /// The area under points.
