@@ -13,7 +13,7 @@ use super::instance::{Instance, Phase};
 use crate::event::{Event, Ref};
 use crate::machine::{Machine, Scheduler};
 use crate::measure::MinuteFacts;
-use crate::plan::{BalancerId, Group, GroupId, HealthCheckKind, Incident, Metric, Scaling};
+use crate::plan::{BalancerId, Group, GroupId, Metric, Scaling};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
 use crate::scaling::{Datapoints, PolicyAlarms, Verdict};
@@ -166,7 +166,7 @@ impl System {
         }
     }
 
-    fn balancers_of(&self, group: GroupId) -> Vec<BalancerId> {
+    pub(super) fn balancers_of(&self, group: GroupId) -> Vec<BalancerId> {
         let ids = (0u16..).map(BalancerId);
         ids.zip(&self.plan.balancers)
             .filter(|(_, balancer)| balancer.targets == group)
@@ -351,7 +351,7 @@ impl System {
     }
 
     /// Takes an instance out of a rotation.
-    fn part(&mut self, balancer: BalancerId, slot: u32, now: Time) {
+    pub(super) fn part(&mut self, balancer: BalancerId, slot: u32, now: Time) {
         if !self.rotations[balancer.index()].remove(slot) {
             return;
         }
@@ -365,7 +365,7 @@ impl System {
     }
 
     /// Takes an instance out of service: no new requests, and the time to finish what it has.
-    fn terminate(&mut self, slot: u32, because: &str, calendar: &mut Calendar<Event>) {
+    pub(super) fn terminate(&mut self, slot: u32, because: &str, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let group = self.instances[slot].group;
         let mut delay = Span::ZERO;
@@ -406,132 +406,10 @@ impl System {
         fleet.members.retain(|&member| member != slot);
         self.instances.free(slot);
     }
-
-    /// Something goes wrong.
-    pub(super) fn incident(&mut self, index: u16, calendar: &mut Calendar<Event>) {
-        let Incident::Crash { group, count, .. } = self.plan.incidents[usize::from(index)];
-        let victims: Vec<u32> = self.fleets[group.index()]
-            .members
-            .iter()
-            .copied()
-            .filter(|&slot| self.instances[slot].in_service() && self.instances[slot].crashed.is_none())
-            .take(count as usize)
-            .collect();
-        for slot in victims {
-            let Instance { number, server, .. } = &self.instances[slot];
-            let description = format!("Instance {number} crashed and lost {} requests.", server.inside);
-            self.instances[slot].impaired = true;
-            self.crash(slot, description, calendar);
-        }
-    }
-
-    /// The kernel kills a server whose requests need more memory than there is. The machine goes on, so that only the
-    /// balancer notices.
-    pub(super) fn out_of_memory(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
-        let Instance { number, server, group, .. } = &self.instances[slot];
-        let plan = &self.plan.groups[group.index()];
-        let unnoticed = match plan.health_check {
-            HealthCheckKind::Elb => "",
-            HealthCheckKind::Ec2 => "; EC2 status checks do not notice, and nobody replaces it",
-        };
-        let description = format!(
-            "Instance {number} ran out of its {} GiB of memory, and its server was killed with {} requests{unnoticed}.",
-            plan.machine.memory_gib, server.inside
-        );
-        self.crash(slot, description, calendar);
-    }
-
-    fn crash(&mut self, slot: u32, description: String, calendar: &mut Calendar<Event>) {
-        let now = calendar.now();
-        let reference = self.instances.reference(slot);
-        let instance = &mut self.instances[slot];
-        let group = instance.group;
-        let registered = instance.running.unwrap_or(now);
-        instance.phase = Phase::Crashed;
-        instance.crashed = Some(now);
-        self.fleets[group.index()].lost += 1;
-        self.log(group, ActivityKind::Crash, now, description);
-        self.lose_requests(slot, calendar);
-        for balancer in self.balancers_of(group) {
-            let check = self.plan.balancers[balancer.index()].health_check;
-            let noticed = next_check(registered, check.interval, now) + check.first_failures();
-            calendar.at(noticed, Event::TargetDown(balancer, reference));
-        }
-    }
-
-    /// A target has failed as many checks as make it unhealthy.
-    pub(super) fn target_down(
-        &mut self,
-        balancer: BalancerId,
-        reference: Ref,
-        calendar: &mut Calendar<Event>,
-    ) {
-        let Some(slot) = self.instances.live(reference) else { return };
-        if self.instances[slot].phase == Phase::Crashed {
-            self.part(balancer, slot, calendar.now());
-        }
-    }
-
-    /// Replaces unhealthy instances, as far as the group knows of them: the old one is terminated first.
-    pub(super) fn replace_unhealthy(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
-        let now = calendar.now();
-        let unhealthy: Vec<(u32, &'static str)> = self.fleets[group.index()]
-            .members
-            .iter()
-            .filter_map(|&slot| Some((slot, self.unhealthy_by(slot, now)?)))
-            .collect();
-        for (slot, by) in unhealthy {
-            let instance = &self.instances[slot];
-            let since = match (instance.crashed, instance.running) {
-                (Some(crashed), _) => format!("{} after it stopped", now.since(crashed)),
-                (None, Some(running)) => {
-                    format!("its app is not up {} after it came into service", now.since(running))
-                }
-                (None, None) => "it does not run".to_string(),
-            };
-            let description = format!("Replacing instance {}: unhealthy by {by}, {since}.", instance.number);
-            self.log(group, ActivityKind::Replace, now, description);
-            self.terminate(slot, "it is unhealthy", calendar);
-        }
-        self.reconcile(group, calendar);
-    }
-
-    fn unhealthy_by(&self, slot: u32, now: Time) -> Option<&'static str> {
-        let instance = &self.instances[slot];
-        let plan = &self.plan.groups[instance.group.index()];
-        let running = instance.running?;
-        let grace_over = now >= running + plan.grace_period;
-        if plan.health_check == HealthCheckKind::Elb && grace_over && self.fails_checks(slot, now) {
-            return Some("the target group's health check");
-        }
-        let crashed = instance.crashed.filter(|_| instance.phase == Phase::Crashed && instance.impaired)?;
-        (now.since(crashed) >= IMPAIRED_WAIT).then_some("the EC2 status check")
-    }
-
-    /// True where all balancers have found an instance unhealthy: one that crashed, or whose app is not up after as many
-    /// checks as make a target unhealthy.
-    fn fails_checks(&self, slot: u32, now: Time) -> bool {
-        let instance = &self.instances[slot];
-        match instance.phase {
-            Phase::Crashed => instance.rotations == 0,
-            Phase::Booting | Phase::AppStarting => {
-                let registered = instance.running.unwrap_or(now);
-                self.balancers_of(instance.group).into_iter().all(|balancer| {
-                    let check = self.plan.balancers[balancer.index()].health_check;
-                    now >= registered + check.first_failures()
-                })
-            }
-            Phase::Pending | Phase::Up | Phase::Draining => false,
-        }
-    }
 }
 
-/// How long a group waits for an instance whose status check says `impaired` to recover before it replaces it. The
-/// guide says "a few minutes".
-const IMPAIRED_WAIT: Span = Span::from_secs(180);
-
 /// The first of the checks, one every `interval` since `registered`, that is not before `now`.
-fn next_check(registered: Time, interval: Span, now: Time) -> Time {
+pub(super) fn next_check(registered: Time, interval: Span, now: Time) -> Time {
     let interval = interval.as_nanos().max(1);
     let checks = now.since(registered).as_nanos().div_ceil(interval);
     registered + Span::from_nanos(interval.saturating_mul(checks))

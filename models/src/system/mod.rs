@@ -4,7 +4,9 @@
 //! * [`client`](self): sources, timeouts and retries;
 //! * [`accept`](self): which worker of an instance gets a request;
 //! * [`serve`](self): how an instance works through the steps of a request;
+//! * [`threads`](self): interpreter locks, and threads beside a loop;
 //! * [`fleet`](self): instances and their life;
+//! * [`health`](self): what goes wrong with them;
 //! * [`control`](self): the control plane, once a minute.
 //!
 //! A request costs a handful of events and no allocation; the control plane acts every few seconds, so there
@@ -15,9 +17,11 @@ mod client;
 mod control;
 mod finish;
 mod fleet;
+mod health;
 mod instance;
 mod request;
 mod serve;
+mod threads;
 
 use std::sync::Arc;
 

@@ -3,11 +3,13 @@
 //!
 //! What is followed: picking and wake-up preemption of EEVDF (6.6 and later) and CFS; a thread that runs is protected for
 //! its slice; a woken thread goes to the vCPU it ran on last if that is idle, else to an idle one; an idle vCPU takes a
-//! waiting thread from the longest queue; after each [`BALANCE`] one thread moves from the longest queue to the shortest, if
+//! waiting thread from the longest queue; every 110 to 180 ms one thread moves from the longest queue to the shortest, if
 //! only to take its turn at being one too many. What is not: groups, NUMA, deadlines of real time, the cache-hot guard of
 //! idle balancing (a vCPU never idles while a thread waits that could run on it).
 
+mod counts;
 mod queue;
+mod rhythm;
 
 use sim_core::{Span, Time};
 
@@ -15,56 +17,9 @@ use super::processor::{Kernel, Policy, Processor};
 use super::supply::Supply;
 use super::{Burst, Progress};
 use queue::{RunQueue, Virtual};
+use rhythm::{at_tick, next_balance};
 
-/// How long it takes until queues are evened out again: anything between these.
-///
-/// Linux 6.18 moved one of three endless jobs on two vCPUs after 28 to 342 ms, the middle half after 125 to 166 ms, the
-/// median 145 ms (55 moves, on a two-vCPU guest). It is never regular, and must not be here: with one interval the same
-/// thread may have a vCPU for itself every time.
-pub const BALANCE: (Span, Span) = (Span::from_millis(110), Span::from_millis(180));
-
-/// What was counted, and where the time went, in nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counts {
-    /// Switches because a thread had nothing left to do.
-    pub voluntary: u64,
-    /// Switches because a thread's slice was over or another went first.
-    pub involuntary: u64,
-    /// Threads that went on at another vCPU than before.
-    pub migrations: u64,
-    /// Time that runnable threads waited for a vCPU.
-    pub waited: f64,
-    /// vCPU time that went into switching and moving.
-    pub switching: f64,
-    /// Work done, in nanoseconds of an otherwise idle vCPU.
-    pub work: f64,
-}
-
-impl Counts {
-    /// What was counted since `before`.
-    pub fn since(&self, before: &Counts) -> Counts {
-        Counts {
-            voluntary: self.voluntary - before.voluntary,
-            involuntary: self.involuntary - before.involuntary,
-            migrations: self.migrations - before.migrations,
-            waited: self.waited - before.waited,
-            switching: self.switching - before.switching,
-            work: self.work - before.work,
-        }
-    }
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Counts) {
-        let Counts { voluntary, involuntary, migrations, waited, switching, work } = other;
-        self.voluntary += voluntary;
-        self.involuntary += involuntary;
-        self.migrations += migrations;
-        self.waited += waited;
-        self.switching += switching;
-        self.work += work;
-    }
-}
+pub use counts::Counts;
 
 /// The vCPUs of one machine, their queues, and who runs.
 #[derive(Clone, Debug)]
@@ -577,22 +532,4 @@ impl Slices {
         let siblings = self.cores[first..(first + threads).min(self.cores.len())].iter();
         siblings.zip(first..).any(|(core, index)| index != at && core.current.is_some())
     }
-}
-
-/// When queues are evened out next. It looks like chance, and is always the same for the same instant.
-fn next_balance(now: Time) -> Time {
-    let (least, most) = (BALANCE.0.as_nanos(), BALANCE.1.as_nanos());
-    // Multiplying by the golden ratio spreads instants that are near one another (Knuth, volume 3, 6.4).
-    let spread = now.as_nanos().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    now + Span::from_nanos(least + (((most - least) * spread) >> 32))
-}
-
-/// The first tick that is not before `time` and after `now`: a slice that is over is noticed there.
-fn at_tick(time: Time, tick: Span, now: Time) -> Time {
-    let tick = tick.as_nanos();
-    if tick == 0 || time == Time::NEVER {
-        return time;
-    }
-    let at = Time::from_nanos(time.as_nanos().div_ceil(tick).saturating_mul(tick));
-    if at > now { at } else { at + Span::from_nanos(tick) }
 }
