@@ -89,6 +89,14 @@ fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// The result of printing what the work came to: that the reader went away, as `head` does, is no failure by then.
+fn unless_gone(printed: io::Result<()>) -> io::Result<()> {
+    match printed {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
 /// Colour only on a terminal that knows it, and not where `NO_COLOR` asks for none.
 fn colour(terminal: bool) -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());

@@ -11,7 +11,7 @@ use scalesim_report::{ARTEFACTS, Style, json, render_text};
 
 use crate::args::RunArgs;
 use crate::progress::Bar;
-use crate::{Failure, colour, exit, files, load, tell};
+use crate::{Failure, colour, exit, files, load, tell, unless_gone};
 
 /// Plays a scenario, writes the report, and says whether the SLA holds.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
@@ -34,10 +34,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     if let Some(folder) = &folder {
         write_report(&results, folder)?;
     }
-    match print(args, &results) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
+    unless_gone(print(args, &results))?;
     if let Some(folder) = folder.filter(|_| !args.quiet) {
         tell(&format!(
             "\nreport in {}: overview.png, results.json, series.csv and {} more",

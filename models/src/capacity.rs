@@ -149,14 +149,15 @@ impl Plan {
 
     /// Client requests per second that healthy instances can serve, `serving` of each group in order.
     pub fn capacity(&self, serving: impl Iterator<Item = u32>) -> f64 {
-        let demands = self.demands();
-        let groups = serving.zip(demands).zip(0u16..);
+        weakest(&self.capacities(), serving)
+    }
+
+    /// Client requests per second that one instance of each group can serve; `None` where no request comes.
+    pub(crate) fn capacities(&self) -> Vec<Option<f64>> {
+        let groups = (0u16..).map(GroupId).zip(self.demands());
         groups
-            .filter(|((_, demand), _)| demand.visits > 0.0)
-            .map(|((count, demand), group)| {
-                f64::from(count) * self.clients_per_instance(GroupId(group), demand)
-            })
-            .fold(f64::INFINITY, f64::min)
+            .map(|(id, demand)| (demand.visits > 0.0).then(|| self.clients_per_instance(id, demand)))
+            .collect()
     }
 
     fn clients_per_instance(&self, group: GroupId, demand: Demand) -> f64 {
@@ -188,4 +189,10 @@ impl Plan {
             }
         }
     }
+}
+
+/// What healthy instances can serve, `serving` of each group in order, by what one of each can: the bottleneck's part.
+pub(crate) fn weakest(capacities: &[Option<f64>], serving: impl Iterator<Item = u32>) -> f64 {
+    let visited = serving.zip(capacities).filter_map(|(count, each)| Some(f64::from(count) * (*each)?));
+    visited.fold(f64::INFINITY, f64::min)
 }

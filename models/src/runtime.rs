@@ -126,7 +126,7 @@ pub struct Pool {
 impl Server {
     /// Idle processes of a runtime on a machine with so many vCPUs.
     pub fn new(runtime: &Runtime, vcpus: u32) -> Self {
-        let count = runtime.workers.map_or(1, |workers| workers.count.unwrap_or(vcpus).max(1));
+        let count = runtime.processes(vcpus);
         let processes = (0..count).map(|_| Process::new(runtime, vcpus)).collect();
         let all = || 0..count as u16;
         let front = match runtime.workers.map(|workers| workers.accept) {

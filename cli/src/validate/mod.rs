@@ -28,7 +28,7 @@ use scalesim_report::{ValidationRow, validation_png, validation_svg};
 use serde::Serialize;
 
 use crate::progress::Spinner;
-use crate::{Failure, exit, files, run, tell};
+use crate::{Failure, exit, files, run, tell, unless_gone};
 use data::{Measurements, Role};
 use judge::{Judgement, Verdict};
 use plan::Effort;
@@ -89,11 +89,8 @@ pub fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
     // The files first: whoever reads the table may go away, as `head` does.
     write(args, &measured, &judgement)?;
     let mut out = io::stdout().lock();
-    let printed = out.write_all(table::render(&measured, &judgement).as_bytes()).and_then(|()| out.flush());
-    match printed {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
+    let table = table::render(&measured, &judgement);
+    unless_gone(out.write_all(table.as_bytes()).and_then(|()| out.flush()))?;
     if !args.quiet {
         let folder = args.out.display();
         tell(&format!("\nin {folder}: validation.png, validation.svg, validation.json, machine.toml"));

@@ -71,7 +71,8 @@ impl System {
     }
 
     /// A request goes to one worker and no other.
-    fn send_to(&mut self, worker: u16, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
+    #[inline]
+    pub(super) fn send_to(&mut self, worker: u16, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
         let process = &self.instances[target].server.processes[usize::from(worker)];
         if !process.idle_slot() && process.queued_new >= process.accept_queue {
             return self.refuse(slot, target, calendar);

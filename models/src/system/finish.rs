@@ -3,6 +3,7 @@
 use sim_core::{Simulation, Span, Time};
 
 use super::System;
+use crate::capacity::weakest;
 use crate::cost::bill;
 use crate::machine::Supply;
 use crate::measure::{Collector, ViolationRecord, WindowCollector, distribution};
@@ -189,6 +190,7 @@ impl System {
 
     fn series(&self) -> Vec<Row> {
         let mut from = Time::ZERO;
+        let capacities = self.plan.capacities();
         let rows = self.measure.rows.closed.iter().map(|row| {
             let at = std::mem::replace(&mut from, row.end);
             let seconds = row.end.since(at).as_secs_f64();
@@ -200,7 +202,7 @@ impl System {
                 attempts: rate(row.attempts),
                 completed: rate(row.completed),
                 errors: rate(row.errors),
-                capacity: Some(self.plan.capacity(serving)).filter(|capacity| capacity.is_finite()),
+                capacity: Some(weakest(&capacities, serving)).filter(|capacity| capacity.is_finite()),
                 p50: row.quantiles[0].map(Span::as_secs_f64),
                 p95: row.quantiles[1].map(Span::as_secs_f64),
                 p99: row.quantiles[2].map(Span::as_secs_f64),

@@ -19,7 +19,7 @@ pub struct Instance {
     pub phase: Phase,
     /// Its vCPUs and who runs on them.
     pub machine: Machine,
-    /// How many vCPUs these are.
+    /// How many of them it may use.
     pub vcpus: f64,
     /// Fires at the machine's next completion.
     pub timer: Timer,

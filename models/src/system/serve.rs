@@ -116,12 +116,7 @@ impl System {
         if !matches!(instance.server.front, Front::Single) {
             return self.connect(slot, from, target, calendar);
         }
-        let process = &instance.server.processes[0];
-        if !process.idle_slot() && process.queued_new >= process.accept_queue {
-            return self.refuse(slot, target, calendar);
-        }
-        self.enter(slot, target, calendar);
-        self.join_process(slot, 0, calendar);
+        self.send_to(0, slot, target, calendar);
     }
 
     /// The accept queue of an instance is full.
