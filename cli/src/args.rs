@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::serve::{ServeArgs, WorkerArgs};
 use crate::validate::ValidateArgs;
 use crate::validate::job::JobArgs;
 
@@ -49,6 +50,14 @@ pub enum Command {
     /// table to paste into scenarios. Takes less than a minute unless told otherwise.
     #[command(after_help = VALIDATE_CODES)]
     Validate(ValidateArgs),
+    /// A small server in several forms, to try `validate --server` on.
+    ///
+    /// `GET /` says what it is, as a scenario would; `GET /api/N` runs the course's loop N times; `GET /pid` says which
+    /// process answers. It listens on 127.0.0.1 until it is ended. `examples/server.js` is the same in Node.
+    Serve(ServeArgs),
+    /// One worker of `serve processes`.
+    #[command(hide = true)]
+    ServeWorker(WorkerArgs),
     /// One job of `validate`, as a process of its own.
     #[command(hide = true)]
     ValidateJob(JobArgs),

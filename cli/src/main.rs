@@ -6,9 +6,11 @@
 mod args;
 mod check;
 mod files;
+mod http;
 mod new;
 mod progress;
 mod run;
+mod serve;
 mod validate;
 
 use std::io::{self, Write};
@@ -63,6 +65,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain(&args.scenario),
         Command::New(args) => new::new(args),
         Command::Validate(args) => validate::validate(args),
+        Command::Serve(args) => serve::serve(args),
+        Command::ServeWorker(args) => serve::worker(args),
         Command::ValidateJob(args) => validate::job::process(args),
     };
     let code = match done {

@@ -10,7 +10,7 @@ mod text;
 use scalesim::results::Results;
 
 pub use clock::Clock;
-pub use plots::{Measured, PlotError, ValidationRow, validation_png, validation_svg};
+pub use plots::{Measured, PlotError, Validation, ValidationRow, validation_png, validation_svg};
 pub use text::{Style, count, duration, render_text, short, value};
 
 /// Makes the contents of a file.

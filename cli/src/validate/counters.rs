@@ -91,6 +91,50 @@ impl MachineTime {
     }
 }
 
+/// CPU time of this process without those that it started, in nanoseconds; threads that have ended are included.
+pub fn of_this_process() -> Option<f64> {
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    Some(stat(&text)?.1 as f64 * STAT_TICK)
+}
+
+/// The parent of a process and its CPU time, from its `stat`.
+fn stat(text: &str) -> Option<(u32, u64)> {
+    // Behind the name, which may have blanks in it: state, parent, and 11th and 12th from there user and system time.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some((number(1)? as u32, number(11)? + number(12)?))
+}
+
+/// CPU time of these processes and all that they started, in nanoseconds; `None` where the kernel does not tell.
+pub fn of_processes(roots: &[u32]) -> Option<f64> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // One that has ended meanwhile has none.
+        let Ok(text) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        if let Some((parent, time)) = stat(&text) {
+            found.push((number, parent, time));
+        }
+    }
+    let mut family = roots.to_vec();
+    let mut known = 0;
+    // Children of those that were found last, until there are none.
+    while known < family.len() {
+        let parents = known..family.len();
+        known = family.len();
+        let children: Vec<u32> = found
+            .iter()
+            .filter(|(_, parent, _)| family[parents.clone()].contains(parent))
+            .map(|own| own.0)
+            .collect();
+        family.extend(children.into_iter().filter(|child| !roots.contains(child)));
+    }
+    let ticks: u64 = found.iter().filter(|(number, ..)| family.contains(number)).map(|own| own.2).sum();
+    Some(ticks as f64 * STAT_TICK)
+}
+
 /// What is known about this machine, and what is not.
 pub fn facts() -> Facts {
     let read = |path: &str| fs::read_to_string(path).ok();

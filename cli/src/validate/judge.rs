@@ -57,6 +57,16 @@ impl Compared {
     pub fn spread(&self) -> f64 {
         if self.measured > 0.0 { (self.high - self.low) / 2.0 / self.measured } else { 0.0 }
     }
+
+    /// As plots take it, divided by a unit.
+    pub fn plotted(&self, unit: f64) -> scalesim_report::Measured {
+        scalesim_report::Measured {
+            measured: self.measured / unit,
+            low: self.low / unit,
+            high: self.high / unit,
+            predicted: self.predicted / unit,
+        }
+    }
 }
 
 /// One setup.
@@ -163,7 +173,7 @@ pub fn crowded(setup: &Setup, vcpus: u32) -> bool {
     setup.order == Order::Together && (setup.jobs > vcpus || (setup.place == Place::OnOne && setup.jobs > 1))
 }
 
-fn compare(pairs: impl Iterator<Item = (f64, f64)>) -> Option<Compared> {
+pub fn compare(pairs: impl Iterator<Item = (f64, f64)>) -> Option<Compared> {
     let pairs: Vec<(f64, f64)> = pairs.collect();
     let measured = || pairs.iter().map(|pair| pair.0);
     Some(Compared {

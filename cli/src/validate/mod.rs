@@ -15,6 +15,7 @@ mod measure;
 mod pin;
 mod plan;
 mod predict;
+mod server;
 #[cfg(test)]
 mod stored;
 mod table;
@@ -24,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use scalesim_report::{ValidationRow, validation_png, validation_svg};
+use scalesim_report::{Validation, ValidationRow, validation_png, validation_svg};
 use serde::Serialize;
 
 use crate::progress::Spinner;
@@ -36,7 +37,7 @@ use plan::Effort;
 /// What `scalesim validate` is told.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Some fifteen seconds: enough to see that it works and whether the machine is quiet.
+    /// Some fifteen seconds (for each server): enough to see that it works and whether the machine is quiet.
     #[arg(long, conflicts_with = "thorough")]
     quick: bool,
 
@@ -44,7 +45,25 @@ pub struct ValidateArgs {
     #[arg(long)]
     thorough: bool,
 
-    /// Where to write validation.json, validation.svg, validation.png and machine.toml.
+    /// Put load on a server that runs on this machine instead; may be repeated, to compare servers.
+    ///
+    /// Requests come at random instants (Poisson), whether or not those before are answered, at stated shares of the
+    /// throughput that the server has. The simulator is given the same arrivals, the server's `runtime`, and service times
+    /// measured before and after each load, and has to predict the response times. A server that answers `GET /api/N` and
+    /// `GET /` as `scalesim serve` does is asked for work of 2 ms; any other for the path of the URL.
+    #[arg(long, value_name = "URL", group = "servers")]
+    server: Vec<String>,
+
+    /// The same with a server that is started by a command, which listens on the port in the variable PORT.
+    ///
+    /// `--start "scalesim serve event-loop" --start "node examples/server.js cluster"`
+    #[arg(long, value_name = "COMMAND", group = "servers")]
+    start: Vec<String>,
+
+    #[command(flatten)]
+    load: server::LoadArgs,
+
+    /// Where to write validation.json (servers.json), plots and machine.toml.
     #[arg(long, value_name = "DIR", default_value = "out/validate")]
     out: PathBuf,
 
@@ -67,6 +86,9 @@ struct Report<'a> {
 /// Measures, judges, writes and prints.
 pub fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
     files::prepare(&args.out)?;
+    if !args.server.is_empty() || !args.start.is_empty() {
+        return server::validate(args);
+    }
     let effort = match (args.quick, args.thorough) {
         (true, _) => Effort::QUICK,
         (_, true) => Effort::THOROUGH,
@@ -95,12 +117,16 @@ pub fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
         let folder = args.out.display();
         tell(&format!("\nin {folder}: validation.png, validation.svg, validation.json, machine.toml"));
     }
-    Ok(match judgement.verdict {
-        _ if interrupted => exit::INTERRUPTED,
+    Ok(if interrupted { exit::INTERRUPTED } else { code(judgement.verdict) })
+}
+
+/// The exit code of a verdict.
+fn code(verdict: Verdict) -> u8 {
+    match verdict {
         Verdict::Pass => exit::OK,
         Verdict::Fail => exit::VIOLATED,
         Verdict::Inconclusive | Verdict::Fitted => exit::UNFINISHED,
-    })
+    }
 }
 
 fn write(args: &ValidateArgs, measured: &Measurements, judgement: &Judgement) -> Result<(), Failure> {
@@ -108,14 +134,22 @@ fn write(args: &ValidateArgs, measured: &Measurements, judgement: &Judgement) ->
         |error: &dyn std::fmt::Display| Failure::Unfinished(format!("cannot make the report: {error}"));
     let report = Report { measurements: measured, judgement };
     let json = serde_json::to_vec_pretty(&report).map_err(|error| failed(&error))?;
-    let title = format!("scalesim validate, {}, {} vCPUs", measured.date, measured.machine.vcpus);
-    let rows: Vec<ValidationRow> = judgement.rows.iter().map(|row| plotted(row, judgement)).collect();
+    let plot = Validation {
+        title: format!("scalesim validate, {}, {} vCPUs", measured.date, measured.machine.vcpus),
+        left: "when jobs were done".to_string(),
+        right: "times a job had to give way".to_string(),
+        right_in_seconds: false,
+        legend: ["last job, measured: range and median", "mean of the jobs, measured"]
+            .map(String::from)
+            .to_vec(),
+        rows: judgement.rows.iter().map(|row| plotted(row, judgement)).collect(),
+    };
     files::write_all(
         &args.out,
         &[
             ("validation.json", json),
-            ("validation.svg", validation_svg(&title, &rows).map_err(|error| failed(&error))?),
-            ("validation.png", validation_png(&title, &rows).map_err(|error| failed(&error))?),
+            ("validation.svg", validation_svg(&plot).map_err(|error| failed(&error))?),
+            ("validation.png", validation_png(&plot).map_err(|error| failed(&error))?),
             ("machine.toml", machine_toml::render(measured, &judgement.fitted).into_bytes()),
         ],
     )
@@ -123,23 +157,11 @@ fn write(args: &ValidateArgs, measured: &Measurements, judgement: &Judgement) ->
 
 /// A row as the plot takes it: seconds.
 fn plotted(row: &judge::Row, judgement: &Judgement) -> ValidationRow {
-    let seconds = |compared: &judge::Compared| scalesim_report::Measured {
-        measured: compared.measured / 1e9,
-        low: compared.low / 1e9,
-        high: compared.high / 1e9,
-        predicted: compared.predicted / 1e9,
-    };
     let switches = row.involuntary.filter(|_| judge::crowded(&row.setup, judgement.fitted.vcpus));
     ValidationRow {
         label: judge::name(&row.setup),
         fitted: row.setup.role == Role::Fit,
-        last: seconds(&row.makespan),
-        mean: seconds(&row.mean),
-        switches: switches.map(|compared| scalesim_report::Measured {
-            measured: compared.measured,
-            low: compared.low,
-            high: compared.high,
-            predicted: compared.predicted,
-        }),
+        left: vec![row.makespan.plotted(1e9), row.mean.plotted(1e9)],
+        right: switches.map(|compared| compared.plotted(1.0)),
     }
 }

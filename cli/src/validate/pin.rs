@@ -36,7 +36,7 @@ pub fn this_thread(vcpu: u32) -> bool {
 }
 
 /// The kernel's number of the calling thread.
-fn thread_id() -> Option<String> {
+pub fn thread_id() -> Option<String> {
     // The link reads `<process>/task/<thread>`.
     let link = fs::read_link("/proc/thread-self").ok()?;
     Some(link.file_name()?.to_str()?.to_string())

@@ -1,6 +1,8 @@
 //! The binary as people and scripts meet it: exit codes, what goes to which stream, files.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, and says where")]
 
+mod servers;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -13,7 +13,7 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
 use scalesim::results::Results;
 
-pub use validation::{Measured, ValidationRow};
+pub use validation::{Measured, Validation, ValidationRow};
 
 /// A picture of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +63,14 @@ impl Picture {
 /// What is drawn.
 enum Sheet<'a> {
     Panels(&'a Results, Picture),
-    Validation(&'a str, &'a [ValidationRow]),
+    Validation(&'a Validation),
 }
 
 impl Sheet<'_> {
     fn size(&self) -> (u32, u32) {
         match self {
             Sheet::Panels(_, picture) => picture.size(),
-            Sheet::Validation(_, rows) => (PANEL.0, validation::height(rows)),
+            Sheet::Validation(what) => (PANEL.0, validation::height(&what.rows)),
         }
     }
 }
@@ -89,16 +89,16 @@ pub fn png(results: &Results, picture: Picture) -> Result<Vec<u8>, PlotError> {
 ///
 /// # Errors
 /// Where the embedded font cannot be read.
-pub fn validation_svg(title: &str, rows: &[ValidationRow]) -> Result<Vec<u8>, PlotError> {
-    as_svg(&Sheet::Validation(title, rows))
+pub fn validation_svg(what: &Validation) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::Validation(what))
 }
 
 /// Measured beside predicted, as PNG.
 ///
 /// # Errors
 /// Where the embedded font cannot be read.
-pub fn validation_png(title: &str, rows: &[ValidationRow]) -> Result<Vec<u8>, PlotError> {
-    as_png(&Sheet::Validation(title, rows))
+pub fn validation_png(what: &Validation) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::Validation(what))
 }
 
 fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
@@ -139,8 +139,8 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
                 panels::draw(part, results, panel).map_err(|error| failed(&error))?;
             }
         }
-        Sheet::Validation(title, rows) => {
-            validation::draw(area, title, rows).map_err(|error| failed(&error))?;
+        Sheet::Validation(what) => {
+            validation::draw(area, what).map_err(|error| failed(&error))?;
         }
     }
     area.present().map_err(|error| failed(&error))

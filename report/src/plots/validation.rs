@@ -21,19 +21,34 @@ pub struct Measured {
     pub predicted: f64,
 }
 
-/// Jobs that ran together.
+/// All that was measured, beside what was predicted of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validation {
+    /// What stands above it.
+    pub title: String,
+    /// What the scale on the left is about, in seconds.
+    pub left: String,
+    /// What the one on the right is about.
+    pub right: String,
+    /// Whether that is in seconds, and not a number.
+    pub right_in_seconds: bool,
+    /// What is measured on the left: the first and, where rows have two, the second.
+    pub legend: Vec<String>,
+    /// By what ran.
+    pub rows: Vec<ValidationRow>,
+}
+
+/// What ran, and what was measured of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidationRow {
     /// What ran.
     pub label: String,
     /// The model was fitted to it, so that it proves nothing.
     pub fitted: bool,
-    /// When the last job was done, in seconds.
-    pub last: Measured,
-    /// When the jobs were done on average, in seconds.
-    pub mean: Measured,
-    /// Switches of a job because it had to give way, where jobs took turns.
-    pub switches: Option<Measured>,
+    /// One figure or two on the left.
+    pub left: Vec<Measured>,
+    /// The figure on the right, where there is one.
+    pub right: Option<Measured>,
 }
 
 /// Pixels above the rows, of a row, and below them.
@@ -41,8 +56,8 @@ const HEAD: i32 = 96;
 const ROW: i32 = 30;
 const FOOT: i32 = 44;
 /// Where the two scales begin and end.
-const TIMES: (i32, i32) = (220, 830);
-const SWITCHES: (i32, i32) = (890, 1240);
+const LEFT: (i32, i32) = (260, 830);
+const RIGHT: (i32, i32) = (890, 1240);
 
 /// The height of the picture.
 pub fn height(rows: &[ValidationRow]) -> u32 {
@@ -71,48 +86,46 @@ impl Scale {
 }
 
 /// Draws all of it.
-pub fn draw<DB: DrawingBackend>(
-    area: &Area<DB>,
-    title: &str,
-    rows: &[ValidationRow],
-) -> Result<(), DrawError<DB>> {
+pub fn draw<DB: DrawingBackend>(area: &Area<DB>, what: &Validation) -> Result<(), DrawError<DB>> {
+    let Validation { title, rows, .. } = what;
     let bold = TextStyle::from(("sans-serif", 20.0, FontStyle::Bold).into_font()).color(&INK);
-    area.draw(&Text::new(title.to_string(), (20, 10), bold))?;
-    legend(area)?;
+    area.draw(&Text::new(title.clone(), (20, 10), bold))?;
+    legend(area, &what.legend)?;
     let reach = |measured: &Measured| measured.high.max(measured.predicted);
-    let times = Scale::new(TIMES, rows.iter().flat_map(|row| [reach(&row.last), reach(&row.mean)]));
-    let switches = Scale::new(SWITCHES, rows.iter().filter_map(|row| row.switches.as_ref().map(reach)));
+    let left = Scale::new(LEFT, rows.iter().flat_map(|row| &row.left).map(reach));
+    let right = Scale::new(RIGHT, rows.iter().filter_map(|row| row.right.as_ref().map(reach)));
     let bottom = HEAD + ROW * rows.len().max(1) as i32;
-    axis(area, &times, bottom, "when jobs were done", |seconds| value(seconds, "s"))?;
-    axis(area, &switches, bottom, "times a job had to give way", short)?;
+    let seconds = |seconds: f64| value(seconds, "s");
+    let right_label = if what.right_in_seconds { seconds } else { short };
+    axis(area, &left, bottom, &what.left, seconds)?;
+    axis(area, &right, bottom, &what.right, right_label)?;
     for (row, index) in rows.iter().zip(0..) {
         let y = HEAD + ROW * index + ROW / 2;
         let colour = if row.fitted { FAINT } else { INK };
         let label = if row.fitted { format!("{} (fitted)", row.label) } else { row.label.clone() };
-        area.draw(&Text::new(label, (TIMES.0 - 12, y), aligned(14.0, colour, HPos::Right)))?;
-        mark(area, &times, &row.mean, y - 5, SKY)?;
-        mark(area, &times, &row.last, y + 4, BLUE)?;
-        if let Some(count) = &row.switches {
-            mark(area, &switches, count, y, BLUE)?;
+        area.draw(&Text::new(label, (LEFT.0 - 12, y), aligned(14.0, colour, HPos::Right)))?;
+        let places = if row.left.len() > 1 { [4, -5] } else { [0, 0] };
+        for ((figure, place), colour) in row.left.iter().zip(places).zip([BLUE, SKY]) {
+            mark(area, &left, figure, y + place, colour)?;
+        }
+        if let Some(figure) = &row.right {
+            mark(area, &right, figure, y, BLUE)?;
         }
     }
     Ok(())
 }
 
-fn legend<DB: DrawingBackend>(area: &Area<DB>) -> Result<(), DrawError<DB>> {
-    let mut x = TIMES.0;
-    for (name, colour) in [
-        ("last job, measured: range and median", BLUE),
-        ("mean of the jobs, measured", SKY),
-        ("predicted", VERMILION),
-    ] {
+fn legend<DB: DrawingBackend>(area: &Area<DB>, names: &[String]) -> Result<(), DrawError<DB>> {
+    let mut x = LEFT.0;
+    let predicted = "predicted".to_string();
+    for (name, colour) in names.iter().zip([BLUE, SKY]).chain([(&predicted, VERMILION)]) {
         if colour == VERMILION {
             cross(area, x + 10, 48)?;
         } else {
             area.draw(&Rectangle::new([(x, 47), (x + 22, 50)], colour.filled()))?;
             area.draw(&Circle::new((x + 11, 48), 4, colour.filled()))?;
         }
-        area.draw(&Text::new(name.to_string(), (x + 30, 41), font(14.0, INK)))?;
+        area.draw(&Text::new(name.clone(), (x + 30, 41), font(14.0, INK)))?;
         let (width, _) = area.estimate_text_size(name, &font(14.0, INK))?;
         x += width as i32 + 62;
     }
@@ -125,7 +138,7 @@ fn axis<DB: DrawingBackend>(
     scale: &Scale,
     bottom: i32,
     about: &str,
-    label: impl Fn(f64) -> String,
+    label: fn(f64) -> String,
 ) -> Result<(), DrawError<DB>> {
     let title = aligned(14.0, INK, HPos::Left);
     area.draw(&Text::new(about.to_string(), (scale.from, HEAD - 16), title))?;

@@ -1,0 +1,400 @@
+//! Puts loads on servers, in rounds and in shuffled order, each between two calibrations.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sim_core::Seed;
+use sim_core::chance::below;
+use sim_core::dist::exp1;
+use sim_core::stats::{Interval, Tally};
+
+use super::data::{Calibration, Connections, Measurements, Outcome, Run, Server, Sizes, VERSION, arrivals};
+use super::load::{self, Answer, Due, Kept};
+use super::target::Target;
+use crate::validate::counters::{self, MachineTime};
+use crate::validate::data::median;
+use crate::validate::job::MOST_ITERATIONS;
+use crate::validate::measure::Tell;
+
+/// What a request of the small servers takes, in nanoseconds: many times what sending and waking up take, and short
+/// enough for some hundred a second.
+const WORK: f64 = 2e6;
+/// Connections that are kept open.
+const KEPT: usize = 64;
+/// Requests on the way when throughput is measured: more than a server can work on at once, and fewer than it refuses.
+const PARALLEL: usize = 16;
+/// Requests without load in a calibration, and how far apart they are, of what one takes.
+const ALONE: u32 = 60;
+const APART: f64 = 3.0;
+/// How long throughput is measured.
+const SATURATED: Duration = Duration::from_millis(400);
+/// Warming up: until throughput stays, not less than so many requests, and no longer than so many tries.
+const WARM: f64 = 0.03;
+const WARM_REQUESTS: f64 = 2_500.0;
+const WARM_TRIES: u32 = 20;
+/// Batches of a run, for its interval.
+const BATCHES: usize = 20;
+/// A size is at most so many times the mean.
+const LONGEST: f64 = 12.0;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effort {
+    /// Its name in the report.
+    pub name: &'static str,
+    /// Rounds: each puts every load on every server once.
+    pub rounds: u32,
+    /// How long a load lasts.
+    pub time: Duration,
+    /// Utilisations, unless others are asked for.
+    pub utilisations: &'static [f64],
+}
+
+impl Effort {
+    /// Some twenty seconds a server.
+    pub const QUICK: Effort =
+        Effort { name: "quick", rounds: 2, time: Duration::from_secs(3), utilisations: &[0.5, 0.7] };
+    /// A minute a server.
+    pub const DEFAULT: Effort =
+        Effort { name: "default", rounds: 3, time: Duration::from_secs(5), utilisations: &[0.5, 0.7, 0.85] };
+    /// Five minutes a server, for figures to publish.
+    pub const THOROUGH: Effort = Effort {
+        name: "thorough",
+        rounds: 5,
+        time: Duration::from_secs(14),
+        utilisations: &[0.3, 0.5, 0.7, 0.85],
+    };
+}
+
+/// What is asked for.
+pub struct Asked<'a> {
+    /// The servers.
+    pub targets: &'a mut [Target],
+    /// What they are, in the same order.
+    pub servers: Vec<Server>,
+    /// How much.
+    pub effort: Effort,
+    /// Shares of each server's throughput.
+    pub utilisations: Vec<f64>,
+    /// How work varies.
+    pub sizes: Sizes,
+    /// What is drawn from.
+    pub seed: u64,
+}
+
+/// A server while it is measured.
+struct Subject<'a> {
+    target: &'a mut Target,
+    server: Server,
+    /// Processes that answered.
+    pids: Vec<u32>,
+    /// What a request takes without load, in nanoseconds.
+    takes: f64,
+}
+
+/// Measures. Ends early, with what there is, when `stop` is set.
+pub fn measure(asked: Asked<'_>, stop: &AtomicBool, tell: Tell<'_>) -> Result<Measurements, String> {
+    let Asked { targets, servers, effort, utilisations, sizes, seed } = asked;
+    let mut subjects = Vec::new();
+    for (target, server) in targets.iter_mut().zip(servers) {
+        tell(0.0, &format!("warming up: {}", server.name));
+        let mut subject = Subject { target, server, pids: Vec::new(), takes: WORK };
+        subject.warm_up(stop)?;
+        subjects.push(subject);
+    }
+    let loads: Vec<(usize, f64)> = (0..subjects.len())
+        .flat_map(|server| utilisations.iter().map(move |&share| (server, share)))
+        .collect();
+    let mut runs = Vec::new();
+    for round in 0..effort.rounds {
+        for (index, (server, utilisation)) in shuffled(&loads, seed, round).into_iter().enumerate() {
+            let subject = &mut subjects[server];
+            let done = (f64::from(round) + index as f64 / loads.len() as f64) / f64::from(effort.rounds);
+            tell(done, &format!("{} at {:.0} %", subject.server.name, 100.0 * utilisation));
+            let seconds = effort.time.as_secs_f64();
+            if let Some(run) = subject.run(Plan { seed, server, round, utilisation, sizes, seconds }, stop)? {
+                runs.push(run);
+            }
+        }
+    }
+    let missing = MachineTime::now().is_none().then(|| {
+        "load of other programs and steal are not told (`/proc/stat`): disturbances are not seen".to_string()
+    });
+    Ok(Measurements {
+        version: VERSION,
+        date: Timestamp::now().to_zoned(TimeZone::UTC).date().to_string(),
+        effort: effort.name.to_string(),
+        seed,
+        machine: counters::facts(),
+        sizes,
+        servers: subjects.into_iter().map(|subject| subject.server).collect(),
+        runs,
+        missing: missing.into_iter().collect(),
+    })
+}
+
+/// One load.
+#[derive(Clone, Copy)]
+struct Plan {
+    seed: u64,
+    server: usize,
+    round: u32,
+    utilisation: f64,
+    sizes: Sizes,
+    seconds: f64,
+}
+
+impl Subject<'_> {
+    fn path(&self, size: f64) -> String {
+        match self.server.iterations {
+            Some(mean) => format!("/api/{}", ((mean as f64 * size) as u64).min(MOST_ITERATIONS)),
+            None => self.target.path.clone(),
+        }
+    }
+
+    /// Puts load on it until its throughput stays: compilers in servers take their time, and change their minds.
+    fn warm_up(&mut self, stop: &AtomicBool) -> Result<(), String> {
+        self.find_size()?;
+        let (mut before, mut requests) = (0.0, 0.0);
+        for _ in 0..WARM_TRIES {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let (throughput, answered) = self.saturate()?;
+            requests += f64::from(answered);
+            let steady = (throughput / before - 1.0).abs() < WARM;
+            if steady && requests > WARM_REQUESTS {
+                break;
+            }
+            if !steady {
+                self.find_size()?;
+            }
+            before = throughput;
+        }
+        self.takes = self.alone(stop)?.0;
+        Ok(())
+    }
+
+    /// As many iterations as take the time that is wanted, by what the server says of a few.
+    fn find_size(&mut self) -> Result<(), String> {
+        if self.server.iterations.is_none() {
+            return Ok(());
+        }
+        /// Long enough for a clock, and short for an interpreter.
+        const PROBE: u64 = 300_000;
+        let mut least = f64::INFINITY;
+        for _ in 0..12 {
+            let response = self
+                .target
+                .get(&format!("/api/{PROBE}"))
+                .map_err(|error| self.trouble(&error.to_string()))?;
+            let body = String::from_utf8_lossy(&response.body).to_string();
+            let nanos = load::handler_nanos(body.as_bytes()).filter(|&nanos| nanos > 0.0);
+            least = least.min(nanos.ok_or_else(|| self.trouble("does not say how long `/api/N` took"))?);
+        }
+        self.server.iterations = Some(((WORK / least * PROBE as f64) as u64).clamp(1, MOST_ITERATIONS));
+        Ok(())
+    }
+
+    fn trouble(&self, why: &str) -> String {
+        format!("{}: {why}", self.server.name)
+    }
+
+    fn kept(&mut self) -> Result<Option<Kept>, String> {
+        if self.server.connections == Connections::PerRequest {
+            return Ok(None);
+        }
+        let (kept, accepted) =
+            Kept::open(self.target, KEPT, &mut self.pids).map_err(|error| match self.target.ended() {
+                Some(status) => self.trouble(&format!("the server ended: {status}")),
+                None => {
+                    self.trouble(&format!("cannot open {KEPT} connections ({error}); did the server die?"))
+                }
+            })?;
+        self.server.accepted = accepted;
+        Ok(Some(kept))
+    }
+
+    fn saturate(&mut self) -> Result<(f64, u32), String> {
+        let (kept, path) = (self.kept()?, self.path(1.0));
+        let result = load::saturate(self.target, self.server.connections, kept, &path, PARALLEL, SATURATED);
+        result.map_err(|why| self.why(why))
+    }
+
+    /// The response times of requests that are alone in the server, sorted, and the median of what handlers took.
+    fn alone(&mut self, stop: &AtomicBool) -> Result<(f64, Vec<f64>, Option<f64>), String> {
+        let apart = Duration::from_nanos((self.takes * APART) as u64);
+        let due: Vec<Due> = (0..ALONE).map(|index| Due { at: apart * index, path: self.path(1.0) }).collect();
+        let kept = self.kept()?;
+        let played = load::play(self.target, self.server.connections, kept, &due, 1, stop);
+        let answers = played.map_err(|why| self.why(why))?.answers;
+        let mut times: Vec<f64> = answers.iter().filter_map(nanos).collect();
+        times.sort_by(f64::total_cmp);
+        let handler = median(answers.iter().filter_map(|answer| answer.handler));
+        let alone = median(times.iter().copied());
+        let stopped = stop.load(Ordering::Relaxed).then_some(self.takes);
+        let alone = alone.or(stopped).ok_or_else(|| self.trouble("answers with an error, not with 200"))?;
+        Ok((alone, times, handler))
+    }
+
+    fn calibrate(&mut self, stop: &AtomicBool) -> Result<Calibration, String> {
+        let began = self.cpu();
+        let (alone, times, handler) = self.alone(stop)?;
+        let (throughput, answered) = self.saturate()?;
+        let cpu = self.cpu_for(began, times.len() as f64 + f64::from(answered));
+        self.takes = alone;
+        let quantile = |tenth: usize| times.get((2 * tenth + 1) * times.len() / 20).copied().unwrap_or(alone);
+        Ok(Calibration { alone, handler, quantiles: (0..10).map(quantile).collect(), throughput, cpu })
+    }
+
+    /// A load between two calibrations; `None` when it was stopped.
+    fn run(&mut self, plan: Plan, stop: &AtomicBool) -> Result<Option<Run>, String> {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let before = self.calibrate(stop)?;
+        let Plan { seed, server, round, utilisation, sizes, seconds } = plan;
+        let rate = before.throughput * utilisation;
+        let sizes = self.sizes(sizes, plan);
+        let due: Vec<Due> = arrivals(seed, server, round, utilisation, rate, seconds)
+            .into_iter()
+            .zip(sizes)
+            .map(|(at, size)| Due { at: Duration::from_nanos(at.as_nanos()), path: self.path(size) })
+            .collect();
+        let kept = self.kept()?;
+        let (shares, began) = (Shares::now(self.roots()), self.cpu());
+        let played = load::play(self.target, self.server.connections, kept, &due, seed, stop);
+        let load = played.map_err(|why| self.why(why))?;
+        let shares = shares.since();
+        let cpu = self.cpu_for(began, load.answers.len() as f64);
+        let after = self.calibrate(stop)?;
+        let measured =
+            Outcome { cpu, others: shares[0], load: shares[1], steal: shares[2], ..outcome(&load) };
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        Ok(Some(Run { server, round, utilisation, rate, seconds, calibrations: [before, after], measured }))
+    }
+
+    /// The work of each request, of the mean.
+    fn sizes(&self, sizes: Sizes, plan: Plan) -> impl Iterator<Item = f64> + use<> {
+        let Plan { seed, server, round, utilisation, .. } = plan;
+        let draws = Seed::new(seed).keyed(&format!("validate/server/sizes/{server}/{round}/{utilisation}"));
+        (0u64..).map(move |request| match sizes {
+            Sizes::Exponential => exp1(&mut draws.at(request)).min(LONGEST),
+            Sizes::Constant | Sizes::Own => 1.0,
+        })
+    }
+
+    /// The processes of the server, as far as they are known.
+    fn roots(&self) -> Vec<u32> {
+        self.pids.iter().copied().chain(self.target.process()).collect()
+    }
+
+    /// CPU time of the server so far.
+    fn cpu(&self) -> Option<f64> {
+        counters::of_processes(&self.roots()).filter(|&nanos| nanos > 0.0)
+    }
+
+    /// CPU time for each of so many requests, since it was `began`.
+    fn cpu_for(&self, began: Option<f64>, requests: f64) -> Option<f64> {
+        Some((self.cpu()? - began?) / requests).filter(|&nanos| nanos > 0.0)
+    }
+
+    /// Why a load failed; when the process ended meanwhile, that is why.
+    fn why(&mut self, why: String) -> String {
+        match self.target.ended() {
+            Some(status) => format!("{}: the server died under load: {status}", self.server.name),
+            None => why,
+        }
+    }
+}
+
+fn nanos(answer: &Answer) -> Option<f64> {
+    answer.time.map(|time| time.as_nanos() as f64)
+}
+
+/// What came of a load.
+fn outcome(load: &load::Load) -> Outcome {
+    let times: Vec<f64> = load.answers.iter().filter_map(nanos).collect();
+    let late = load.answers.iter().map(|answer| answer.late.as_nanos() as f64);
+    let half_width = |figure: fn(&[f64]) -> f64| {
+        let mut batches = Tally::new();
+        let size = times.len() / BATCHES;
+        if size > 0 {
+            times.chunks_exact(size).for_each(|batch| batches.record(figure(batch)));
+        }
+        Interval::student_t(&batches, 0.95)
+            .map(|interval| interval.half_width)
+            .filter(|width| width.is_finite())
+    };
+    Outcome {
+        requests: load.answers.len() as u64,
+        failed: load.answers.iter().filter(|answer| answer.time.is_none()).count() as u64,
+        mean: mean(&times),
+        p95: quantile(&times, 0.95),
+        p99: quantile(&times, 0.99),
+        mean_half_width: half_width(mean),
+        p95_half_width: half_width(|batch| quantile(batch, 0.95)),
+        late: quantile(&late.collect::<Vec<f64>>(), 0.99),
+        connections: load.connections as u32,
+        rerouted: load.rerouted,
+        cpu: None,
+        others: None,
+        load: None,
+        steal: None,
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// The smallest value that so large a share of all does not exceed.
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
+/// Who used the machine.
+struct Shares {
+    began: Instant,
+    machine: Option<MachineTime>,
+    roots: Vec<u32>,
+    server: Option<f64>,
+    own: Option<f64>,
+}
+
+impl Shares {
+    fn now(roots: Vec<u32>) -> Shares {
+        let server = if roots.is_empty() { None } else { counters::of_processes(&roots) };
+        let own = counters::of_this_process();
+        Shares { began: Instant::now(), machine: MachineTime::now(), server, own, roots }
+    }
+
+    /// The shares of other programs, of the load and of the hypervisor.
+    fn since(self) -> [Option<f64>; 3] {
+        let less = |now: Option<f64>, then: Option<f64>| Some((now? - then?).max(0.0));
+        let own = less(counters::of_this_process(), self.own);
+        let server = less(counters::of_processes(&self.roots), self.server);
+        let shares = |used: f64| MachineTime::now()?.shares_since(self.machine?, used);
+        let others = own.zip(server).and_then(|(own, server)| Some(shares(own + server)?.0));
+        let vcpus = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
+        let whole = self.began.elapsed().as_nanos() as f64 * vcpus;
+        [others, own.map(|own| own / whole), shares(0.0).map(|shares| shares.1)]
+    }
+}
+
+/// The loads in an order of their own for each round (Fisher and Yates).
+fn shuffled(loads: &[(usize, f64)], seed: u64, round: u32) -> Vec<(usize, f64)> {
+    let mut stream = Seed::new(seed).replication(round).stream("validate/server/order");
+    let mut order = loads.to_vec();
+    for last in (1..order.len()).rev() {
+        order.swap(last, below(&mut stream, last as u32 + 1) as usize);
+    }
+    order
+}
