@@ -1,29 +1,23 @@
-//! One thread that reads and writes for all connections. It computes too, or leaves that to a pool.
+//! One thread for everything: it reads, computes and writes for all connections, one request after another.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use mio::net::{TcpListener as Listener, TcpStream};
-use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::{MOST_CONNECTIONS, answer};
 use crate::http;
 
 const LISTENER: Token = Token(usize::MAX);
-const POOL: Token = Token(usize::MAX - 1);
 
-/// Serves for ever, with so many threads that compute, or with none but this one.
-pub fn run(listener: TcpListener, about: &str, threads: Option<u32>) -> io::Result<()> {
+/// Serves for ever.
+pub fn run(listener: TcpListener, about: &str) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let mut listener = Listener::from_std(listener);
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    let pool = threads.map(|threads| Pool::new(threads, about, poll.registry())).transpose()?;
     let mut connections = Connections { slots: Vec::new(), free: Vec::new(), open: 0 };
     let mut events = Events::with_capacity(1024);
     // Connections wait to be accepted. One is taken at a time, and served, before the next: whoever shares the listener
@@ -37,18 +31,12 @@ pub fn run(listener: TcpListener, about: &str, threads: Option<u32>) -> io::Resu
         for event in &events {
             match event.token() {
                 LISTENER => more = true,
-                POOL => {
-                    for done in pool.iter().flat_map(|pool| pool.done.try_iter()) {
-                        connections.write(done.connection, &done.response, done.close);
-                        connections.serve(done.connection, about, pool.as_ref());
-                    }
-                }
                 Token(index) => {
                     if event.is_writable() {
                         connections.flush(index);
                     }
                     connections.read(index);
-                    connections.serve(index, about, pool.as_ref());
+                    connections.serve(index, about);
                 }
             }
         }
@@ -57,7 +45,7 @@ pub fn run(listener: TcpListener, about: &str, threads: Option<u32>) -> io::Resu
             more = accepted.is_some();
             if let Some(index) = accepted {
                 connections.read(index);
-                connections.serve(index, about, pool.as_ref());
+                connections.serve(index, about);
             }
         }
     }
@@ -74,8 +62,6 @@ struct Connection {
     stream: TcpStream,
     input: Vec<u8>,
     output: Vec<u8>,
-    /// The pool is at work for it.
-    waits: bool,
     /// To be closed once all is written.
     closing: bool,
 }
@@ -99,7 +85,7 @@ impl Connections {
             let _ = stream.set_nodelay(true); // where it cannot be set, responses take longer
             registry.register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             let (input, output) = (Vec::new(), Vec::new());
-            self.slots[index] = Some(Connection { stream, input, output, waits: false, closing: false });
+            self.slots[index] = Some(Connection { stream, input, output, closing: false });
             self.open += 1;
             return Ok(Some(index));
         }
@@ -121,10 +107,10 @@ impl Connections {
     }
 
     /// Answers the requests that are there whole, one after another.
-    fn serve(&mut self, index: usize, about: &str, pool: Option<&Pool>) {
+    fn serve(&mut self, index: usize, about: &str) {
         loop {
             let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { return };
-            if connection.waits || connection.closing {
+            if connection.closing {
                 return;
             }
             let request = match http::request(&connection.input) {
@@ -136,23 +122,15 @@ impl Connections {
                 }
             };
             connection.input.drain(..request.length);
-            match pool {
-                Some(pool) => {
-                    connection.waits = true;
-                    pool.add(Job { connection: index, path: request.path, close: request.close });
-                }
-                None => {
-                    let (status, body) = answer(&request.path, about);
-                    self.write(index, &http::response(status, &body, request.close), request.close);
-                }
-            }
+            let (status, body) = answer(&request.path, about);
+            self.write(index, &http::response(status, &body, request.close), request.close);
         }
     }
 
     fn write(&mut self, index: usize, response: &[u8], close: bool) {
         let Some(connection) = self.slots.get_mut(index).and_then(Option::as_mut) else { return };
         connection.output.extend_from_slice(response);
-        (connection.waits, connection.closing) = (false, close);
+        connection.closing = close;
         self.flush(index);
     }
 
@@ -172,77 +150,10 @@ impl Connections {
         }
     }
 
-    /// Closes a connection. One for which the pool is at work keeps its number until that is done.
     fn close(&mut self, index: usize) {
-        let Some(connection) = self.slots[index].as_mut() else { return };
-        if connection.waits {
-            connection.closing = true;
-            return;
-        }
-        self.slots[index] = None;
-        self.free.push(index);
-        self.open -= 1;
-    }
-}
-
-/// A request for the pool.
-struct Job {
-    connection: usize,
-    path: String,
-    close: bool,
-}
-
-/// What came of it.
-struct Done {
-    connection: usize,
-    response: Vec<u8>,
-    close: bool,
-}
-
-/// Threads that compute. They take jobs from one queue, first come, first served.
-struct Pool {
-    queue: Arc<Queue>,
-    done: Receiver<Done>,
-}
-
-#[derive(Default)]
-struct Queue {
-    jobs: Mutex<VecDeque<Job>>,
-    more: std::sync::Condvar,
-}
-
-impl Pool {
-    fn new(threads: u32, about: &str, registry: &Registry) -> io::Result<Pool> {
-        let queue = Arc::new(Queue::default());
-        let waker = Arc::new(Waker::new(registry, POOL)?);
-        let (sender, done) = channel();
-        for _ in 0..threads {
-            let (queue, waker, sender) = (queue.clone(), waker.clone(), sender.clone());
-            let about = about.to_string();
-            thread::Builder::new().spawn(move || work(&queue, &about, &sender, &waker))?;
-        }
-        Ok(Pool { queue, done })
-    }
-
-    fn add(&self, job: Job) {
-        if let Ok(mut jobs) = self.queue.jobs.lock() {
-            jobs.push_back(job);
-            self.queue.more.notify_one();
-        }
-    }
-}
-
-/// One thread of the pool.
-fn work(queue: &Queue, about: &str, sender: &Sender<Done>, waker: &Waker) {
-    loop {
-        let Ok(jobs) = queue.jobs.lock() else { return };
-        let Ok(mut jobs) = queue.more.wait_while(jobs, |jobs| jobs.is_empty()) else { return };
-        let Some(Job { connection, path, close }) = jobs.pop_front() else { continue };
-        drop(jobs);
-        let (status, body) = answer(&path, about);
-        let response = http::response(status, &body, close);
-        if sender.send(Done { connection, response, close }).is_err() || waker.wake().is_err() {
-            return;
+        if self.slots[index].take().is_some() {
+            self.free.push(index);
+            self.open -= 1;
         }
     }
 }

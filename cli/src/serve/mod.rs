@@ -5,6 +5,7 @@
 
 mod event_loop;
 mod processes;
+mod thread_pool;
 mod threads;
 
 use std::hint::black_box;
@@ -42,7 +43,7 @@ pub struct ServeArgs {
 pub enum Form {
     /// One thread for everything, one request after another.
     EventLoop,
-    /// One thread reads and writes, a few compute, all from one queue.
+    /// A few threads that take requests from one queue.
     ThreadPool,
     /// A thread for each connection.
     ThreadPerRequest,
@@ -66,8 +67,8 @@ pub fn serve(args: &ServeArgs) -> Result<u8, Failure> {
     writeln!(out, "listening on http://{}, process {}\n{about}", listener.local_addr()?, std::process::id())?;
     out.flush()?;
     match args.form {
-        Form::EventLoop => event_loop::run(listener, &about, None)?,
-        Form::ThreadPool => event_loop::run(listener, &about, Some(workers))?,
+        Form::EventLoop => event_loop::run(listener, &about)?,
+        Form::ThreadPool => thread_pool::run(listener, &about, workers)?,
         Form::ThreadPerRequest => threads::run(&listener, &about)?,
         Form::Processes => processes::run(listener, &about, workers)?,
     }

@@ -63,7 +63,7 @@ pub fn worker(args: &WorkerArgs) -> Result<u8, Failure> {
         let _ = stdin().read(&mut [0]);
         std::process::exit(i32::from(crate::exit::OK));
     });
-    super::event_loop::run(listener, &args.about, None)?;
+    super::event_loop::run(listener, &args.about)?;
     Ok(crate::exit::OK)
 }
 

@@ -205,14 +205,7 @@ impl Worker {
     ) -> Result<Worker, String> {
         let failed = |error: std::io::Error| format!("no process could be started: {error}");
         let own = std::env::current_exe().map_err(failed)?;
-        let mut command = match vcpu {
-            Some(vcpu) => {
-                let mut pinned = Command::new("taskset");
-                pinned.args(["-c", &vcpu.to_string()]).arg(own);
-                pinned
-            }
-            None => Command::new(own),
-        };
+        let mut command = vcpu.map_or_else(|| Command::new(&own), |vcpu| pin::on(&[vcpu], &own));
         command.args(["validate-job", "--iterations", &iterations.to_string()]);
         command.args(["--limit", &limit.as_millis().to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -1,15 +1,28 @@
 //! Pinning to vCPUs by `taskset`: asking the kernel directly would take unsafe code.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::process::{Command, Stdio};
 
 /// The numbers of the vCPUs that this program may use.
 pub fn vcpus() -> Vec<u32> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-    let listed = allowed.map(parse_list).unwrap_or_default();
     let count = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
-    if listed.is_empty() { (0..count).collect() } else { listed }
+    vcpus_of("self").unwrap_or_else(|| (0..count).collect())
+}
+
+/// The numbers of the vCPUs that a process may use; `None` where the kernel does not tell.
+pub fn vcpus_of(process: &str) -> Option<Vec<u32>> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    allowed.map(parse_list).filter(|list| !list.is_empty())
+}
+
+/// A program on these vCPUs alone, with what it starts.
+pub fn on(vcpus: &[u32], program: impl AsRef<OsStr>) -> Command {
+    let list: Vec<String> = vcpus.iter().map(u32::to_string).collect();
+    let mut command = Command::new("taskset");
+    command.args(["-c", &list.join(",")]).arg(program);
+    command
 }
 
 /// A list as the kernel writes it: `0-3,8`. What is no list is empty.

@@ -69,6 +69,10 @@ pub struct Server {
     pub accepted: Vec<u32>,
     /// Iterations of a request on average; nothing for a path of its own.
     pub iterations: Option<u64>,
+    /// vCPUs that it may use.
+    pub vcpus: u32,
+    /// The load has a vCPU that the server does not use.
+    pub apart: bool,
 }
 
 /// What a request costs, measured without load and with as much as the server takes.

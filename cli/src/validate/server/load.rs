@@ -20,6 +20,7 @@ use sim_core::chance::below;
 use super::data::Connections;
 use super::target::Target;
 use crate::http;
+use crate::validate::pin;
 
 /// Connections that a load opens at most.
 const MOST_CONNECTIONS: usize = 1_024;
@@ -149,11 +150,11 @@ pub fn play(
     let start = Instant::now() + Duration::from_millis(20);
     let (sent, received) = thread::scope(|scope| {
         let receiver = thread::Builder::new().spawn_scoped(scope, || {
-            first_in_line();
+            first_in_line(target.load_vcpu);
             receive(&shared, &mut poll)
         });
         let sender = thread::Builder::new().spawn_scoped(scope, || {
-            first_in_line();
+            first_in_line(target.load_vcpu);
             let sent = send(&shared, due, start, seed, stop);
             shared.sent_all.store(true, Ordering::Release);
             sent
@@ -443,7 +444,7 @@ pub fn saturate(
     let measured = thread::scope(|scope| {
         // In a thread of its own, which alone has the priority.
         let loaded = thread::Builder::new().spawn_scoped(scope, || {
-            first_in_line();
+            first_in_line(target.load_vcpu);
             closed_loop(&shared, &mut poll, path, parallel, time)
         });
         let ended = || Err("cannot be put under load".to_string());
@@ -501,11 +502,15 @@ fn closed_loop(
     Ok((f64::from(count) / span, all))
 }
 
-/// Asks for this thread to run before all others, so that the load does not wait for the server: a real-time priority,
-/// else the best nice value. Who may have neither goes on without: how late requests are is measured.
-fn first_in_line() {
+/// Asks for this thread to run on the vCPU that is kept for the load, or before all others, so that the load does not wait
+/// for the server: a real-time priority, else the best nice value. Who may have neither goes on without: how late requests
+/// are is measured.
+fn first_in_line(vcpu: Option<u32>) {
+    if vcpu.is_some_and(pin::this_thread) {
+        return;
+    }
     #[cfg(target_os = "linux")]
-    if let Some(id) = crate::validate::pin::thread_id() {
+    if let Some(id) = pin::thread_id() {
         use std::process::{Command, Stdio};
         let asked = |program: &str, options: &[&str]| {
             let mut ask = Command::new(program);

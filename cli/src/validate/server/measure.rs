@@ -29,7 +29,7 @@ const PARALLEL: usize = 16;
 const ALONE: u32 = 60;
 const APART: f64 = 3.0;
 /// How long throughput is measured.
-const SATURATED: Duration = Duration::from_millis(400);
+const SATURATED: Duration = Duration::from_millis(600);
 /// Warming up: until throughput stays, not less than so many requests, and no longer than so many tries.
 const WARM: f64 = 0.03;
 const WARM_REQUESTS: f64 = 2_500.0;
@@ -146,6 +146,16 @@ struct Plan {
     seconds: f64,
 }
 
+/// What a server does with as much as it takes.
+struct Saturated {
+    /// Requests per second.
+    throughput: f64,
+    /// Requests in all.
+    answered: u32,
+    /// CPU time of one, in nanoseconds.
+    cpu: Option<f64>,
+}
+
 impl Subject<'_> {
     fn path(&self, size: f64) -> String {
         match self.server.iterations {
@@ -162,7 +172,7 @@ impl Subject<'_> {
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let (throughput, answered) = self.saturate()?;
+            let Saturated { throughput, answered, .. } = self.saturate()?;
             requests += f64::from(answered);
             let steady = (throughput / before - 1.0).abs() < WARM;
             if steady && requests > WARM_REQUESTS {
@@ -217,10 +227,12 @@ impl Subject<'_> {
         Ok(Some(kept))
     }
 
-    fn saturate(&mut self) -> Result<(f64, u32), String> {
+    fn saturate(&mut self) -> Result<Saturated, String> {
         let (kept, path) = (self.kept()?, self.path(1.0));
+        let began = self.cpu();
         let result = load::saturate(self.target, self.server.connections, kept, &path, PARALLEL, SATURATED);
-        result.map_err(|why| self.why(why))
+        let (throughput, answered) = result.map_err(|why| self.why(why))?;
+        Ok(Saturated { throughput, answered, cpu: self.cpu_for(began, f64::from(answered)) })
     }
 
     /// The response times of requests that are alone in the server, sorted, and the median of what handlers took.
@@ -240,10 +252,8 @@ impl Subject<'_> {
     }
 
     fn calibrate(&mut self, stop: &AtomicBool) -> Result<Calibration, String> {
-        let began = self.cpu();
         let (alone, times, handler) = self.alone(stop)?;
-        let (throughput, answered) = self.saturate()?;
-        let cpu = self.cpu_for(began, times.len() as f64 + f64::from(answered));
+        let Saturated { throughput, cpu, .. } = self.saturate()?;
         self.takes = alone;
         let quantile = |tenth: usize| times.get((2 * tenth + 1) * times.len() / 20).copied().unwrap_or(alone);
         Ok(Calibration { alone, handler, quantiles: (0..10).map(quantile).collect(), throughput, cpu })

@@ -18,7 +18,7 @@ use clap::Args;
 use scalesim_report::{Validation, ValidationRow, validation_png, validation_svg};
 use serde::Serialize;
 
-use super::{ValidateArgs, code};
+use super::{ValidateArgs, code, pin};
 use crate::progress::Spinner;
 use crate::{Failure, exit, files, run, tell, unless_gone};
 use data::{Connections, Measurements, Server, Sizes};
@@ -45,6 +45,11 @@ pub struct LoadArgs {
     /// Which connections requests go through [default: kept, or one per request where processes share a listener].
     #[arg(long, value_enum, requires = "servers")]
     connections: Option<Connections>,
+
+    /// Let servers that are started use all vCPUs, and the load too, which disturbs them; else the last vCPU is kept for
+    /// the load, where there are several.
+    #[arg(long, requires = "servers")]
+    beside: bool,
 }
 
 /// All of `servers.json`.
@@ -64,11 +69,15 @@ pub fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
     let utilisations = utilisations(&args.load, &effort)?;
     let stop = run::stop_on_interrupt();
     let running = args.server.iter().map(|url| Target::at(url));
-    let started = args.start.iter().map(|command| Target::start(command));
+    let (own, kept) = vcpus(args.load.beside);
+    let started = args.start.iter().map(|command| {
+        let vcpus = kept.map(|_| own.as_slice());
+        Target::start(command, vcpus)
+    });
     let targets: Result<Vec<Target>, String> = running.chain(started).collect();
     let mut targets = targets.map_err(Failure::Usage)?;
     let servers: Result<Vec<Server>, String> =
-        targets.iter().map(|target| about(target, &args.load)).collect();
+        targets.iter_mut().map(|target| about(target, &args.load)).collect();
     let servers = servers.map_err(Failure::Usage)?;
     let spinner = Spinner::new(args.quiet);
     let asked = Asked {
@@ -113,8 +122,16 @@ fn utilisations(args: &LoadArgs, effort: &Effort) -> Result<Vec<f64>, Failure> {
     Ok(utilisations)
 }
 
+/// The vCPUs for servers, and the one that is kept for the load: the last, where there is one to spare and threads can be
+/// kept to it.
+fn vcpus(beside: bool) -> (Vec<u32>, Option<u32>) {
+    let mut own = pin::vcpus();
+    let kept = if beside || own.len() < 2 || !pin::possible() { None } else { own.pop() };
+    (own, kept)
+}
+
 /// What a server is: what it was said to be, or says itself.
-fn about(target: &Target, args: &LoadArgs) -> Result<Server, String> {
+fn about(target: &mut Target, args: &LoadArgs) -> Result<Server, String> {
     let root =
         target.get("/").map_err(|error| format!("{} does not answer `GET /`: {error}", target.name))?;
     let body = String::from_utf8_lossy(&root.body).into_owned();
@@ -134,6 +151,14 @@ fn about(target: &Target, args: &LoadArgs) -> Result<Server, String> {
     let parsed = predict::runtime(&runtime).map_err(|why| format!("`--runtime {runtime}`: {why}"))?;
     let shared = parsed.workers.is_some_and(|workers| workers.accept == scalesim::plan::Accept::Shared);
     let usual = if shared { Connections::PerRequest } else { Connections::Kept };
+    // A server that runs may have been kept to some vCPUs by whoever started it, so that the load finds one for itself.
+    let all = pin::vcpus();
+    let pid = target.process().map(|pid| pid.to_string()).or_else(|| {
+        let response = target.get("/pid").ok().filter(|response| response.status == 200)?;
+        Some(String::from_utf8_lossy(&response.body).trim().to_string())
+    });
+    let own = pid.and_then(|pid| pin::vcpus_of(&pid)).unwrap_or_else(|| all.clone());
+    target.load_vcpu = all.iter().rev().find(|vcpu| !own.contains(vcpu)).copied().filter(|_| pin::possible());
     // Whoever asks for a path wants that path, and a server with a loop of its own is asked for work.
     let loops = told.is_some() && target.path == "/";
     Ok(Server {
@@ -142,6 +167,8 @@ fn about(target: &Target, args: &LoadArgs) -> Result<Server, String> {
         connections: args.connections.unwrap_or(usual),
         accepted: Vec::new(),
         iterations: loops.then_some(1),
+        vcpus: own.len() as u32,
+        apart: target.load_vcpu.is_some(),
     })
 }
 

@@ -47,7 +47,7 @@ pub fn predict(measured: &Measurements, run: &Run) -> Result<Prediction, String>
         return Err("a load with figures that cannot be".to_string());
     }
     let runtime = runtime(&server.runtime)?;
-    let vcpus = measured.machine.vcpus.max(1);
+    let vcpus = server.vcpus.max(1);
     let at_once = at_once(&runtime, vcpus);
     let service = service(&calibration, at_once);
     let cpu = (service.demand - extra(&runtime, server)).max(service.demand / 10.0);
@@ -145,7 +145,7 @@ fn scenario(
     service: &Service,
     steps: &str,
 ) -> String {
-    let vcpus = measured.machine.vcpus.max(1);
+    let vcpus = server.vcpus.max(1);
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = writeln!(

@@ -67,7 +67,12 @@ fn head(out: &mut String, measured: &Measurements, judged: &Judgement) -> std::f
             }
             Connections::Kept => "connections kept".to_string(),
         };
-        writeln!(out, "  {work}; {connections}")?;
+        let vcpus = match (server.vcpus, server.apart) {
+            (1, true) => "on a vCPU without the load".to_string(),
+            (vcpus, true) => format!("on {vcpus} vCPUs without the load"),
+            (vcpus, false) => format!("on {vcpus} vCPUs, which the load uses too"),
+        };
+        writeln!(out, "  {work}; {connections}; {vcpus}")?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::http;
+use crate::validate::pin;
 
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,6 +25,8 @@ pub struct Target {
     pub host: String,
     /// The path of the URL.
     pub path: String,
+    /// The vCPU that is kept for the load on it.
+    pub load_vcpu: Option<u32>,
     /// The process, where one was started.
     process: Option<Process>,
 }
@@ -73,21 +76,29 @@ impl Target {
             address,
             host: host.to_string(),
             path: path.to_string(),
+            load_vcpu: None,
             process: None,
         };
         target.get(path).map_err(|error| target.unreachable(&error))?;
         Ok(target)
     }
 
-    /// Starts a server by a command, which is told its port in the variable `PORT`.
-    pub fn start(command: &str) -> Result<Target, String> {
+    /// Starts a server by a command, which is told its port in the variable `PORT`, on some vCPUs or on any.
+    pub fn start(command: &str, vcpus: Option<&[u32]>) -> Result<Target, String> {
         let failed = |why: String| format!("`{command}` {why}");
         let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let address = port.map_err(|error| format!("there is no free port on 127.0.0.1: {error}"))?;
-        let process = Process::start(command, address.port())
+        let process = Process::start(command, address.port(), vcpus)
             .map_err(|error| failed(format!("cannot be started: {error}")))?;
         let (host, path) = (address.to_string(), "/".to_string());
-        let mut target = Target { name: command.to_string(), address, host, path, process: Some(process) };
+        let mut target = Target {
+            name: command.to_string(),
+            address,
+            host,
+            path,
+            load_vcpu: None,
+            process: Some(process),
+        };
         let began = Instant::now();
         loop {
             if let Some(status) = target.ended() {
@@ -164,9 +175,12 @@ impl Target {
 
 impl Process {
     /// Through the shell, as it stands on the command line, in a process group of its own.
-    fn start(command: &str, port: u16) -> io::Result<Process> {
+    fn start(command: &str, port: u16, vcpus: Option<&[u32]>) -> io::Result<Process> {
         let (shell, option) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
-        let mut starting = Command::new(shell);
+        let mut starting = match vcpus {
+            Some(vcpus) => pin::on(vcpus, shell),
+            None => Command::new(shell),
+        };
         starting.args([option, command]).env("PORT", port.to_string());
         starting.stdin(Stdio::null()).stdout(Stdio::null());
         #[cfg(unix)]
@@ -210,7 +224,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_command_that_ends_is_no_server() {
-        let error = Target::start("exit 7").unwrap_err();
+        let error = Target::start("exit 7", None).unwrap_err();
         assert!(error.contains("ended before it listened") && error.contains('7'), "{error}");
     }
 }
