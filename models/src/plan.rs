@@ -11,7 +11,7 @@ use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
 use crate::cost::PriceBook;
-use crate::machine::Processor;
+use crate::machine::{Processor, Refill, Scheduler};
 use crate::traffic::{Arrivals, RateFunction};
 
 pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
@@ -226,8 +226,20 @@ pub struct Machine {
     pub memory_gib: f64,
     /// Price of an hour in the price book's currency, where it is known.
     pub hourly: Option<f64>,
+    /// What refilling its caches costs.
+    pub refill: Refill,
     /// Programs beside the service.
     pub background: Vec<Background>,
+}
+
+impl Machine {
+    /// The machine where every switch finds the caches without a working set of so many bytes. What that costs is settled
+    /// here, once, so that playing it looks nothing up.
+    pub fn refilling(mut self, working_set: u64) -> Machine {
+        let (Scheduler::Shares(kernel) | Scheduler::Slices(kernel)) = &mut self.processor.scheduler;
+        kernel.refill = self.refill.of(working_set);
+        self
+    }
 }
 
 /// A program beside the service, with threads that always want a vCPU.

@@ -4,7 +4,7 @@ use scalesim::machine::{Kernel, Processor, Scheduler};
 use serde::Serialize;
 use sim_core::Span;
 
-use super::data::{Batch, Calibration, HopPlace, Measurements, Order, Place, Role, median};
+use super::data::{Batch, Calibration, HopPlace, Measurements, Order, Place, Refill, Role, median};
 
 /// Ticks that kernels are built with: 1000, 300, 250 and 100 a second.
 const TICKS: [u64; 4] = [1_000_000, 3_333_333, 4_000_000, 10_000_000];
@@ -38,6 +38,8 @@ pub struct Fitted {
     pub switch: u64,
     /// Moving to another vCPU, in nanoseconds: not measured, the usual one.
     pub migration: u64,
+    /// Refilling caches after a switch: bytes of a working set, increasing, and nanoseconds, which do not fall.
+    pub refill: Option<Vec<(u64, u64)>>,
     /// What was assumed.
     pub notes: Vec<String>,
 }
@@ -71,6 +73,13 @@ pub fn fit(measured: &Measurements) -> Option<Fitted> {
         usual.switch.as_nanos()
     });
     let migration = usual.migration.as_nanos();
+    let refill = refill(&measured.refills);
+    if refill.is_none() {
+        notes.push(
+            "no working sets were walked over on one vCPU: the usual cost of cold caches is assumed"
+                .to_string(),
+        );
+    }
     Some(Fitted {
         vcpus,
         ns_per_iteration,
@@ -82,6 +91,7 @@ pub fn fit(measured: &Measurements) -> Option<Fitted> {
         measured_slice,
         switch,
         migration,
+        refill,
         notes,
     })
 }
@@ -149,9 +159,31 @@ fn switch(measured: &Measurements) -> Option<u64> {
         let hops = measured.hops.iter().filter(|hop| hop.place == place);
         median(hops.flat_map(|hop| hop.nanos.iter().copied()))
     };
-    let cost = of(HopPlace::SameVcpu)? - of(HopPlace::Alone)?;
-    // To a hundredth of a microsecond, which is finer than it repeats.
-    Some((cost.clamp(0.0, 1e6) / 10.0).round() as u64 * 10)
+    Some(rounded((of(HopPlace::SameVcpu)? - of(HopPlace::Alone)?).min(1e6)))
+}
+
+/// What comes on top of a switch where both threads have walked over a set of their own: the series less its entry for no
+/// bytes. A set takes at least as long as a smaller one; where it was seen to be faster, that is noise. `None` where the
+/// threads were not held on one vCPU, which would measure where they ran.
+fn refill(series: &[Refill]) -> Option<Vec<(u64, u64)>> {
+    let pinned = series.iter().filter(|entry| entry.pinned);
+    let mut medians: Vec<(u64, f64)> =
+        pinned.filter_map(|entry| Some((entry.bytes, median(entry.nanos.iter().copied())?))).collect();
+    medians.sort_by_key(|&(bytes, _)| bytes);
+    medians.dedup_by_key(|&mut (bytes, _)| bytes);
+    let (&(zero, bare), sets) = medians.split_first()?;
+    let mut most = 0;
+    let points = sets.iter().take(scalesim::machine::Refill::MOST_POINTS).map(|&(bytes, nanos)| {
+        most = most.max(rounded(nanos - bare));
+        (bytes, most)
+    });
+    let points: Vec<(u64, u64)> = points.collect();
+    (zero == 0 && !points.is_empty()).then_some(points)
+}
+
+/// To a hundredth of a microsecond, which is finer than it repeats; at most a second.
+fn rounded(nanos: f64) -> u64 {
+    (nanos.clamp(0.0, 1e9) / 10.0).round() as u64 * 10
 }
 
 impl Fitted {
@@ -187,6 +219,21 @@ mod tests {
         assert_eq!(tick(1_400_000, 2.01e6), (1_400_000, 1_000_000));
         assert_eq!(tick(2_800_000, 3.05e6), (2_800_000, 1_000_000));
         assert_eq!(tick(1_400_000, 1.41e6), (1_410_000, 1_410_000), "a kernel with fine timers");
+    }
+
+    #[test]
+    fn refilling_grows_with_the_set() {
+        let entry = |bytes: u64, nanos: f64, pinned: bool| Refill { bytes, nanos: vec![nanos], pinned };
+        let series = [
+            entry(4_096, 5_000.0, true),
+            entry(0, 2_500.0, true),
+            entry(1_024, 2_400.0, true),
+            entry(8_192, 4_000.0, true),
+        ];
+        assert_eq!(refill(&series), Some(vec![(1_024, 0), (4_096, 2_500), (8_192, 2_500)]));
+        assert_eq!(refill(&series[2..]), None, "without the switch by itself");
+        assert_eq!(refill(&series[1..2]), None, "with nothing else");
+        assert_eq!(refill(&[entry(0, 1.0, false), entry(1_024, 2.0, false)]), None, "anywhere");
     }
 
     #[test]

@@ -30,21 +30,36 @@ fn write(out: &mut String, measured: &Measurements, fitted: &Fitted) -> std::fmt
     writeln!(out, "[machine.this]")?;
     writeln!(out, "vcpus = {}", fitted.vcpus)?;
     writeln!(out, "threads_per_core = {}", fitted.threads_per_core)?;
-    // Rounded to a thousandth, with a decimal point: TOML tells whole numbers from others.
-    writeln!(out, "smt_gain = {:?}", (fitted.smt_gain * 1e3).round() / 1e3)?;
+    if fitted.threads_per_core > 1 {
+        // Rounded to a thousandth, with a decimal point: TOML tells whole numbers from others.
+        writeln!(out, "smt_gain = {:?}", (fitted.smt_gain * 1e3).round() / 1e3)?;
+    }
     match measured.machine.memory {
         Some(bytes) => writeln!(out, "memory = \"{}\"", memory(bytes))?,
         None => writeln!(out, "# memory = \"8 GiB\"  # this system does not tell it")?,
     }
-    writeln!(
+    write!(
         out,
         "scheduler = {{ slices = {{ policy = \"eevdf\", tick = \"{}\", slice = \"{}\", switch = \"{}\", migration = \
-         \"{}\" }} }}",
+         \"{}\"",
         Span::from_nanos(fitted.tick),
         Span::from_nanos(fitted.slice),
         Span::from_nanos(fitted.switch),
         Span::from_nanos(fitted.migration)
-    )
+    )?;
+    if let Some(points) = &fitted.refill {
+        // A list may go on in the next line where the table around it may not.
+        write!(out, ", refill = [")?;
+        for &(bytes, nanos) in points {
+            write!(out, "\n    [\"{}\", \"{}\"],", size(bytes), Span::from_nanos(nanos))?;
+        }
+        write!(out, "\n]")?;
+    }
+    writeln!(out, " }} }}")
+}
+
+fn size(bytes: u64) -> String {
+    if bytes.is_multiple_of(1024) { format!("{} KiB", bytes / 1024) } else { format!("{bytes} B") }
 }
 
 /// Memory as machines are sold: the kernel keeps some for itself and tells the rest.

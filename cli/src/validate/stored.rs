@@ -1,5 +1,8 @@
 //! The model against measurements that are stored: the same on every machine, so that a change of the model is seen.
 
+use scalesim::machine::{Kernel, Scheduler};
+use sim_core::Span;
+
 use super::data::{Batch, Form, Measurements, Order, Place, Role};
 use super::judge::{Judgement, MAKESPAN, Row, SWITCHES, Verdict, crowded, judge, name, refuse};
 use super::predict::predict;
@@ -85,7 +88,41 @@ fn the_machine_is_a_table_with_known_keys() {
     }
     let scheduler =
         "scheduler = { slices = { policy = \"eevdf\", tick = \"4ms\", slice = \"1.4ms\", switch = \"";
-    assert!(text.contains(scheduler) && text.contains(", migration = \"5us\" } }"), "{text}");
+    assert!(text.contains(scheduler) && text.contains(", migration = \"5us\""), "{text}");
+}
+
+/// A scenario on the measured machine, with a service of a working set.
+const ON_IT: &str = r#"
+[scenario]
+duration = "1min"
+[traffic.web]
+to = "front"
+profile = { constant = "10/s" }
+[service.api]
+runtime = "thread-per-request"
+working_set = "8 MiB"
+[service.api.endpoint."GET /"]
+steps = [{ cpu = "5ms" }]
+[group.web]
+service = "api"
+machine = "this"
+min = 1
+[balancer.front]
+targets = "web"
+"#;
+
+#[test]
+fn the_machine_can_be_pasted_into_a_scenario() {
+    let fitted = judged().fitted;
+    let text = format!("{ON_IT}{}", machine_toml::render(&stored(), &fitted));
+    let scenario = scalesim::Scenario::parse(&text).unwrap_or_else(|wrong| panic!("{}", wrong.render(false)));
+    let Scheduler::Slices(read) = scenario.plan().groups[0].machine.processor.scheduler else {
+        panic!("slices were written")
+    };
+    let (bytes, nanos) = *fitted.refill.as_ref().unwrap().last().unwrap();
+    assert_eq!((bytes, read.refill.as_nanos()), (8 << 20, nanos));
+    assert!((18_000..25_000).contains(&nanos), "8 MiB took 21 µs more than nothing: {nanos}");
+    assert_eq!(Kernel { refill: Span::ZERO, ..read }, fitted.kernel());
 }
 
 /// A noisy machine is told from a wrong model.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::machine::{Credits, Kernel, Processor, SMT_GAIN, Scheduler};
+use crate::machine::{Credits, Kernel, Processor, Refill, SMT_GAIN, Scheduler};
 use crate::plan::Machine;
 
 /// The name of the price book that is built in, and whose machines a scenario may always name.
@@ -94,6 +94,7 @@ impl InstanceType {
             processor,
             memory_gib: self.memory_gib,
             hourly: Some(self.hourly),
+            refill: Refill::linux(),
             background: Vec::new(),
         }
     }

@@ -4,11 +4,13 @@
 //! * [`shares`](self): the fluid limit. Everybody runs, at a share. The default.
 //! * [`slices`](self): run queues, time slices, switches and migrations, one by one.
 //! * [`supply`](self): quotas and credits, for both.
+//! * [`refill`](self): what it costs to come back to cold caches.
 //!
 //! Both schedulers have one interface: a burst of work is started, and at the instants that the machine names it is asked
 //! what has come of it. Where slices and their costs go to zero, both do the same.
 
 pub mod processor;
+mod refill;
 mod shares;
 mod slices;
 mod supply;
@@ -16,6 +18,7 @@ mod supply;
 use sim_core::{Span, Time};
 
 pub use processor::{Credits, Kernel, Policy, Processor, Quota, SMT_GAIN, Scheduler};
+pub use refill::Refill;
 pub use shares::Shares;
 pub use slices::{Counts, Slices};
 pub use supply::Supply;

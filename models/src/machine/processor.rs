@@ -75,7 +75,7 @@ pub struct Kernel {
     pub slice: Option<Span>,
     /// The direct cost of switching to another thread.
     pub switch: Span,
-    /// Refilling caches after a switch, once for each.
+    /// Refilling caches after a switch or a migration, once for each: what [`Refill`](super::Refill) says of the working set.
     pub refill: Span,
     /// Moving a thread to another vCPU, beside the refill.
     pub migration: Span,

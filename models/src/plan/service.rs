@@ -12,6 +12,9 @@ pub struct Service {
     pub runtime: Runtime,
     /// The memory that it needs; `None` where that does not matter.
     pub memory: Option<Memory>,
+    /// Bytes that a thread works on between two switches, which other threads push out of the caches: its data, its stack,
+    /// its code. 0 where there is nothing to refill.
+    pub working_set: u64,
     /// How slow it is at first: compilers and caches that have seen nothing yet.
     pub cold: Option<Cold>,
     /// Pauses in which all of a process stands still.

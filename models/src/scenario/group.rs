@@ -13,8 +13,8 @@ use super::service::strings;
 use super::units::{Moment, Period, Positive};
 use super::{Context, Names};
 use crate::plan::{
-    Algorithm, Balancer, Group, HealthCheck, HealthCheckKind, Metric, Scaling, ScheduledAction, Startup,
-    TargetTracking,
+    Algorithm, Balancer, Group, HealthCheck, HealthCheckKind, Metric, Scaling, ScheduledAction, Service,
+    Startup, TargetTracking,
 };
 
 /// The most times that one scheduled action may run.
@@ -25,7 +25,12 @@ const MOST_CONNECTIONS: u32 = 65_535;
 const MOST_INSTANCES: u32 = 10_000;
 
 /// Reads a group.
-pub fn group(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> Option<(Group, toml::Table)> {
+pub fn group(
+    context: &Context<'_>,
+    names: &Names<'_>,
+    services: &[Service],
+    entry: &Entry,
+) -> Option<(Group, toml::Table)> {
     let path = format!("group.{}", entry.key);
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let service = table.required::<String>("service");
@@ -56,10 +61,11 @@ pub fn group(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> Option<
         table.resolve("scaling", shown);
     }
     let resolved = table.finish();
+    let service = service?;
     let group = Group {
         name: entry.key.clone(),
-        service: service?,
-        machine: machine?,
+        service,
+        machine: machine?.refilling(services.get(service.index())?.working_set),
         zones,
         min: min?,
         desired,

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use sim_core::Span;
 
 use super::Context;
+use super::kernel::scheduler;
 use super::node::{Entry, Node, Value};
-use super::reader::{Reader, choice, read};
-use super::units::{Period, Positive, Size};
-use crate::machine::{Credits, Kernel, Policy, Processor, Quota, SMT_GAIN, Scheduler, weight_of_nice};
+use super::reader::{Reader, read};
+use super::units::{Positive, Size};
+use crate::machine::{Credits, Kernel, Processor, Quota, Refill, SMT_GAIN, Scheduler, weight_of_nice};
 use crate::plan::{Background, Machine};
 
 /// The most vCPUs of a machine.
@@ -17,8 +18,6 @@ const MOST_VCPUS: f64 = 1_024.0;
 const MOST_THREADS: u32 = 1_024;
 /// Linux' default period of a CPU quota, and its limits.
 const QUOTA_PERIODS: [Span; 3] = [Span::from_millis(1), Span::from_millis(100), Span::from_secs(1)];
-/// The slices that Linux lets a thread ask for.
-const SLICES: [Span; 2] = [Span::from_micros(100), Span::from_millis(100)];
 
 /// Reads a machine type. `like` names one of those that are known.
 pub fn machine(
@@ -33,6 +32,7 @@ pub fn machine(
         processor: Processor { scheduler: Scheduler::Shares(Kernel::LINUX), ..Processor::plain(1) },
         memory_gib: 4.0,
         hourly: None,
+        refill: Refill::linux(),
         background: Vec::new(),
     });
     machine.name = entry.key.clone();
@@ -50,7 +50,8 @@ pub fn machine(
     smt(context, &mut table, &mut machine.processor);
     machine.processor.quota = quota(context, &mut table, &machine.processor).or(machine.processor.quota);
     machine.processor.credits = credits(context, &mut table, machine.processor.credits);
-    machine.processor.scheduler = scheduler(context, &mut table, machine.processor.scheduler);
+    (machine.processor.scheduler, machine.refill) =
+        scheduler(context, &mut table, machine.processor.scheduler, machine.refill);
     machine.background = background(context, &mut table, machine.background);
     (machine, table.finish())
 }
@@ -209,63 +210,6 @@ fn credits(context: &Context<'_>, table: &mut Reader<'_>, base: Option<Credits>)
     let shown = options.finish();
     table.resolve("credits", shown);
     Some(credits)
-}
-
-/// `"shares"`, `"slices"`, or with the kernel's parameters: `{ slices = { tick = "1ms", switch = "3us" } }`.
-fn scheduler(context: &Context<'_>, table: &mut Reader<'_>, base: Scheduler) -> Scheduler {
-    let path = table.path_of("scheduler");
-    let usual = match base {
-        Scheduler::Shares(_) => "shares",
-        Scheduler::Slices(_) => "slices",
-    };
-    let plain = Node { place: table.place().clone(), value: Value::String(usual.into()) };
-    let node = table.node("scheduler").unwrap_or(&plain);
-    let Some((kind, entry)) = choice(context.findings, &path, node, &["shares", "slices"]) else {
-        return base;
-    };
-    let empty = Node { place: node.place.clone(), value: Value::Table(Vec::new()) };
-    let options = entry.map_or(&empty, |entry| &entry.node);
-    let mut options = Reader::new(context.findings, format!("{path}.{kind}"), options);
-    let (Scheduler::Shares(usual) | Scheduler::Slices(usual)) = base;
-    let kernel = kernel(context, &mut options, usual, kind == "slices");
-    let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(options.finish()))]);
-    table.resolve("scheduler", shown);
-    if kind == "slices" { Scheduler::Slices(kernel) } else { Scheduler::Shares(kernel) }
-}
-
-fn kernel(context: &Context<'_>, options: &mut Reader<'_>, usual: Kernel, slices: bool) -> Kernel {
-    let path = options.path_of("policy");
-    let known = if usual.policy == Policy::Cfs { "cfs" } else { "eevdf" };
-    let policy = match options.node("policy") {
-        Some(node) => {
-            choice(context.findings, &path, node, &["eevdf", "cfs"]).map_or(known, |(name, _)| name)
-        }
-        None => known,
-    };
-    options.resolve("policy", policy);
-    let slice = options.optional::<Span>("slice").or(usual.slice);
-    if let Some(slice) = slice {
-        options.resolve("slice", slice.to_string());
-    }
-    let [least, most] = SLICES;
-    if let Some(slice) = slice.filter(|slice| !(least..=most).contains(slice)) {
-        let message = format!("a slice of {slice}");
-        context.findings.error(
-            &options.place_of("slice"),
-            message,
-            format!("expected {least} to {most}"),
-            None,
-        );
-    }
-    Kernel {
-        policy: if policy == "cfs" { Policy::Cfs } else { Policy::Eevdf },
-        tick: options.or("tick", Period(usual.tick)).0,
-        slice: slice.map(|slice| slice.clamp(least, most)),
-        switch: options.or("switch", usual.switch),
-        refill: options.or("refill", usual.refill),
-        // Nobody moves in the fluid limit.
-        migration: if slices { options.or("migration", usual.migration) } else { usual.migration },
-    }
 }
 
 /// `[{ name = "browser", threads = 2, nice = 5 }]`: threads that always want a vCPU.

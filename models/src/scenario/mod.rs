@@ -8,6 +8,7 @@ mod check;
 mod diagnostic;
 mod dist;
 mod group;
+mod kernel;
 mod machine;
 mod node;
 mod reader;
@@ -440,11 +441,12 @@ impl Parts {
         }
         root.resolve("service", shown);
         let endpoints = service::link(context, names, drafts);
-        let groups =
-            table_of(root, "group", names.groups, |entry| match group::group(context, names, entry) {
+        let groups = table_of(root, "group", names.groups, |entry| {
+            match group::group(context, names, &services, entry) {
                 Some((group, resolved)) => (Some(group), resolved),
                 None => (None, toml::Table::new()),
-            });
+            }
+        });
         let balancers =
             table_of(root, "balancer", names.balancers, |entry| group::balancer(context, names, entry));
         let traffic = table_of(root, "traffic", names.traffic, |entry| {

@@ -35,6 +35,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     let (runtime, shown) = read.unwrap_or_else(|| (runtime::ANY, toml::Value::from("thread-per-request")));
     table.resolve("runtime", shown);
     let memory = memory(context, &mut table);
+    let working_set = table.or("working_set", Size(0)).0;
     let cold = cold(context, &mut table);
     let collector = collector(context, &mut table, runtime.process);
     let mut resolved = toml::Table::new();
@@ -49,7 +50,11 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
         resolved.insert(endpoint.key.clone(), toml::Value::Table(shown));
     }
     table.resolve("endpoint", resolved);
-    (Service { name: entry.key.clone(), runtime, memory, cold, collector }, drafts, table.finish())
+    (
+        Service { name: entry.key.clone(), runtime, memory, working_set, cold, collector },
+        drafts,
+        table.finish(),
+    )
 }
 
 /// `{ process = "150 MiB", request = "2 MiB" }`

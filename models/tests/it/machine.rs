@@ -6,11 +6,11 @@ use scalesim::machine::{
 };
 use sim_core::{Span, Time};
 
-fn ms(millis: f64) -> Span {
+pub fn ms(millis: f64) -> Span {
     Span::from_secs_f64(millis / 1e3)
 }
 
-fn at(millis: f64) -> Time {
+pub fn at(millis: f64) -> Time {
     Time::ZERO + ms(millis)
 }
 
@@ -19,7 +19,7 @@ fn sliced(vcpus: u32, kernel: Kernel) -> Processor {
 }
 
 /// When each burst is done, in milliseconds. Bursts come at their instants, in order; tasks are numbered from 0.
-fn play(machine: &mut Machine, bursts: &[(f64, Burst)]) -> Vec<f64> {
+pub fn play(machine: &mut Machine, bursts: &[(f64, Burst)]) -> Vec<f64> {
     let mut done = vec![f64::NAN; bursts.len()];
     let mut coming = bursts.iter().enumerate().peekable();
     let mut next: Option<Time> = None;
@@ -48,7 +48,7 @@ fn play(machine: &mut Machine, bursts: &[(f64, Burst)]) -> Vec<f64> {
     done
 }
 
-fn jobs(count: u32, millis: f64) -> Vec<(f64, Burst)> {
+pub fn jobs(count: u32, millis: f64) -> Vec<(f64, Burst)> {
     (0..count).map(|job| (0.0, Burst::new(job, ms(millis)))).collect()
 }
 

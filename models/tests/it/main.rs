@@ -5,6 +5,7 @@ mod conservation;
 mod determinism;
 mod diagnostics;
 mod golden;
+mod kernel;
 mod machine;
 mod real_traces;
 mod replay;

@@ -331,21 +331,19 @@ impl Slices {
         self.counts.waited += now.since(entry.since).as_nanos() as f64;
         let moved = self.settle_home(thread, at);
         let core = &mut self.cores[at];
-        let mut cost = 0.0;
-        if core.last_thread != thread {
-            let switch = if core.last_thread == NOBODY {
-                self.kernel.refill
-            } else {
-                self.kernel.switch + self.kernel.refill
-            };
-            cost += switch.as_nanos() as f64;
+        let mut cost = Span::ZERO;
+        if core.last_thread != thread || moved {
+            cost += self.kernel.refill;
+        }
+        if core.last_thread != thread && core.last_thread != NOBODY {
+            cost += self.kernel.switch;
         }
         if moved {
             self.counts.migrations += 1;
-            cost += self.kernel.migration.as_nanos() as f64;
+            cost += self.kernel.migration;
         }
         (core.current, core.last_thread) = (Some(task), thread);
-        (core.booked, core.ran, core.cost) = (now, 0.0, cost);
+        (core.booked, core.ran, core.cost) = (now, 0.0, cost.as_nanos() as f64);
         self.schedule(at, now);
     }
 
