@@ -218,7 +218,7 @@ pub fn heap(pending: u64, steps: u64) -> u64 {
 pub fn quanta(quanta: u64) -> u64 {
     let scheduler = Scheduler::Slices(Kernel::LINUX);
     let mut machine = Machine::new(&Processor { scheduler, ..Processor::plain(8) });
-    let mut next = machine.add_endless(Time::ZERO, 1.0, 64);
+    let mut next = machine.add_endless(Time::ZERO, 1.0, None, 64);
     let switches = |machine: &Machine| machine.counts().map_or(0, |counts| counts.involuntary);
     while let Some(at) = next.filter(|_| switches(&machine) < quanta) {
         next = machine.progress(at).next;

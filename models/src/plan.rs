@@ -249,8 +249,10 @@ pub struct Background {
     pub name: String,
     /// How many.
     pub threads: u32,
-    /// Their weight; that of a service's threads is 1.
+    /// Their weight; that of a nice value of 0 is 1.
     pub weight: f64,
+    /// The only vCPU they run on, where they are pinned to one; numbered from 0.
+    pub pin: Option<u16>,
 }
 
 /// The three parts of a start, each a number of nanoseconds.

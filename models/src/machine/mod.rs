@@ -32,7 +32,7 @@ pub struct Burst {
     pub thread: u32,
     /// Its weight: 1 for a nice value of 0, a quarter more for each step below.
     pub weight: f64,
-    /// The only vCPU it may run on.
+    /// The only vCPU it may run on, where vCPUs are told apart.
     pub pinned: Option<u16>,
     /// How long it takes on an otherwise idle vCPU.
     pub demand: Span,
@@ -114,11 +114,12 @@ impl Machine {
         }
     }
 
-    /// `threads` of a weight are always runnable from `now` on: other programs of the machine. Returns when to ask next.
-    pub fn add_endless(&mut self, now: Time, weight: f64, threads: u32) -> Option<Time> {
+    /// `threads` of a weight are always runnable from `now` on, on one vCPU or on all: other programs of the machine. Returns
+    /// when to ask next.
+    pub fn add_endless(&mut self, now: Time, weight: f64, pinned: Option<u16>, threads: u32) -> Option<Time> {
         match self {
             Machine::Shares(shares) => shares.add_endless(now, weight, threads),
-            Machine::Slices(slices) => slices.add_endless(now, weight, threads),
+            Machine::Slices(slices) => slices.add_endless(now, weight, pinned, threads),
         }
     }
 

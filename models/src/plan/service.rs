@@ -15,6 +15,8 @@ pub struct Service {
     /// Bytes that a thread works on between two switches, which other threads push out of the caches: its data, its stack,
     /// its code. 0 where there is nothing to refill.
     pub working_set: u64,
+    /// The weight of its threads: 1 for a nice value of 0, a quarter more for each step below.
+    pub weight: f64,
     /// How slow it is at first: compilers and caches that have seen nothing yet.
     pub cold: Option<Cold>,
     /// Pauses in which all of a process stands still.
@@ -104,6 +106,8 @@ pub struct Workers {
     pub accept: Accept,
     /// Connections that may wait to be accepted; further ones are refused.
     pub backlog: u32,
+    /// Each runs on the vCPU of its own number only; of no more workers than vCPUs.
+    pub pinned: bool,
 }
 
 /// Who of several workers gets a connection.

@@ -2,10 +2,12 @@
 
 use super::Context;
 use super::diagnostic::{Place, nearest_or_all};
+use super::machine::PLAY_SLICES;
 use super::node::{Node, Value};
 use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
-use crate::plan::{GroupId, HealthCheckKind, Metric, Objective, Plan, Scaling, Step};
+use crate::machine::Scheduler;
+use crate::plan::{Group, GroupId, HealthCheckKind, Metric, Objective, Plan, Scaling, Step};
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
 const MOST_ENDPOINTS: usize = 1_000;
@@ -93,6 +95,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
             )),
             None => {}
         }
+        pinned_workers(findings, document, plan, group);
         surprises(findings, plan, index);
     }
     if plan.endpoints.len() > MOST_ENDPOINTS {
@@ -108,6 +111,39 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
         let help =
             Some("shorten `scenario.duration`, lower the traffic, or raise `limits.events`".to_string());
         findings.error(&place_of(document, &["scenario"]), message, "too long to play", help);
+    }
+}
+
+/// Workers are pinned one to a vCPU, where vCPUs are told apart.
+fn pinned_workers(findings: &Findings, document: &Node, plan: &Plan, group: &Group) {
+    let service = &plan.services[group.service.index()];
+    if !service.runtime.workers.is_some_and(|workers| workers.pinned) {
+        return;
+    }
+    let runtime = ["service", &service.name, "runtime"];
+    let mut place = place_of(document, &runtime);
+    for kind in ["cluster", "processes"] {
+        let pin = place_of(document, &[&runtime[..], &[kind, "pin"]].concat());
+        if pin != place_of(document, &runtime) {
+            place = pin;
+        }
+    }
+    let vcpus = group.machine.processor.vcpus;
+    let workers = service.runtime.processes(vcpus);
+    if workers > vcpus {
+        let message = format!(
+            "more pinned processes than vCPUs: {workers} of `{}` on the {vcpus} of `{}`",
+            service.name, group.machine.name
+        );
+        let help = Some(format!("`workers = \"per-core\"`, or at most {vcpus}"));
+        findings.error(&place, message, format!("in group `{}`", group.name), help);
+    } else if matches!(group.machine.processor.scheduler, Scheduler::Shares(_)) {
+        let message = format!(
+            "the processes of `{}` are pinned, and `{}` shares its vCPUs",
+            service.name, group.machine.name
+        );
+        let label = "with `shares` everybody runs on all vCPUs at once";
+        findings.error(&place, message, label, Some(PLAY_SLICES.to_string()));
     }
 }
 

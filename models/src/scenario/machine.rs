@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use sim_core::Span;
 
 use super::Context;
+use super::diagnostic::Place;
 use super::kernel::scheduler;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, read};
-use super::units::{Positive, Size};
+use super::units::{Nice, Positive, Size};
 use crate::machine::{Credits, Kernel, Processor, Quota, Refill, SMT_GAIN, Scheduler, weight_of_nice};
 use crate::plan::{Background, Machine};
 
@@ -52,7 +53,7 @@ pub fn machine(
     machine.processor.credits = credits(context, &mut table, machine.processor.credits);
     (machine.processor.scheduler, machine.refill) =
         scheduler(context, &mut table, machine.processor.scheduler, machine.refill);
-    machine.background = background(context, &mut table, machine.background);
+    machine.background = background(context, &mut table, &machine);
     (machine, table.finish())
 }
 
@@ -212,11 +213,14 @@ fn credits(context: &Context<'_>, table: &mut Reader<'_>, base: Option<Credits>)
     Some(credits)
 }
 
-/// `[{ name = "browser", threads = 2, nice = 5 }]`: threads that always want a vCPU.
-fn background(context: &Context<'_>, table: &mut Reader<'_>, base: Vec<Background>) -> Vec<Background> {
+/// `[{ name = "browser", threads = 2, nice = 5, pin = 0 }]`: threads that always want a vCPU.
+fn background(context: &Context<'_>, table: &mut Reader<'_>, machine: &Machine) -> Vec<Background> {
     let path = table.path_of("background");
     if table.node("background").is_none() {
-        return base;
+        for program in &machine.background {
+            check_pin(context, table.place(), &machine.processor, program);
+        }
+        return machine.background.clone();
     }
     let (mut programs, mut shown) = (Vec::new(), Vec::new());
     for (index, item) in table.items("background").iter().enumerate() {
@@ -227,9 +231,12 @@ fn background(context: &Context<'_>, table: &mut Reader<'_>, base: Vec<Backgroun
             let label = format!("expected 1 to {MOST_THREADS}");
             context.findings.error(&options.place_of("threads"), format!("{threads} threads"), label, None);
         }
-        let nice = options.or("nice", Nice(0)).0;
+        let weight = weight_of_nice(options.or("nice", Nice(0)).0);
+        let pin = options.optional::<u32>("pin").map(|pin| u16::try_from(pin).unwrap_or(u16::MAX));
+        let program = Background { name, threads: threads.min(MOST_THREADS), weight, pin };
+        check_pin(context, &options.place_of("pin"), &machine.processor, &program);
         shown.push(toml::Value::Table(options.finish()));
-        programs.push(Background { name, threads: threads.min(MOST_THREADS), weight: weight_of_nice(nice) });
+        programs.push(program);
     }
     if !shown.is_empty() {
         table.resolve("background", shown);
@@ -237,19 +244,18 @@ fn background(context: &Context<'_>, table: &mut Reader<'_>, base: Vec<Backgroun
     programs
 }
 
-/// A nice value.
-struct Nice(i32);
-
-impl super::reader::Read for Nice {
-    const EXPECTED: &'static str = "a nice value from -20 to 19";
-    fn read(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Integer(nice) if (-20..=19).contains(nice) => Ok(Nice(*nice as i32)),
-            Value::Integer(nice) => Err(format!("{nice} is none")),
-            _ => Err(String::new()),
-        }
-    }
-    fn show(&self) -> toml::Value {
-        toml::Value::Integer(i64::from(self.0))
+/// A program can be pinned to a vCPU that is there, where vCPUs are told apart.
+fn check_pin(context: &Context<'_>, place: &Place, processor: &Processor, program: &Background) {
+    let Some(pin) = program.pin else { return };
+    let message = format!("`{}` is pinned to vCPU {pin}", program.name);
+    if u32::from(pin) >= processor.vcpus {
+        let label = format!("expected 0 to {}: they are numbered from 0", processor.vcpus.saturating_sub(1));
+        context.findings.error(place, message, label, None);
+    } else if matches!(processor.scheduler, Scheduler::Shares(_)) {
+        let label = "with `shares` everybody runs on all vCPUs at once";
+        context.findings.error(place, message, label, Some(PLAY_SLICES.to_string()));
     }
 }
+
+/// What makes pinning mean something.
+pub const PLAY_SLICES: &str = "set `scheduler = \"slices\"` of its machine, which tells vCPUs apart";

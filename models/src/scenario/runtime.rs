@@ -168,15 +168,17 @@ fn cluster(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Runtime> {
         );
     }
     let accept = accept(context, table, &["round-robin", "shared", "reuse-port"]);
+    let pinned = table.or("pin", false);
     let runtime = process(context, "event-loop", table)?;
     let ProcessKind::EventLoop { accept_queue: backlog, .. } = runtime.process else { return None };
-    Some(Runtime { workers: Some(Workers { count, accept: accept?, backlog }), ..runtime })
+    Some(Runtime { workers: Some(Workers { count, accept: accept?, backlog, pinned }), ..runtime })
 }
 
 /// Pre-forked workers of any kind.
 fn processes(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Runtime> {
     let count = per_vcpu(context, table);
     let accept = accept(context, table, &["shared", "reuse-port", "round-robin", "independent"]);
+    let pinned = table.or("pin", false);
     let path = table.path_of("each");
     let plain = Node { place: table.place().clone(), value: Value::String("thread-pool".into()) };
     let node = table.node("each").unwrap_or(&plain);
@@ -188,7 +190,7 @@ fn processes(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Runtime> {
     let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(each.finish()))]);
     table.resolve("each", shown);
     let backlog = table.or("backlog", defaults::ASYNC_QUEUE);
-    Some(Runtime { workers: Some(Workers { count, accept: accept?, backlog }), ..runtime })
+    Some(Runtime { workers: Some(Workers { count, accept: accept?, backlog, pinned }), ..runtime })
 }
 
 fn accept(context: &Context<'_>, table: &mut Reader<'_>, known: &[&str]) -> Option<Accept> {

@@ -4,8 +4,9 @@ use super::diagnostic::Place;
 use super::dist::duration;
 use super::node::Entry;
 use super::reader::{Reader, choice, read};
-use super::units::{Factor, Size};
+use super::units::{Factor, Nice, Size};
 use super::{Context, Names, runtime};
+use crate::machine::weight_of_nice;
 use crate::plan::{
     BalancerId, Cold, Collector, Endpoint, EndpointId, Memory, ProcessKind, Service, ServiceId, Step,
 };
@@ -36,6 +37,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     table.resolve("runtime", shown);
     let memory = memory(context, &mut table);
     let working_set = table.or("working_set", Size(0)).0;
+    let weight = weight_of_nice(table.or("nice", Nice(0)).0);
     let cold = cold(context, &mut table);
     let collector = collector(context, &mut table, runtime.process);
     let mut resolved = toml::Table::new();
@@ -50,11 +52,8 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
         resolved.insert(endpoint.key.clone(), toml::Value::Table(shown));
     }
     table.resolve("endpoint", resolved);
-    (
-        Service { name: entry.key.clone(), runtime, memory, working_set, cold, collector },
-        drafts,
-        table.finish(),
-    )
+    let service = Service { name: entry.key.clone(), runtime, memory, working_set, weight, cold, collector };
+    (service, drafts, table.finish())
 }
 
 /// `{ process = "150 MiB", request = "2 MiB" }`

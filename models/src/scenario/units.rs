@@ -142,6 +142,24 @@ impl Read for Period {
     }
 }
 
+/// A nice value: the weight of a thread in steps of a quarter, -20 (heaviest) to 19.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nice(pub i32);
+
+impl Read for Nice {
+    const EXPECTED: &'static str = "a nice value from -20 to 19";
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(nice) if (-20..=19).contains(nice) => Ok(Nice(*nice as i32)),
+            Value::Integer(nice) => Err(format!("{nice} is none")),
+            _ => Err(String::new()),
+        }
+    }
+    fn show(&self) -> toml::Value {
+        toml::Value::Integer(i64::from(self.0))
+    }
+}
+
 /// A time of day, written `"20:00"` or `"20:00:30"`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimeOfDay(pub Span);

@@ -108,7 +108,7 @@ impl System {
         let cost = primary.cost;
         self.requests[slot].stage = Stage::Accepting;
         let instance = &mut self.instances[target];
-        let burst = Burst { thread: PRIMARY, ..Burst::new(slot, cost) };
+        let burst = Burst { thread: PRIMARY, weight: instance.weight, ..Burst::new(slot, cost) };
         if let Some(next) = instance.machine.start(calendar.now(), burst) {
             calendar.set_at(instance.timer, next, Event::Cpu(target));
         }

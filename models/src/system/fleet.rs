@@ -219,7 +219,8 @@ impl System {
             by_zone[usize::from(self.instances[member].zone)] += 1;
         }
         let zone = (0u16..).zip(&by_zone).min_by_key(|&(_, count)| count).map_or(0, |(zone, _)| zone);
-        let runtime = self.plan.services[plan.service.index()].runtime;
+        let service = &self.plan.services[plan.service.index()];
+        let runtime = service.runtime;
         let next_slot_timer = calendar.timer();
         let reference = self.instances.insert(Instance {
             group,
@@ -230,6 +231,8 @@ impl System {
             vcpus: plan.machine.processor.allotted(),
             timer: next_slot_timer,
             numbered: matches!(plan.machine.processor.scheduler, Scheduler::Slices(_)),
+            weight: service.weight,
+            pinned: runtime.workers.is_some_and(|workers| workers.pinned),
             server: Server::new(&runtime, plan.machine.processor.vcpus),
             rotations: 0,
             launched: now,
@@ -311,7 +314,9 @@ impl System {
         let now = calendar.now();
         instance.machine.begin(now);
         for program in &self.plan.groups[instance.group.index()].machine.background {
-            if let Some(next) = instance.machine.add_endless(now, program.weight, program.threads) {
+            if let Some(next) =
+                instance.machine.add_endless(now, program.weight, program.pin, program.threads)
+            {
                 calendar.set_at(instance.timer, next, Event::Cpu(slot));
             }
         }

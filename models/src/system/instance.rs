@@ -25,6 +25,10 @@ pub struct Instance {
     pub timer: Timer,
     /// Whether its operating system tells threads apart.
     pub numbered: bool,
+    /// The weight of its server's threads.
+    pub weight: f64,
+    /// Whether each process of its server runs on the vCPU of its own number only.
+    pub pinned: bool,
     /// The server's processes.
     pub server: Server,
     /// Balancers in whose rotation it is.

@@ -269,11 +269,12 @@ impl System {
     pub(super) fn burst(&mut self, slot: u32, thread: u32, demand: Span, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
         let instance = &mut self.instances[request.instance];
-        let mut burst = Burst::new(slot, demand);
+        let mut burst = Burst { weight: instance.weight, ..Burst::new(slot, demand) };
         if instance.numbered {
             // Threads of all processes have numbers of their own; the first is the primary's.
             let processes = instance.server.processes.len() as u32;
             burst.thread = thread * processes + u32::from(request.process) + 1;
+            burst.pinned = instance.pinned.then_some(request.process);
         }
         if let Some(next) = instance.machine.start(calendar.now(), burst) {
             calendar.set_at(instance.timer, next, Event::Cpu(request.instance));

@@ -1,9 +1,12 @@
 //! What a scenario says of an operating system shows in what its machines do.
 
-use scalesim::Scenario;
 use scalesim::machine::Machine;
+use scalesim::{Experiment, Scenario};
 
 use crate::machine::{jobs, play};
+
+/// A runtime.
+const THREADS: &str = "runtime = \"thread-per-request\"";
 
 /// A scenario with a service and a machine as stated.
 fn scenario(service: &str, machine: &str) -> Scenario {
@@ -15,7 +18,6 @@ fn scenario(service: &str, machine: &str) -> Scenario {
         to = "front"
         profile = {{ constant = "100/s" }}
         [service.api]
-        runtime = "thread-per-request"
         {service}
         [service.api.endpoint.x]
         steps = [{{ cpu = "5ms" }}]
@@ -48,7 +50,7 @@ fn cold_caches_cost_what_the_curve_says() {
             let machine = format!(
                 "vcpus = 1\nscheduler = {{ {scheduler} = {{ slice = \"4ms\", tick = \"1us\", switch = \"10us\", refill = {refill} }} }}"
             );
-            let scenario = scenario(&format!("working_set = \"{set}\""), &machine);
+            let scenario = scenario(&format!("{THREADS}\nworking_set = \"{set}\""), &machine);
             let processor = &scenario.plan().groups[0].machine.processor;
             let done = play(&mut Machine::new(processor), &jobs(2, 400.0));
             let last = done[0].max(done[1]);
@@ -60,16 +62,65 @@ fn cold_caches_cost_what_the_curve_says() {
 
 #[test]
 fn the_resolved_scenario_shows_the_curve() {
-    let plain = scenario("", "vcpus = 1");
+    let plain = scenario(THREADS, "vcpus = 1");
     let first = "refill = [[\"64 KiB\", \"0s\"], [\"256 KiB\", \"1.1us\"], ";
     assert!(plain.resolved().contains(first), "{}", plain.resolved());
     let own = "refill = [[\"512 KiB\", \"2.2us\"], [\"8 MiB\", \"310us\"]]";
-    let curved =
-        scenario("working_set = \"2 MiB\"", &format!("vcpus = 1\nscheduler = {{ slices = {{ {own} }} }}"));
+    let curved = scenario(
+        &format!("{THREADS}\nworking_set = \"2 MiB\""),
+        &format!("vcpus = 1\nscheduler = {{ slices = {{ {own} }} }}"),
+    );
     for part in [own, "working_set = \"2 MiB\""] {
         assert!(curved.resolved().contains(part), "{}", curved.resolved());
     }
     let again = Scenario::parse(curved.resolved()).unwrap();
     assert_eq!(again.plan().groups[0].machine, curved.plan().groups[0].machine);
     assert_eq!(again.resolved(), curved.resolved());
+}
+
+/// What a scenario's service gets of the machine, in vCPUs, where it always has more to do than it can.
+fn vcpus_of_service(service: &str, machine: &str) -> f64 {
+    let scenario = scenario(service, machine).resolved().replace("100/s", "2000/s");
+    let run = Experiment::new(&Scenario::parse(&scenario).unwrap()).run().run;
+    run.requests.completed as f64 * 0.005 / 60.0
+}
+
+/// One thread that always wants a vCPU beside a program that does, too.
+#[test]
+fn a_step_of_nice_is_a_quarter_more() {
+    let light = 1.25f64.powi(-5);
+    for scheduler in ["shares", "slices"] {
+        for (own, other, expected) in [
+            (0, 5, 1.0 / (1.0 + light)),
+            (5, 0, light / (1.0 + light)),
+            (7, 7, 0.5),
+            (-5, 0, 1.0 / (1.0 + light)),
+        ] {
+            let service =
+                format!("nice = {own}\nruntime = {{ thread-pool = {{ threads = 1, overhead = \"0s\" }} }}");
+            let machine = format!(
+                "vcpus = 1\nscheduler = \"{scheduler}\"\nbackground = [{{ threads = 1, nice = {other} }}]"
+            );
+            let got = vcpus_of_service(&service, &machine);
+            assert!((got - expected).abs() < 0.01, "{scheduler}, {own} and {other}: {got} for {expected}");
+        }
+    }
+}
+
+/// Two event loops and a program on two vCPUs. Where all are pinned, the program halves the loop that it shares a vCPU with,
+/// and the other loses nothing; where nobody is, each gets two thirds of a vCPU.
+#[test]
+fn a_pinned_program_halves_one_worker_alone() {
+    let workers = |pin: bool| {
+        format!(
+            "runtime = {{ processes = {{ workers = 2, accept = \"reuse-port\", pin = {pin}, \
+             each = {{ event-loop = {{ overhead = \"0s\" }} }} }} }}"
+        )
+    };
+    let machine =
+        |pin: &str| format!("vcpus = 2\nscheduler = \"slices\"\nbackground = [{{ threads = 1{pin} }}]");
+    let pinned = vcpus_of_service(&workers(true), &machine(", pin = 0"));
+    assert!((pinned - 1.5).abs() < 0.02, "{pinned}");
+    let free = vcpus_of_service(&workers(false), &machine(""));
+    assert!((free - 4.0 / 3.0).abs() < 0.04, "{free}");
 }

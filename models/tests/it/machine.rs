@@ -156,7 +156,7 @@ fn what_a_thread_cannot_use_goes_to_others() {
 fn background_programs_take_their_share() {
     for processor in [Processor::plain(2), sliced(2, Kernel::IDEAL)] {
         let mut machine = Machine::new(&processor);
-        machine.add_endless(Time::ZERO, 1.0, 2);
+        machine.add_endless(Time::ZERO, 1.0, None, 2);
         let done =
             play_until(&mut machine, &[(0.0, Burst::new(0, ms(200.0))), (0.0, Burst::new(1, ms(200.0)))]);
         assert!(done.iter().all(|done| (done - 400.0).abs() < 20.0), "{processor:?}: {done:?}");

@@ -146,12 +146,12 @@ impl Slices {
     }
 
     /// `threads` of a weight are runnable from `now` on and never finish.
-    pub fn add_endless(&mut self, now: Time, weight: f64, threads: u32) -> Option<Time> {
+    pub fn add_endless(&mut self, now: Time, weight: f64, pinned: Option<u16>, threads: u32) -> Option<Time> {
         self.advance(now);
         for _ in 0..threads {
             self.endless += 1;
             let thread = NOBODY - self.endless;
-            let burst = Burst { task: NOBODY, thread, weight, pinned: None, demand: Span::MAX };
+            let burst = Burst { task: NOBODY, thread, weight, pinned, demand: Span::MAX };
             self.wake(now, burst, f64::INFINITY);
         }
         self.next(now)
