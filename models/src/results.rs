@@ -3,7 +3,11 @@
 //! Times are seconds since the start of the run, lengths of time are seconds unless a name says otherwise, money is
 //! in the price book's currency. Field names are part of the format: [`SCHEMA`] changes when they do.
 
+mod scheduling;
+
 use serde::{Deserialize, Serialize};
+
+pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 
 /// The version of the format that `results.json` carries.
 pub const SCHEMA: &str = "scalesim.results/1";
@@ -250,21 +254,6 @@ pub struct GroupResult {
     /// How many times its even share the busiest worker process of an instance got, the mean over instances that run at
     /// the end; `None` with one process.
     pub worker_imbalance: Option<f64>,
-}
-
-/// What the operating system's scheduler did, over the whole run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Scheduling {
-    /// Context switches because a thread had nothing left to do.
-    pub voluntary_switches: u64,
-    /// Context switches because a slice was over or another thread went first.
-    pub involuntary_switches: u64,
-    /// Threads that went on at another vCPU.
-    pub migrations: u64,
-    /// Seconds that runnable threads waited for a vCPU.
-    pub run_queue_wait: f64,
-    /// vCPU seconds that went into switching and moving.
-    pub switching: f64,
 }
 
 /// How an objective fared.

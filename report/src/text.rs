@@ -1,5 +1,7 @@
 //! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
 
+mod groups;
+
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style as Ansi};
@@ -266,67 +268,6 @@ impl Summary<'_> {
                 let line = format!("  {:<24} {}{half}", figure.name, value(figure.mean, &figure.unit));
                 self.text.push_str(&line);
                 self.text.push('\n');
-            }
-        }
-    }
-
-    fn groups(&mut self) {
-        let run = self.run;
-        for (index, group) in run.groups.iter().enumerate() {
-            self.section(&format!("Group {} ({})", group.name, group.machine));
-            let serving: Vec<f64> =
-                run.series.iter().filter_map(|row| Some(f64::from(row.groups.get(index)?.serving))).collect();
-            self.line(format!(
-                "  instances {}  min {}  mean {:.1}  max {}   launched {}  terminated {}",
-                sparkline(&serving, 32),
-                group.serving_min,
-                group.serving_mean,
-                group.serving_max,
-                group.launched,
-                group.terminated
-            ));
-            let cpu: Vec<f64> =
-                run.series.iter().filter_map(|row| Some(row.groups.get(index)?.cpu)).collect();
-            let busiest = cpu.iter().copied().fold(0.0, f64::max);
-            self.line(format!(
-                "  CPU       {}  mean {:.0} %  busiest {} {:.0} %   {:.1} instance hours",
-                sparkline(&cpu, 32),
-                group.cpu,
-                if run.interval == 60.0 {
-                    "minute".to_string()
-                } else {
-                    format!("{} interval", duration(run.interval))
-                },
-                busiest,
-                group.instance_hours
-            ));
-            if let Some(imbalance) = group.worker_imbalance {
-                self.line(format!(
-                    "  the busiest worker of an instance got {} times its share",
-                    short(imbalance)
-                ));
-            }
-            if let Some(credits) = group.credits {
-                self.line(format!("  {} CPU credits left on average", short(credits)));
-            }
-            if group.throttled > 0 {
-                self.line(format!("  CPU quota ran out {} times", count(group.throttled as f64)));
-            }
-            if let Some(seen) = group.scheduling {
-                self.line(format!(
-                    "  {} voluntary and {} involuntary context switches, {} migrations   {} vCPU s of switching   {} s of waiting in run queues",
-                    count(seen.voluntary_switches as f64),
-                    count(seen.involuntary_switches as f64),
-                    count(seen.migrations as f64),
-                    short(seen.switching),
-                    short(seen.run_queue_wait)
-                ));
-            }
-            if group.refused > 0 {
-                self.line(format!(
-                    "  {} requests refused by full accept queues",
-                    count(group.refused as f64)
-                ));
             }
         }
     }

@@ -20,7 +20,7 @@ use sim_core::{Span, Time};
 pub use processor::{Credits, Kernel, Policy, Processor, Quota, SMT_GAIN, Scheduler};
 pub use refill::Refill;
 pub use shares::Shares;
-pub use slices::{Counts, Slices};
+pub use slices::{Counts, Slices, Tally};
 pub use supply::Supply;
 
 /// Work for a vCPU.
@@ -32,6 +32,8 @@ pub struct Burst {
     pub thread: u32,
     /// Its weight: 1 for a nice value of 0, a quarter more for each step below.
     pub weight: f64,
+    /// The process that it is counted for, by a number of the caller's. A few: what is counted has an entry for each.
+    pub process: u16,
     /// The only vCPU it may run on, where vCPUs are told apart.
     pub pinned: Option<u16>,
     /// How long it takes on an otherwise idle vCPU.
@@ -41,7 +43,7 @@ pub struct Burst {
 impl Burst {
     /// Work of a thread of its own, with the usual weight.
     pub fn new(task: u32, demand: Span) -> Burst {
-        Burst { task, thread: task, weight: 1.0, pinned: None, demand }
+        Burst { task, thread: task, process: 0, weight: 1.0, pinned: None, demand }
     }
 }
 
@@ -155,11 +157,19 @@ impl Machine {
         }
     }
 
-    /// What was counted; nothing is where nobody takes turns one by one.
-    pub fn counts(&self) -> Option<&Counts> {
+    /// What was counted until the last change; nothing is where nobody takes turns one by one.
+    pub fn counts(&self) -> Option<Counts> {
         match self {
             Machine::Shares(_) => None,
             Machine::Slices(slices) => Some(slices.counts()),
+        }
+    }
+
+    /// The same by vCPU and by process.
+    pub fn tally(&self) -> Option<Tally> {
+        match self {
+            Machine::Shares(_) => None,
+            Machine::Slices(slices) => Some(slices.tally()),
         }
     }
 }

@@ -8,7 +8,7 @@ mod windows;
 use sim_core::stats::{Histogram, Precision};
 use sim_core::{Span, Time};
 
-use crate::machine::{Counts, Machine};
+use crate::machine::{Machine, Tally};
 use crate::plan::{BalancerId, EndpointId, Plan, TrafficId};
 use crate::results::{Activity, ActivityKind, Distribution, Requests, Wait};
 use crate::system::{Ending, Instance, Request};
@@ -47,6 +47,10 @@ pub struct Measure {
     pub gone_machines: Vec<MachineTotals>,
     /// What all machines had counted when measurement began, by group.
     pub machines_before: Vec<MachineTotals>,
+    /// What the run queues of instances that are gone had counted, by group.
+    pub gone_tallies: Vec<Tally>,
+    /// What all run queues had counted when measurement began, by group.
+    pub tallies_before: Vec<Tally>,
     billed_minimum: f64,
 }
 
@@ -57,8 +61,6 @@ pub struct MachineTotals {
     pub throttled: u64,
     /// vCPU hours to be paid beyond what credits covered.
     pub surplus_hours: f64,
-    /// Switches and where time went; `None` where nobody takes turns one by one.
-    pub counts: Option<Counts>,
 }
 
 impl MachineTotals {
@@ -67,7 +69,6 @@ impl MachineTotals {
         MachineTotals {
             throttled: self.throttled - before.throttled,
             surplus_hours: self.surplus_hours - before.surplus_hours,
-            counts: self.counts.map(|counts| counts.since(&before.counts.unwrap_or_default())),
         }
     }
 
@@ -76,9 +77,6 @@ impl MachineTotals {
         if let Some(supply) = machine.supply() {
             self.throttled += supply.throttled();
             self.surplus_hours += supply.surplus_hours();
-        }
-        if let Some(counts) = machine.counts() {
-            *self.counts.get_or_insert_default() += *counts;
         }
     }
 }
@@ -220,6 +218,8 @@ impl Measure {
             cores_before: plan.groups.iter().map(|_| [0.0; 2]).collect(),
             gone_machines: plan.groups.iter().map(|_| MachineTotals::default()).collect(),
             machines_before: plan.groups.iter().map(|_| MachineTotals::default()).collect(),
+            gone_tallies: plan.groups.iter().map(|_| Tally::default()).collect(),
+            tallies_before: plan.groups.iter().map(|_| Tally::default()).collect(),
             billed_minimum: plan.prices.as_ref().map_or(0.0, |prices| prices.minimum_seconds),
         }
     }
@@ -314,6 +314,9 @@ impl Measure {
         *used += instance.machine.core_nanos(now);
         *had += instance.cores_had(now);
         self.gone_machines[instance.group.index()].add(&instance.machine);
+        if let Some(tally) = instance.machine.tally() {
+            self.gone_tallies[instance.group.index()].add(&tally);
+        }
     }
 
     /// Notes an activity.

@@ -160,6 +160,11 @@ impl Runtime {
         }
     }
 
+    /// True where a process of its own accepts for the workers.
+    pub fn has_primary(&self) -> bool {
+        self.workers.is_some_and(|workers| matches!(workers.accept, Accept::RoundRobin { .. }))
+    }
+
     /// True where pool steps are done beside the threads that compute.
     pub fn has_pool(&self) -> bool {
         matches!(self.process, ProcessKind::EventLoop { .. } | ProcessKind::Async { .. })

@@ -15,8 +15,9 @@ use crate::machine::Burst;
 use crate::plan::BalancerId;
 use crate::runtime::Front;
 
-/// The thread of the primary.
-const PRIMARY: u32 = 0;
+/// The number of the primary among the processes of an instance, and of the first worker.
+pub const PRIMARY: usize = 0;
+pub const FIRST_WORKER: usize = 1;
 
 impl System {
     /// A request reaches an instance with several workers: through a connection that was kept, or a new one.
@@ -108,7 +109,12 @@ impl System {
         let cost = primary.cost;
         self.requests[slot].stage = Stage::Accepting;
         let instance = &mut self.instances[target];
-        let burst = Burst { thread: PRIMARY, weight: instance.weight, ..Burst::new(slot, cost) };
+        let burst = Burst {
+            thread: PRIMARY as u32,
+            process: PRIMARY as u16,
+            weight: instance.weight,
+            ..Burst::new(slot, cost)
+        };
         if let Some(next) = instance.machine.start(calendar.now(), burst) {
             calendar.set_at(instance.timer, next, Event::Cpu(target));
         }

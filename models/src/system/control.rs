@@ -7,7 +7,7 @@ use super::instance::Phase;
 use super::{MINUTE, System};
 use crate::cost::{BalancerUsage, HourOfUse, InstanceUsage, Surplus, Usage};
 use crate::event::Event;
-use crate::machine::Supply;
+use crate::machine::{Supply, Tally};
 use crate::measure::{Carried, CarriedMark, MachineTotals, MinuteFacts};
 use crate::plan::{GroupId, Metric, Scaling};
 use crate::results::{Activity, ActivityKind, GroupRow};
@@ -114,6 +114,17 @@ impl System {
             totals.add(&self.instances[slot].machine);
         }
         totals
+    }
+
+    /// What the run queues of a group have counted so far; nothing where nobody takes turns one by one.
+    pub(super) fn tally(&self, group: GroupId) -> Tally {
+        let mut tally = self.measure.gone_tallies[group.index()].clone();
+        for own in
+            self.fleets[group.index()].members.iter().filter_map(|&slot| self.instances[slot].machine.tally())
+        {
+            tally.add(&own);
+        }
+        tally
     }
 
     fn carried(&self, group: GroupId) -> u64 {
@@ -289,6 +300,8 @@ impl System {
         self.measure.begin(now);
         let totals = |index: usize| self.machine_totals(GroupId(index as u16));
         self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
+        let tally = |index: usize| self.tally(GroupId(index as u16));
+        self.measure.tallies_before = (0..self.fleets.len()).map(tally).collect();
         for (group, fleet) in self.fleets.iter_mut().enumerate() {
             fleet.request_seconds_before += fleet.inside.integral(now);
             fleet.refused_before = fleet.refused;

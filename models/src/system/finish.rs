@@ -3,14 +3,15 @@
 use sim_core::{Simulation, Span, Time};
 
 use super::System;
+use super::accept::{FIRST_WORKER, PRIMARY};
 use crate::capacity::weakest;
 use crate::cost::bill;
-use crate::machine::Supply;
+use crate::machine::{Counts, Scheduler, Supply};
 use crate::measure::{Collector, ViolationRecord, WindowCollector, distribution};
 use crate::plan::{GroupId, Indicator, Objective, TrafficId};
 use crate::results::{
     Budget, Distribution, GroupResult, ObjectiveResult, Outcome, Part, Requests, Row, Run, Scheduling,
-    Violation, Window,
+    SchedulingCounts, SchedulingPart, Violation, Window,
 };
 use crate::sla::{Suspect, explain};
 
@@ -128,14 +129,29 @@ impl System {
             worker_imbalance: mean_of(
                 fleet.members.iter().filter_map(|&slot| self.instances[slot].server.imbalance()),
             ),
-            scheduling: totals.counts.map(|counts| Scheduling {
-                voluntary_switches: counts.voluntary,
-                involuntary_switches: counts.involuntary,
-                migrations: counts.migrations,
-                run_queue_wait: counts.waited / 1e9,
-                switching: counts.switching / 1e9,
-            }),
+            scheduling: self.scheduling(group),
         }
+    }
+
+    /// What the run queues of a group's instances counted; `None` where they have none.
+    fn scheduling(&self, group: GroupId) -> Option<Scheduling> {
+        let plan = &self.plan.groups[group.index()];
+        let Scheduler::Slices(_) = plan.machine.processor.scheduler else { return None };
+        let tally = self.tally(group).since(&self.measure.tallies_before[group.index()]);
+        let part = |name: String, counts: &Counts| SchedulingPart { name, counts: turns(counts) };
+        let vcpus = tally.vcpus.iter().enumerate().map(|(at, counts)| part(format!("vCPU {at}"), counts));
+        let runtime = self.plan.services[plan.service.index()].runtime;
+        let of = |process: usize| tally.processes.get(process).copied().unwrap_or_default();
+        let mut processes: Vec<SchedulingPart> = Vec::new();
+        if runtime.has_primary() {
+            processes.push(part("primary".to_string(), &of(PRIMARY)));
+        }
+        let workers = 0..runtime.processes(plan.machine.processor.vcpus) as usize;
+        processes.extend(workers.map(|worker| part(format!("worker {worker}"), &of(FIRST_WORKER + worker))));
+        if !plan.machine.background.is_empty() {
+            processes.push(part("background".to_string(), &tally.background));
+        }
+        Some(Scheduling { all: turns(&tally.total()), vcpus: vcpus.collect(), processes })
     }
 
     fn objective_result(&self, index: usize) -> ObjectiveResult {
@@ -211,6 +227,17 @@ impl System {
             }
         });
         rows.collect()
+    }
+}
+
+fn turns(counts: &Counts) -> SchedulingCounts {
+    SchedulingCounts {
+        voluntary_switches: counts.voluntary,
+        involuntary_switches: counts.involuntary,
+        migrations: counts.migrations,
+        run_queue_wait: counts.waited / 1e9,
+        switching: counts.switching / 1e9,
+        work: counts.work / 1e9,
     }
 }
 

@@ -8,6 +8,7 @@ use sim_core::dist::Dist;
 use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span, Time};
 
 use super::System;
+use super::accept::FIRST_WORKER;
 use super::instance::Phase;
 use super::request::{Ending, NOWHERE, Request, Stage};
 use crate::event::{Event, Ref};
@@ -274,6 +275,7 @@ impl System {
             // Threads of all processes have numbers of their own; the first is the primary's.
             let processes = instance.server.processes.len() as u32;
             burst.thread = thread * processes + u32::from(request.process) + 1;
+            burst.process = request.process + FIRST_WORKER as u16;
             burst.pinned = instance.pinned.then_some(request.process);
         }
         if let Some(next) = instance.machine.start(calendar.now(), burst) {

@@ -1,7 +1,8 @@
 //! What a scenario says of an operating system shows in what its machines do.
 
 use scalesim::machine::Machine;
-use scalesim::{Experiment, Scenario};
+use scalesim::results::{Run, SchedulingCounts};
+use scalesim::{Experiment, NoFiles, Scenario};
 
 use crate::machine::{jobs, play};
 
@@ -78,11 +79,15 @@ fn the_resolved_scenario_shows_the_curve() {
     assert_eq!(again.resolved(), curved.resolved());
 }
 
-/// What a scenario's service gets of the machine, in vCPUs, where it always has more to do than it can.
-fn vcpus_of_service(service: &str, machine: &str) -> f64 {
+/// A minute in which a service always has more to do than it can.
+fn overloaded(service: &str, machine: &str) -> Run {
     let scenario = scenario(service, machine).resolved().replace("100/s", "2000/s");
-    let run = Experiment::new(&Scenario::parse(&scenario).unwrap()).run().run;
-    run.requests.completed as f64 * 0.005 / 60.0
+    Experiment::new(&Scenario::parse(&scenario).unwrap()).run().run
+}
+
+/// What a scenario's service gets of the machine then, in vCPUs.
+fn vcpus_of_service(service: &str, machine: &str) -> f64 {
+    overloaded(service, machine).requests.completed as f64 * 0.005 / 60.0
 }
 
 /// One thread that always wants a vCPU beside a program that does, too.
@@ -119,8 +124,58 @@ fn a_pinned_program_halves_one_worker_alone() {
     };
     let machine =
         |pin: &str| format!("vcpus = 2\nscheduler = \"slices\"\nbackground = [{{ threads = 1{pin} }}]");
-    let pinned = vcpus_of_service(&workers(true), &machine(", pin = 0"));
-    assert!((pinned - 1.5).abs() < 0.02, "{pinned}");
-    let free = vcpus_of_service(&workers(false), &machine(""));
-    assert!((free - 4.0 / 3.0).abs() < 0.04, "{free}");
+    let work = |run: Run| {
+        let seen = run.groups[0].scheduling.clone().unwrap();
+        let names: Vec<&str> = seen.processes.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(names, ["worker 0", "worker 1", "background"]);
+        [0, 1, 2].map(|process| seen.processes[process].counts.work / 60.0)
+    };
+    let near = |seen: [f64; 3], expected: [f64; 3], within: f64| {
+        let off = seen.iter().zip(expected).map(|(seen, expected)| (seen - expected).abs());
+        assert!(off.fold(0.0, f64::max) < within, "{seen:?} for {expected:?}");
+    };
+    near(work(overloaded(&workers(true), &machine(", pin = 0"))), [0.5, 1.0, 0.5], 0.02);
+    near(work(overloaded(&workers(false), &machine(""))), [2.0 / 3.0; 3], 0.05);
+}
+
+/// What is counted by vCPU, and by process, is all that is counted: over instances that come and go, and after a warm-up.
+#[test]
+fn parts_add_up_to_all() {
+    let scenario = scenario(
+        r#"runtime = { cluster = { workers = 3 } }"#,
+        r#"vcpus = 4
+        scheduler = "slices"
+        background = [{ threads = 2 }, { threads = 1, nice = 5, pin = 3 }]"#,
+    );
+    let overrides = [
+        ("scenario.warm_up", "10s"),
+        ("group.web.max", "3"),
+        (
+            "group.web.scaling",
+            r#"[{ manual = { at = "15s", desired = 3 } }, { manual = { at = "50s", desired = 2 } }]"#,
+        ),
+        ("group.web.startup", r#"{ provision = "1s", boot = "1s", app = "1s" }"#),
+    ];
+    let overrides = overrides.map(|(path, value)| (path.to_string(), value.to_string()));
+    let scenario = Scenario::read("s.toml", scenario.resolved(), &overrides, &NoFiles).unwrap();
+    let run = Experiment::new(&scenario).run().run;
+    let seen = run.groups[0].scheduling.clone().unwrap();
+    let names: Vec<&str> = seen.processes.iter().map(|part| part.name.as_str()).collect();
+    assert_eq!(names, ["primary", "worker 0", "worker 1", "worker 2", "background"]);
+    assert_eq!((seen.vcpus.len(), seen.vcpus[3].name.as_str()), (4, "vCPU 3"));
+    for parts in [&seen.vcpus, &seen.processes] {
+        let sum =
+            |value: fn(&SchedulingCounts) -> f64| parts.iter().map(|part| value(&part.counts)).sum::<f64>();
+        for value in [
+            (|counts| counts.voluntary_switches as f64) as fn(&SchedulingCounts) -> f64,
+            |counts| counts.involuntary_switches as f64,
+            |counts| counts.migrations as f64,
+            |counts| counts.run_queue_wait,
+            |counts| counts.switching,
+            |counts| counts.work,
+        ] {
+            let all = value(&seen.all);
+            assert!(all > 0.0 && (sum(value) - all).abs() < 1e-9 * all, "{} of {all}", sum(value));
+        }
+    }
 }

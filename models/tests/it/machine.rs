@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use scalesim::machine::{
-    Burst, Credits, Kernel, Machine, Policy, Processor, Quota, Scheduler, weight_of_nice,
+    Burst, Counts, Credits, Kernel, Machine, Policy, Processor, Quota, Scheduler, weight_of_nice,
 };
 use sim_core::{Span, Time};
 
@@ -245,13 +245,38 @@ fn a_thread_that_goes_on_is_not_switched() {
     assert_eq!((counts.voluntary, counts.involuntary, counts.switching), (0, 0, 0.0));
 }
 
+/// The sums of what was counted by vCPU and by process.
+fn tally_sums(machine: &Machine) -> [Counts; 2] {
+    let tally = machine.tally().unwrap();
+    let sum = |parts: Vec<Counts>| {
+        parts.iter().fold(Counts::default(), |mut sum, counts| {
+            sum += *counts;
+            sum
+        })
+    };
+    [sum(tally.vcpus), sum([tally.processes, vec![tally.background]].concat())]
+}
+
+/// Equal, but for the order in which times were added up.
+fn same(a: &Counts, b: &Counts) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (a + b) + 1e-3;
+    let events = |counts: &Counts| (counts.voluntary, counts.involuntary, counts.migrations);
+    events(a) == events(b)
+        && near(a.waited, b.waited)
+        && near(a.switching, b.switching)
+        && near(a.work, b.work)
+}
+
 fn burst_lists() -> impl Strategy<Value = Vec<(f64, Burst)>> {
     let burst = (0.0..200.0f64, 0.01..30.0f64, prop::sample::select(vec![1.0, 1.0, 1.0, 2.0, 0.5]));
     prop::collection::vec(burst, 1..40).prop_map(|mut list| {
         list.sort_by(|a, b| a.0.total_cmp(&b.0));
         let numbered = list.into_iter().zip(0..);
         numbered
-            .map(|((start, work, weight), task)| (start, Burst { weight, ..Burst::new(task, ms(work)) }))
+            .map(|((start, work, weight), task)| {
+                let process = (task % 3) as u16;
+                (start, Burst { weight, process, ..Burst::new(task, ms(work)) })
+            })
             .collect()
     })
 }
@@ -268,10 +293,13 @@ proptest! {
         let mut machine = Machine::new(&processor);
         let done = play(&mut machine, &bursts);
         prop_assert!(done.iter().all(|done| done.is_finite()));
-        let counts = *machine.counts().unwrap();
+        let counts = machine.counts().unwrap();
         let asked: f64 = bursts.iter().map(|(_, burst)| burst.demand.as_nanos() as f64).sum();
         prop_assert!((counts.work - asked).abs() < 2.0 * bursts.len() as f64, "{} done of {asked}", counts.work);
         let busy = machine.core_nanos(at(1e6));
+        for sum in tally_sums(&machine) {
+            prop_assert!(same(&sum, &counts), "{sum:?} for {counts:?}");
+        }
         if smt == 1 {
             let sum = counts.work + counts.switching;
             prop_assert!((busy - sum).abs() < 10.0 * bursts.len() as f64 + 1e-9 * sum, "{busy} busy, {sum} explained");

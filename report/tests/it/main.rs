@@ -177,3 +177,29 @@ fn ticks_are_at_round_times_of_the_scenarios_zone() {
         "the day where the run is longer than one"
     );
 }
+
+/// Two workers on four vCPUs get a row each, sixteen the two that waited most and least.
+#[test]
+fn workers_and_vcpus_have_rows_where_there_are_several() {
+    let text = |vcpus: u32, workers: u32| {
+        let machine = format!("[machine.m]\nvcpus = {vcpus}\nscheduler = \"slices\"\n");
+        let runtime = format!("runtime = {{ processes = {{ workers = {workers} }} }}");
+        let scenario = HOUR
+            .replace("\"c7g.large\"", "\"m\"")
+            .replace("runtime = \"thread-per-request\"", &runtime)
+            .replace("[cost]\nprices = \"aws-us-east-1\"", &machine)
+            .replace("duration = \"1h\"", "duration = \"31min\"")
+            .replace(
+                "crash = { group = \"web\", at = \"20:25\" }",
+                "crash = { group = \"web\", at = \"20:00\" }",
+            );
+        render_text(&results(&scenario, 1), Style::Plain)
+    };
+    let some = text(4, 2);
+    for name in ["voluntary", "worker 0", "worker 1", "vCPU 0", "vCPU 3"] {
+        assert!(some.contains(name), "{name} is missing:\n{some}");
+    }
+    let many = text(16, 16);
+    assert_eq!(many.matches("and 14 between").count(), 2, "{many}");
+    assert!(!text(1, 1).contains("worker 0"), "one of each is all there is");
+}

@@ -8,8 +8,10 @@
 //! idle balancing (a vCPU never idles while a thread waits that could run on it).
 
 mod counts;
+mod placement;
 mod queue;
 mod rhythm;
+mod speed;
 
 use sim_core::{Span, Time};
 
@@ -19,7 +21,9 @@ use super::{Burst, Progress};
 use queue::{RunQueue, Virtual};
 use rhythm::{at_tick, next_balance};
 
-pub use counts::Counts;
+use counts::sum;
+
+pub use counts::{Counts, Tally};
 
 /// The vCPUs of one machine, their queues, and who runs.
 #[derive(Clone, Debug)]
@@ -41,7 +45,8 @@ pub struct Slices {
     endless: u32,
     updated: Time,
     core_nanos: f64,
-    counts: Counts,
+    /// What was counted of endless threads, and then of each process.
+    parties: Vec<Counts>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +55,9 @@ struct Core {
     current: Option<u32>,
     /// The thread that ran last, whose caches are warm.
     last_thread: u32,
+    /// For whom the thread that ran last is counted.
+    party: u32,
+    counts: Counts,
     /// The place in virtual time of who ended at this instant: its thread may go on.
     ended: Option<Virtual>,
     /// Until when the current burst's progress is booked.
@@ -68,6 +76,8 @@ struct Core {
 #[derive(Clone, Copy, Debug)]
 struct Task {
     burst: Burst,
+    /// For whom it is counted.
+    party: u32,
     /// Nanoseconds of work left.
     left: f64,
     place: Virtual,
@@ -75,6 +85,8 @@ struct Task {
     since: Time,
 }
 
+/// Endless threads, as a party.
+const BACKGROUND: u32 = 0;
 const NOBODY: u32 = u32::MAX;
 const NOWHERE: u16 = u16::MAX;
 
@@ -86,6 +98,8 @@ impl Slices {
             queue: RunQueue::new(kernel.policy),
             current: None,
             last_thread: NOBODY,
+            party: BACKGROUND,
+            counts: Counts::default(),
             ended: None,
             booked: Time::ZERO,
             ran: 0.0,
@@ -110,7 +124,7 @@ impl Slices {
             endless: 0,
             updated: Time::ZERO,
             core_nanos: 0.0,
-            counts: Counts::default(),
+            parties: vec![Counts::default()],
         }
     }
 
@@ -133,15 +147,21 @@ impl Slices {
     }
 
     /// What was counted until the last change.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
+    pub fn counts(&self) -> Counts {
+        sum(self.cores.iter().map(|core| &core.counts))
+    }
+
+    /// The same by vCPU and by process.
+    pub fn tally(&self) -> Tally {
+        let (background, processes) = (self.parties[0], self.parties[1..].to_vec());
+        Tally { vcpus: self.cores.iter().map(|core| core.counts).collect(), processes, background }
     }
 
     /// Starts a burst of work. Returns when the machine has to be looked at next.
     pub fn start(&mut self, now: Time, burst: Burst) -> Option<Time> {
         self.advance(now);
         let demand = burst.demand.as_nanos() as f64;
-        self.wake(now, burst, demand);
+        self.wake(now, burst, u32::from(burst.process) + 1, demand);
         self.next(now)
     }
 
@@ -151,8 +171,8 @@ impl Slices {
         for _ in 0..threads {
             self.endless += 1;
             let thread = NOBODY - self.endless;
-            let burst = Burst { task: NOBODY, thread, weight, pinned, demand: Span::MAX };
-            self.wake(now, burst, f64::INFINITY);
+            let burst = Burst { weight, pinned, task: NOBODY, ..Burst::new(thread, Span::MAX) };
+            self.wake(now, burst, BACKGROUND, f64::INFINITY);
         }
         self.next(now)
     }
@@ -165,7 +185,9 @@ impl Slices {
         while let Some(at) = self.cores.iter().position(|core| core.next <= now) {
             self.book(at, now);
             if self.cores[at].ended.take().is_some() {
-                self.counts.voluntary += 1;
+                let core = &mut self.cores[at];
+                core.counts.voluntary += 1;
+                self.parties[core.party as usize].voluntary += 1;
                 self.put_next(at, now);
             } else if let Some(task) = self.done(at) {
                 // One at a time, and nothing else at once: its thread may go on with another burst.
@@ -233,8 +255,11 @@ impl Slices {
     }
 
     /// A thread becomes runnable.
-    fn wake(&mut self, now: Time, burst: Burst, demand: f64) {
-        let task = Task { burst, left: demand, place: Virtual::default(), since: now };
+    fn wake(&mut self, now: Time, burst: Burst, party: u32, demand: f64) {
+        if self.parties.len() <= party as usize {
+            self.parties.resize(party as usize + 1, Counts::default());
+        }
+        let task = Task { burst, party, left: demand, place: Virtual::default(), since: now };
         let task = match self.free.pop() {
             Some(slot) => {
                 self.tasks[slot as usize] = task;
@@ -270,34 +295,6 @@ impl Slices {
         }
     }
 
-    /// The vCPU that a woken thread goes to.
-    fn choose(&self, burst: &Burst) -> usize {
-        if let Some(pinned) = burst.pinned {
-            return usize::from(pinned).min(self.cores.len() - 1);
-        }
-        let home =
-            self.homes.get(burst.thread as usize).copied().filter(|&home| home != NOWHERE).map(usize::from);
-        let free = |core: &Core| core.current.is_none() && core.ended.is_none() && core.queue.is_empty();
-        let own = |at: usize| self.cores[at].ended.is_some() && self.cores[at].last_thread == burst.thread;
-        if let Some(home) = home.filter(|&home| own(home) || free(&self.cores[home])) {
-            return home;
-        }
-        // A whole idle core before the second thread of a busy one.
-        let whole = (0..self.cores.len()).find(|&at| free(&self.cores[at]) && !self.sibling_busy(at));
-        let idle = whole.or_else(|| self.cores.iter().position(free));
-        idle.or(home).unwrap_or_else(|| self.shortest())
-    }
-
-    fn shortest(&self) -> usize {
-        (0..self.cores.len()).min_by_key(|&at| self.load(at)).unwrap_or(0)
-    }
-
-    /// Threads that run on a vCPU or wait for it.
-    fn load(&self, at: usize) -> usize {
-        let core = &self.cores[at];
-        core.queue.len() + usize::from(core.current.is_some() || core.ended.is_some())
-    }
-
     /// A woken thread goes before the running one, once that has had its slice (the protection of RUN_TO_PARITY).
     fn goes_first(&mut self, at: usize, woken: &Virtual) -> bool {
         let Some(current) = self.cores[at].current else { return false };
@@ -326,9 +323,8 @@ impl Slices {
 
     /// Puts a thread on a vCPU.
     fn put_on(&mut self, at: usize, task: u32, now: Time) {
-        let entry = &mut self.tasks[task as usize];
-        let thread = entry.burst.thread;
-        self.counts.waited += now.since(entry.since).as_nanos() as f64;
+        let Task { burst: Burst { thread, .. }, party, since, .. } = self.tasks[task as usize];
+        let waited = now.since(since).as_nanos() as f64;
         let moved = self.settle_home(thread, at);
         let core = &mut self.cores[at];
         let mut cost = Span::ZERO;
@@ -339,10 +335,13 @@ impl Slices {
             cost += self.kernel.switch;
         }
         if moved {
-            self.counts.migrations += 1;
             cost += self.kernel.migration;
         }
-        (core.current, core.last_thread) = (Some(task), thread);
+        for counts in [&mut core.counts, &mut self.parties[party as usize]] {
+            counts.waited += waited;
+            counts.migrations += u64::from(moved);
+        }
+        (core.current, core.last_thread, core.party) = (Some(task), thread, party);
         (core.booked, core.ran, core.cost) = (now, 0.0, cost.as_nanos() as f64);
         self.schedule(at, now);
     }
@@ -374,8 +373,10 @@ impl Slices {
         let work = work.min(task.left);
         task.left -= work;
         task.place.runtime += (ran - paid) / task.place.weight;
-        self.counts.switching += paid;
-        self.counts.work += work;
+        for counts in [&mut core.counts, &mut self.parties[task.party as usize]] {
+            counts.switching += paid;
+            counts.work += work;
+        }
         core.queue.raise_floor(task.place.runtime.min(core.queue.first_key()));
     }
 
@@ -388,9 +389,11 @@ impl Slices {
 
     /// A burst is done. Its vCPU stays open until the end of the instant: the thread may go on with another.
     fn end(&mut self, at: usize, task: u32, now: Time) -> u32 {
-        let Task { burst, place, left, .. } = self.tasks[task as usize];
-        self.counts.work += left;
+        let Task { burst, party, place, left, .. } = self.tasks[task as usize];
         let core = &mut self.cores[at];
+        for counts in [&mut core.counts, &mut self.parties[party as usize]] {
+            counts.work += left;
+        }
         (core.current, core.ended, core.next) = (None, Some(place), now);
         self.free.push(task);
         burst.task
@@ -438,31 +441,10 @@ impl Slices {
                 self.cores[at].ran = 0.0;
                 self.schedule(at, now);
             } else {
-                self.counts.involuntary += 1;
+                self.cores[at].counts.involuntary += 1;
+                self.parties[self.tasks[current as usize].party as usize].involuntary += 1;
                 self.put_on(at, next, now);
             }
-        }
-    }
-
-    /// One thread from the longest queue to the shortest.
-    fn balance(&mut self, now: Time) {
-        self.balance_at = next_balance(now);
-        let to = self.shortest();
-        let from = (0..self.cores.len())
-            .filter(|&at| self.cores[at].queue.can_be_stolen_from())
-            .max_by_key(|&at| (self.load(at), std::cmp::Reverse(at)));
-        let Some(from) = from.filter(|&from| self.load(from) > self.load(to)) else { return };
-        for at in [from, to] {
-            self.book(at, now);
-        }
-        if let Some((task, _)) = self.cores[from].queue.steal() {
-            self.place_anew(to, task);
-            self.enqueue(to, task);
-            if self.cores[to].current.is_none() && self.cores[to].ended.is_none() {
-                self.put_next(to, now);
-            }
-            self.schedule(from, now);
-            self.schedule(to, now);
         }
     }
 
@@ -493,41 +475,5 @@ impl Slices {
             next = next.min(at_tick(ns((core.cost + left.max(0.0)) / core.pace), self.kernel.tick, now));
         }
         core.next = next;
-    }
-
-    /// Speeds change with who else is busy and with the supply.
-    fn retime(&mut self, now: Time) {
-        if self.steady {
-            return;
-        }
-        let busy = self.cores.iter().filter(|core| core.current.is_some()).count();
-        let pace = match &self.supply {
-            Some(supply) if busy > 0 => supply.allowed(now, busy as f64) / busy as f64,
-            _ => 1.0,
-        };
-        let threads = self.processor.threads_per_core as usize;
-        let whole = self
-            .cores
-            .chunks(threads)
-            .filter(|core| core.iter().any(|thread| thread.current.is_some()))
-            .count();
-        // What one core does alone while so many are busy.
-        let clock = self.processor.speed(whole as u32) / whole.max(1) as f64;
-        for at in 0..self.cores.len() {
-            let shared = if self.sibling_busy(at) { self.processor.smt_gain / 2.0 } else { 1.0 };
-            let speed = clock * shared;
-            if whole > 0 && (self.cores[at].speed, self.cores[at].pace) != (speed, pace) {
-                self.book(at, now);
-                (self.cores[at].speed, self.cores[at].pace) = (speed, pace);
-                self.schedule(at, now);
-            }
-        }
-    }
-
-    fn sibling_busy(&self, at: usize) -> bool {
-        let threads = self.processor.threads_per_core as usize;
-        let first = at / threads * threads;
-        let siblings = self.cores[first..(first + threads).min(self.cores.len())].iter();
-        siblings.zip(first..).any(|(core, index)| index != at && core.current.is_some())
     }
 }

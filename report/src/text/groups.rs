@@ -1,0 +1,111 @@
+//! What groups did, and what their operating systems counted.
+
+use scalesim::results::{Scheduling, SchedulingPart};
+
+use super::{Summary, count, duration, short, sparkline, value};
+
+/// Rows of vCPUs or of processes; of more, the one that waited most and the one that waited least.
+const MOST_PARTS: usize = 8;
+
+impl Summary<'_> {
+    pub(super) fn groups(&mut self) {
+        let run = self.run;
+        for (index, group) in run.groups.iter().enumerate() {
+            self.section(&format!("Group {} ({})", group.name, group.machine));
+            let serving: Vec<f64> =
+                run.series.iter().filter_map(|row| Some(f64::from(row.groups.get(index)?.serving))).collect();
+            self.line(format!(
+                "  instances {}  min {}  mean {:.1}  max {}   launched {}  terminated {}",
+                sparkline(&serving, 32),
+                group.serving_min,
+                group.serving_mean,
+                group.serving_max,
+                group.launched,
+                group.terminated
+            ));
+            let cpu: Vec<f64> =
+                run.series.iter().filter_map(|row| Some(row.groups.get(index)?.cpu)).collect();
+            let busiest = cpu.iter().copied().fold(0.0, f64::max);
+            self.line(format!(
+                "  CPU       {}  mean {:.0} %  busiest {} {:.0} %   {:.1} instance hours",
+                sparkline(&cpu, 32),
+                group.cpu,
+                if run.interval == 60.0 {
+                    "minute".to_string()
+                } else {
+                    format!("{} interval", duration(run.interval))
+                },
+                busiest,
+                group.instance_hours
+            ));
+            if let Some(imbalance) = group.worker_imbalance {
+                self.line(format!(
+                    "  the busiest worker of an instance got {} times its share",
+                    short(imbalance)
+                ));
+            }
+            if let Some(credits) = group.credits {
+                self.line(format!("  {} CPU credits left on average", short(credits)));
+            }
+            if group.throttled > 0 {
+                self.line(format!("  CPU quota ran out {} times", count(group.throttled as f64)));
+            }
+            if let Some(seen) = &group.scheduling {
+                self.scheduling(seen);
+            }
+            if group.refused > 0 {
+                self.line(format!(
+                    "  {} requests refused by full accept queues",
+                    count(group.refused as f64)
+                ));
+            }
+        }
+    }
+
+    fn scheduling(&mut self, seen: &Scheduling) {
+        let all = &seen.all;
+        self.line(format!(
+            "  {} voluntary and {} involuntary context switches, {} migrations   {} vCPU s of switching   {} s of waiting in run queues",
+            count(all.voluntary_switches as f64),
+            count(all.involuntary_switches as f64),
+            count(all.migrations as f64),
+            short(all.switching),
+            short(all.run_queue_wait)
+        ));
+        // One alone is all of it.
+        let lists = [&seen.processes, &seen.vcpus].into_iter().filter(|parts| parts.len() > 1);
+        for (index, parts) in lists.enumerate() {
+            if index == 0 {
+                self.line(format!(
+                    "    {:<12} {:>10} {:>11} {:>10} {:>10} {:>10}",
+                    "", "voluntary", "involuntary", "migrations", "waited", "work"
+                ));
+            }
+            for part in notable(parts) {
+                self.line(format!(
+                    "    {:<12} {:>10} {:>11} {:>10} {:>10} {:>10}",
+                    part.name,
+                    count(part.counts.voluntary_switches as f64),
+                    count(part.counts.involuntary_switches as f64),
+                    count(part.counts.migrations as f64),
+                    value(part.counts.run_queue_wait, "s"),
+                    value(part.counts.work, "s")
+                ));
+            }
+            if parts.len() > MOST_PARTS {
+                self.line(format!("    and {} between, in results.json", parts.len() - 2));
+            }
+        }
+    }
+}
+
+/// Those that are shown.
+fn notable(parts: &[SchedulingPart]) -> Vec<&SchedulingPart> {
+    if parts.len() <= MOST_PARTS {
+        return parts.iter().collect();
+    }
+    let by_wait = |a: &&SchedulingPart, b: &&SchedulingPart| {
+        a.counts.run_queue_wait.total_cmp(&b.counts.run_queue_wait)
+    };
+    parts.iter().max_by(by_wait).into_iter().chain(parts.iter().min_by(by_wait)).collect()
+}
