@@ -38,6 +38,8 @@ pub struct Fitted {
     pub switch: u64,
     /// Moving to another vCPU, in nanoseconds: not measured, the usual one.
     pub migration: u64,
+    /// From waking a thread up to its beginning on another vCPU, which idled, in nanoseconds.
+    pub wakeup: u64,
     /// Refilling caches after a switch: bytes of a working set, increasing, and nanoseconds, which do not fall.
     pub refill: Option<Vec<(u64, u64)>>,
     /// What was assumed.
@@ -68,9 +70,15 @@ pub fn fit(measured: &Measurements) -> Option<Fitted> {
             (base, usual.tick.as_nanos())
         }
     };
-    let switch = switch(measured).unwrap_or_else(|| {
+    let switch = hop(measured, HopPlace::SameVcpu).unwrap_or_else(|| {
         notes.push("no switch was timed on one vCPU: the usual cost is assumed".to_string());
         usual.switch.as_nanos()
+    });
+    let wakeup = hop(measured, HopPlace::OtherVcpu).unwrap_or_else(|| {
+        notes.push(
+            "no byte was passed between two vCPUs: the usual time to wake one up is assumed".to_string(),
+        );
+        usual.wakeup.as_nanos()
     });
     let migration = usual.migration.as_nanos();
     let refill = refill(&measured.refills);
@@ -91,6 +99,7 @@ pub fn fit(measured: &Measurements) -> Option<Fitted> {
         measured_slice,
         switch,
         migration,
+        wakeup,
         refill,
         notes,
     })
@@ -153,13 +162,14 @@ fn tick(base: u64, seen: f64) -> (u64, u64) {
     }
 }
 
-/// The cost of a switch: a byte passed on one vCPU, less the same without a switch.
-fn switch(measured: &Measurements) -> Option<u64> {
+/// What passing a byte to a thread takes beside writing and reading it: on one vCPU that is a switch; to another, whose
+/// thread was the last to run there, it is the way out of idling.
+fn hop(measured: &Measurements, place: HopPlace) -> Option<u64> {
     let of = |place: HopPlace| {
         let hops = measured.hops.iter().filter(|hop| hop.place == place);
         median(hops.flat_map(|hop| hop.nanos.iter().copied()))
     };
-    Some(rounded((of(HopPlace::SameVcpu)? - of(HopPlace::Alone)?).min(1e6)))
+    Some(rounded((of(place)? - of(HopPlace::Alone)?).min(1e6)))
 }
 
 /// What comes on top of a switch where both threads have walked over a set of their own: the series less its entry for no
@@ -194,6 +204,7 @@ impl Fitted {
             tick: Span::from_nanos(self.tick),
             switch: Span::from_nanos(self.switch),
             migration: Span::from_nanos(self.migration),
+            wakeup: Span::from_nanos(self.wakeup),
             ..Kernel::LINUX
         }
     }

@@ -41,11 +41,12 @@ fn write(out: &mut String, measured: &Measurements, fitted: &Fitted) -> std::fmt
     write!(
         out,
         "scheduler = {{ slices = {{ policy = \"eevdf\", tick = \"{}\", slice = \"{}\", switch = \"{}\", migration = \
-         \"{}\"",
+         \"{}\", wakeup = \"{}\"",
         Span::from_nanos(fitted.tick),
         Span::from_nanos(fitted.slice),
         Span::from_nanos(fitted.switch),
-        Span::from_nanos(fitted.migration)
+        Span::from_nanos(fitted.migration),
+        Span::from_nanos(fitted.wakeup)
     )?;
     if let Some(points) = &fitted.refill {
         // A list may go on in the next line where the table around it may not.

@@ -121,6 +121,7 @@ fn the_machine_can_be_pasted_into_a_scenario() {
     };
     let (bytes, nanos) = *fitted.refill.as_ref().unwrap().last().unwrap();
     assert_eq!((bytes, read.refill.as_nanos()), (8 << 20, nanos));
+    assert!((14_000..15_000).contains(&fitted.wakeup), "15.3 µs less the 0.8 of writing and reading");
     assert!((18_000..25_000).contains(&nanos), "8 MiB took 21 µs more than nothing: {nanos}");
     assert_eq!(Kernel { refill: Span::ZERO, ..read }, fitted.kernel());
 }

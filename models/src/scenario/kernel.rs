@@ -71,8 +71,9 @@ fn kernel(context: &Context<'_>, options: &mut Reader<'_>, usual: Kernel, slices
         slice: slice.map(|slice| slice.clamp(least, most)),
         switch: options.or("switch", usual.switch),
         refill: usual.refill,
-        // Nobody moves in the fluid limit.
+        // Nobody moves in the fluid limit, and no vCPU idles by itself.
         migration: if slices { options.or("migration", usual.migration) } else { usual.migration },
+        wakeup: if slices { options.or("wakeup", usual.wakeup) } else { usual.wakeup },
     }
 }
 

@@ -179,3 +179,27 @@ fn parts_add_up_to_all() {
         }
     }
 }
+
+/// One connection at a time on an idle machine: each request wakes a thread up, which begins late, and the vCPU idles until
+/// it does. Where the next request is already there, nobody is woken.
+#[test]
+fn a_woken_thread_begins_late_and_its_vcpu_idles_until_then() {
+    let run = |scheduler: &str, rate: &str| {
+        let machine = format!("vcpus = 2\nscheduler = {scheduler}");
+        let service = "runtime = { event-loop = { overhead = \"0s\" } }";
+        let scenario = scenario(service, &machine).resolved().replace("100/s", rate);
+        Experiment::new(&Scenario::parse(&scenario).unwrap()).run().run
+    };
+    let late = "{ slices = { switch = \"0s\", wakeup = \"400us\" } }";
+    let prompt = "{ slices = { switch = \"0s\", wakeup = \"0s\" } }";
+    let (slow, fast) = (run(late, "1/s"), run(prompt, "1/s"));
+    let delay = slow.response_time.mean - fast.response_time.mean;
+    assert!((delay - 400e-6).abs() < 20e-6, "{delay}");
+    let [seen, without] = [&slow, &fast].map(|run| run.groups[0].scheduling.clone().unwrap().all);
+    assert_eq!((seen.switching, seen.work), (0.0, without.work));
+    let waited = seen.run_queue_wait - without.run_queue_wait;
+    assert!((waited - 400e-6 * slow.requests.completed as f64).abs() < 0.05 * waited, "{waited}");
+    assert!((slow.groups[0].cpu - fast.groups[0].cpu).abs() < 1e-6, "idling is not using");
+    let (slow, fast) = (run(late, "400/s"), run(prompt, "400/s"));
+    assert!(slow.requests.completed.abs_diff(fast.requests.completed) < 20, "a busy loop is never woken");
+}

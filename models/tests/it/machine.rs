@@ -234,7 +234,7 @@ fn a_pinned_thread_waits_for_its_vcpu() {
 /// A thread that goes on at once keeps its vCPU and is not switched.
 #[test]
 fn a_thread_that_goes_on_is_not_switched() {
-    let mut machine = Machine::new(&sliced(1, Kernel::LINUX));
+    let mut machine = Machine::new(&sliced(1, Kernel { wakeup: Span::ZERO, ..Kernel::LINUX }));
     let mut next = machine.start(at(0.0), Burst { thread: 7, ..Burst::new(0, ms(1.0)) });
     for step in 1..=10u32 {
         let progress = machine.progress(next.unwrap());

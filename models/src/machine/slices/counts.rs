@@ -11,7 +11,7 @@ pub struct Counts {
     pub involuntary: u64,
     /// Threads that went on at another vCPU than before.
     pub migrations: u64,
-    /// Time that runnable threads waited for a vCPU.
+    /// Time that runnable threads waited for a vCPU, or for the one they were given to come out of idling.
     pub waited: f64,
     /// vCPU time that went into switching and moving.
     pub switching: f64,

@@ -29,6 +29,7 @@ pub use counts::{Counts, Tally};
 #[derive(Clone, Debug)]
 pub struct Slices {
     kernel: Kernel,
+    costs: Costs,
     /// Nanoseconds that a thread asks for.
     slice: f64,
     cores: Vec<Core>,
@@ -45,8 +46,19 @@ pub struct Slices {
     endless: u32,
     updated: Time,
     core_nanos: f64,
+    /// Nanoseconds of these in which vCPUs were on their way out of idling, as far as they are booked.
+    idled: f64,
     /// What was counted of endless threads, and then of each process.
     parties: Vec<Counts>,
+}
+
+/// The kernel's costs in nanoseconds, as they are added up at every switch.
+#[derive(Clone, Copy, Debug)]
+struct Costs {
+    switch: f64,
+    refill: f64,
+    migration: f64,
+    wakeup: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -64,8 +76,10 @@ struct Core {
     booked: Time,
     /// Nanoseconds that it has run since it was put on.
     ran: f64,
-    /// Nanoseconds of switching that come before its work.
+    /// Nanoseconds that come before its work.
     cost: f64,
+    /// The first of these, in which the vCPU comes out of idling; the rest is switching.
+    waking: f64,
     /// The share of time that the vCPU may run, and what it does then, of what it does alone.
     pace: f64,
     speed: f64,
@@ -104,14 +118,19 @@ impl Slices {
             booked: Time::ZERO,
             ran: 0.0,
             cost: 0.0,
+            waking: 0.0,
             pace: 1.0,
             speed: processor.speed(1),
             next: Time::NEVER,
         };
         let steady = processor.threads_per_core == 1 && processor.turbo.len() <= 1;
         let supply = Supply::new(processor);
+        let [switch, refill, migration, wakeup] =
+            [kernel.switch, kernel.refill, kernel.migration, kernel.wakeup]
+                .map(|cost| cost.as_nanos() as f64);
         Slices {
             kernel,
+            costs: Costs { switch, refill, migration, wakeup },
             slice: kernel.base_slice(processor.vcpus).as_nanos() as f64,
             cores: vec![core; processor.vcpus as usize],
             tasks: Vec::new(),
@@ -124,6 +143,7 @@ impl Slices {
             endless: 0,
             updated: Time::ZERO,
             core_nanos: 0.0,
+            idled: 0.0,
             parties: vec![Counts::default()],
         }
     }
@@ -136,9 +156,12 @@ impl Slices {
         running.count() + waiting - endless
     }
 
-    /// vCPU nanoseconds used until `now`.
+    /// vCPU nanoseconds used until `now`. A vCPU that a thread was woken on idles until the thread begins.
     pub fn core_nanos(&self, now: Time) -> f64 {
-        self.core_nanos + now.since(self.updated).as_nanos() as f64 * self.in_use()
+        let running = self.cores.iter().filter(|core| core.current.is_some());
+        let idling = |core: &Core| core.waking.min(now.since(core.booked).as_nanos() as f64 * core.pace);
+        let idled = self.idled + running.map(idling).sum::<f64>();
+        self.core_nanos + now.since(self.updated).as_nanos() as f64 * self.in_use() - idled
     }
 
     /// Quota and credits as they stood at the last change.
@@ -211,6 +234,9 @@ impl Slices {
     /// Ends all bursts at once, as a crash does.
     pub fn clear(&mut self, now: Time) {
         self.advance(now);
+        for at in 0..self.cores.len() {
+            self.book(at, now);
+        }
         for core in &mut self.cores {
             core.queue.clear();
             (core.current, core.ended, core.next, core.last_thread) = (None, None, Time::NEVER, NOBODY);
@@ -285,7 +311,7 @@ impl Slices {
         let place = self.place_anew(at, task);
         let core = &self.cores[at];
         if core.current.is_none() && core.ended.is_none() && core.queue.is_empty() {
-            self.put_on(at, task, now);
+            self.put_on(at, task, now, self.costs.wakeup);
         } else {
             self.enqueue(at, task);
             if self.goes_first(at, &place) {
@@ -321,28 +347,31 @@ impl Slices {
         self.cores[at].queue.push(task, place, burst.pinned.is_some());
     }
 
-    /// Puts a thread on a vCPU.
-    fn put_on(&mut self, at: usize, task: u32, now: Time) {
+    /// Puts a thread on a vCPU, which takes so long to come out of idling.
+    fn put_on(&mut self, at: usize, task: u32, now: Time, waking: f64) {
         let Task { burst: Burst { thread, .. }, party, since, .. } = self.tasks[task as usize];
-        let waited = now.since(since).as_nanos() as f64;
+        let waited = now.since(since).as_nanos() as f64 + waking;
         let moved = self.settle_home(thread, at);
         let core = &mut self.cores[at];
-        let mut cost = Span::ZERO;
-        if core.last_thread != thread || moved {
-            cost += self.kernel.refill;
-        }
-        if core.last_thread != thread && core.last_thread != NOBODY {
-            cost += self.kernel.switch;
+        let mut cost = waking;
+        let party_counts = &mut self.parties[party as usize];
+        core.counts.waited += waited;
+        party_counts.waited += waited;
+        if core.last_thread != thread {
+            cost += self.costs.refill;
+            if core.last_thread != NOBODY {
+                cost += self.costs.switch;
+            }
+        } else if moved {
+            cost += self.costs.refill; // what it works on is in the caches of the vCPU it comes from
         }
         if moved {
-            cost += self.kernel.migration;
-        }
-        for counts in [&mut core.counts, &mut self.parties[party as usize]] {
-            counts.waited += waited;
-            counts.migrations += u64::from(moved);
+            cost += self.costs.migration;
+            core.counts.migrations += 1;
+            party_counts.migrations += 1;
         }
         (core.current, core.last_thread, core.party) = (Some(task), thread, party);
-        (core.booked, core.ran, core.cost) = (now, 0.0, cost.as_nanos() as f64);
+        (core.booked, core.ran, core.cost, core.waking) = (now, 0.0, cost, waking);
         self.schedule(at, now);
     }
 
@@ -368,13 +397,20 @@ impl Slices {
         let paid = core.cost.min(ran);
         let work = (ran - paid) * core.speed;
         core.cost -= paid;
+        let mut switching = paid;
+        if core.waking > 0.0 {
+            let idle = core.waking.min(paid);
+            core.waking -= idle;
+            self.idled += idle;
+            switching -= idle;
+        }
         core.ran += ran - paid;
         let task = &mut self.tasks[task as usize];
         let work = work.min(task.left);
         task.left -= work;
         task.place.runtime += (ran - paid) / task.place.weight;
         for counts in [&mut core.counts, &mut self.parties[task.party as usize]] {
-            counts.switching += paid;
+            counts.switching += switching;
             counts.work += work;
         }
         core.queue.raise_floor(task.place.runtime.min(core.queue.first_key()));
@@ -404,14 +440,14 @@ impl Slices {
         self.cores[at].current = None;
         self.cores[at].next = Time::NEVER;
         if let Some((task, _)) = self.cores[at].queue.pop(None) {
-            return self.put_on(at, task, now);
+            return self.put_on(at, task, now, 0.0);
         }
         let longest = (0..self.cores.len())
             .filter(|&other| other != at && self.cores[other].queue.can_be_stolen_from())
             .max_by_key(|&other| (self.cores[other].queue.len(), std::cmp::Reverse(other)));
         if let Some((task, _)) = longest.and_then(|other| self.cores[other].queue.steal()) {
             self.place_anew(at, task);
-            self.put_on(at, task, now);
+            self.put_on(at, task, now, 0.0);
         }
     }
 
@@ -443,7 +479,7 @@ impl Slices {
             } else {
                 self.cores[at].counts.involuntary += 1;
                 self.parties[self.tasks[current as usize].party as usize].involuntary += 1;
-                self.put_on(at, next, now);
+                self.put_on(at, next, now, 0.0);
             }
         }
     }
