@@ -1,27 +1,29 @@
 //! Run queues and time slices, as Linux has them: a queue for each vCPU, slices that end at ticks, switches and
-//! migrations that cost time, idle vCPUs that pull work over.
+//! migrations that cost time, idle vCPUs that take time to wake up and that pull work over.
 //!
 //! What is followed: picking and wake-up preemption of EEVDF (6.6 and later) and CFS; a thread that runs is protected for
 //! its slice; a woken thread goes to the vCPU it ran on last if that is idle, else to an idle one; an idle vCPU takes a
 //! waiting thread from the longest queue; every 110 to 180 ms one thread moves from the longest queue to the shortest, if
 //! only to take its turn at being one too many. What is not: groups, NUMA, deadlines of real time, the cache-hot guard of
-//! idle balancing (a vCPU never idles while a thread waits that could run on it).
+//! idle balancing (a vCPU never idles while a thread waits that could run on it), how deep a vCPU idles (waking it up takes
+//! the same however long it has).
 
 mod counts;
 mod placement;
 mod queue;
 mod rhythm;
 mod speed;
+mod vcpu;
 
 use sim_core::{Span, Time};
 
 use super::processor::{Kernel, Policy, Processor};
 use super::supply::Supply;
 use super::{Burst, Progress};
+use counts::sum;
 use queue::{RunQueue, Virtual};
 use rhythm::{at_tick, next_balance};
-
-use counts::sum;
+use vcpu::{Core, Costs, Task};
 
 pub use counts::{Counts, Tally};
 
@@ -52,53 +54,6 @@ pub struct Slices {
     parties: Vec<Counts>,
 }
 
-/// The kernel's costs in nanoseconds, as they are added up at every switch.
-#[derive(Clone, Copy, Debug)]
-struct Costs {
-    switch: f64,
-    refill: f64,
-    migration: f64,
-    wakeup: f64,
-}
-
-#[derive(Clone, Debug)]
-struct Core {
-    queue: RunQueue,
-    current: Option<u32>,
-    /// The thread that ran last, whose caches are warm.
-    last_thread: u32,
-    /// For whom the thread that ran last is counted.
-    party: u32,
-    counts: Counts,
-    /// The place in virtual time of who ended at this instant: its thread may go on.
-    ended: Option<Virtual>,
-    /// Until when the current burst's progress is booked.
-    booked: Time,
-    /// Nanoseconds that it has run since it was put on.
-    ran: f64,
-    /// Nanoseconds that come before its work.
-    cost: f64,
-    /// The first of these, in which the vCPU comes out of idling; the rest is switching.
-    waking: f64,
-    /// The share of time that the vCPU may run, and what it does then, of what it does alone.
-    pace: f64,
-    speed: f64,
-    /// When its burst is done or its slice is over.
-    next: Time,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Task {
-    burst: Burst,
-    /// For whom it is counted.
-    party: u32,
-    /// Nanoseconds of work left.
-    left: f64,
-    place: Virtual,
-    /// Since when it waits.
-    since: Time,
-}
-
 /// Endless threads, as a party.
 const BACKGROUND: u32 = 0;
 const NOBODY: u32 = u32::MAX;
@@ -125,12 +80,9 @@ impl Slices {
         };
         let steady = processor.threads_per_core == 1 && processor.turbo.len() <= 1;
         let supply = Supply::new(processor);
-        let [switch, refill, migration, wakeup] =
-            [kernel.switch, kernel.refill, kernel.migration, kernel.wakeup]
-                .map(|cost| cost.as_nanos() as f64);
         Slices {
             kernel,
-            costs: Costs { switch, refill, migration, wakeup },
+            costs: Costs::of(&kernel),
             slice: kernel.base_slice(processor.vcpus).as_nanos() as f64,
             cores: vec![core; processor.vcpus as usize],
             tasks: Vec::new(),

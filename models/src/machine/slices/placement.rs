@@ -3,7 +3,8 @@
 use sim_core::Time;
 
 use super::rhythm::next_balance;
-use super::{Core, NOWHERE, Slices};
+use super::vcpu::Core;
+use super::{NOWHERE, Slices};
 use crate::machine::Burst;
 
 impl Slices {
