@@ -311,20 +311,24 @@ proptest! {
         }
     }
 
-    /// No vCPU idles while a thread waits: the machine is busy for as long as sharing without loss keeps one busy.
+    /// Without ticks no vCPU idles while a thread waits: the machine is busy for as long as sharing without loss keeps one
+    /// busy. With ticks one that runs out of work may idle until the next.
     #[test]
     fn work_is_conserved(bursts in burst_lists(), vcpus in 1u32..6) {
         let shared = play(&mut Machine::new(&Processor::plain(1)), &bursts);
-        let one = play(&mut Machine::new(&sliced(1, Kernel::IDEAL)), &bursts);
+        let at_once = Kernel { tick: Span::ZERO, ..Kernel::IDEAL };
+        let one = play(&mut Machine::new(&sliced(1, at_once)), &bursts);
         let last = |done: &[f64]| done.iter().copied().fold(0.0, f64::max);
         prop_assert!((last(&shared) - last(&one)).abs() < 1e-3, "{} and {}", last(&shared), last(&one));
         // On several vCPUs any schedule without idling ends within the longest burst of any other.
         let longest = bursts.iter().map(|(_, burst)| burst.demand.as_secs_f64() * 1e3).fold(0.0, f64::max);
-        let (a, b) = (
-            last(&play(&mut Machine::new(&Processor::plain(vcpus)), &bursts)),
-            last(&play(&mut Machine::new(&sliced(vcpus, Kernel::IDEAL)), &bursts)),
-        );
-        prop_assert!((a - b).abs() <= longest + 1e-3, "{a} and {b}");
+        let fluid = last(&play(&mut Machine::new(&Processor::plain(vcpus)), &bursts));
+        let sliced = |kernel: Kernel| last(&play(&mut Machine::new(&sliced(vcpus, kernel)), &bursts));
+        let (without, with) = (sliced(at_once), sliced(Kernel::IDEAL));
+        prop_assert!((fluid - without).abs() <= longest + 1e-3, "{fluid} and {without}");
+        let tick = Kernel::IDEAL.tick.as_secs_f64() * 1e3;
+        let idle = tick * bursts.len() as f64;
+        prop_assert!(with >= fluid - longest - 1e-3 && with <= fluid + longest + idle, "{fluid} and {with}");
     }
 
     /// As slices go to zero, both schedulers do the same.

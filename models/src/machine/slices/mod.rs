@@ -3,9 +3,9 @@
 //!
 //! What is followed: picking and wake-up preemption of EEVDF (6.6 and later) and CFS; a thread that runs is protected for
 //! its slice; a woken thread goes to the vCPU it ran on last if that is idle, else to an idle one; an idle vCPU takes a
-//! waiting thread from the longest queue; every 110 to 180 ms one thread moves from the longest queue to the shortest, if
+//! waiting thread from the longest queue at the next tick; every 110 to 180 ms one thread moves from the longest queue to the shortest, if
 //! only to take its turn at being one too many. What is not: groups, NUMA, deadlines of real time, the cache-hot guard of
-//! idle balancing (a vCPU never idles while a thread waits that could run on it), how deep a vCPU idles (waking it up takes
+//! idle balancing, pulling before a vCPU idles (see [`Slices::pull`]), how deep a vCPU idles (waking it up takes
 //! the same however long it has).
 
 mod counts;
@@ -44,6 +44,8 @@ pub struct Slices {
     steady: bool,
     supply: Option<Box<Supply>>,
     balance_at: Time,
+    /// When idle vCPUs look for threads that wait.
+    pull_at: Time,
     /// Endless threads so far; they are numbered from the other end.
     endless: u32,
     updated: Time,
@@ -92,6 +94,7 @@ impl Slices {
             supply,
             processor: processor.clone(),
             balance_at: Time::NEVER,
+            pull_at: Time::NEVER,
             endless: 0,
             updated: Time::ZERO,
             core_nanos: 0.0,
@@ -172,7 +175,10 @@ impl Slices {
                 self.slice_over(at, now);
             }
         }
-        if now >= self.balance_at && finished.is_none() {
+        if finished.is_none() && now >= self.pull_at {
+            self.pull(now);
+        }
+        if finished.is_none() && now >= self.balance_at {
             self.balance(now);
         }
         Progress { finished, next: self.next(now) }
@@ -195,7 +201,7 @@ impl Slices {
         }
         self.tasks.clear();
         self.free.clear();
-        self.balance_at = Time::NEVER;
+        (self.balance_at, self.pull_at) = (Time::NEVER, Time::NEVER);
     }
 
     fn in_use(&self) -> f64 {
@@ -220,9 +226,14 @@ impl Slices {
             if self.balance_at == Time::NEVER {
                 self.balance_at = next_balance(now);
             }
-            next = next.min(self.balance_at);
+            self.pull_at = if self.cores.iter().any(Core::is_idle) {
+                at_tick(now + Span::from_nanos(1), self.kernel.tick, now)
+            } else {
+                Time::NEVER
+            };
+            next = next.min(self.balance_at).min(self.pull_at);
         } else {
-            self.balance_at = Time::NEVER;
+            (self.balance_at, self.pull_at) = (Time::NEVER, Time::NEVER);
         }
         if let Some(supply) = &self.supply
             && self.cores.iter().any(|core| core.current.is_some())
@@ -387,19 +398,14 @@ impl Slices {
         burst.task
     }
 
-    /// The next thread of a vCPU's queue, or of another's.
+    /// The next thread of a vCPU's queue. Without one it idles until the next tick; with no ticks it pulls work over at once.
     fn put_next(&mut self, at: usize, now: Time) {
         self.cores[at].current = None;
         self.cores[at].next = Time::NEVER;
         if let Some((task, _)) = self.cores[at].queue.pop(None) {
-            return self.put_on(at, task, now, 0.0);
-        }
-        let longest = (0..self.cores.len())
-            .filter(|&other| other != at && self.cores[other].queue.can_be_stolen_from())
-            .max_by_key(|&other| (self.cores[other].queue.len(), std::cmp::Reverse(other)));
-        if let Some((task, _)) = longest.and_then(|other| self.cores[other].queue.steal()) {
-            self.place_anew(at, task);
             self.put_on(at, task, now, 0.0);
+        } else if self.kernel.tick.is_zero() {
+            self.pull_to(at, now);
         }
     }
 

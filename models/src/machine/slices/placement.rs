@@ -36,6 +36,30 @@ impl Slices {
         core.queue.len() + usize::from(core.current.is_some() || core.ended.is_some())
     }
 
+    /// At a tick, idle vCPUs take threads that wait for others.
+    ///
+    /// Linux also looks before a vCPU begins to idle (`newidle`), unless it is used to idling for less time than looking
+    /// takes, or looking seldom helped. On a two-vCPU guest with Linux 6.18 and requests of 2 ms it pulled in 9 % of 1,334
+    /// cases; the others idled until a tick, a fifth of the time that the server was busy.
+    pub(super) fn pull(&mut self, now: Time) {
+        for at in 0..self.cores.len() {
+            if self.cores[at].is_idle() {
+                self.pull_to(at, now);
+            }
+        }
+    }
+
+    /// A thread from the longest queue that has one to give.
+    pub(super) fn pull_to(&mut self, at: usize, now: Time) {
+        let longest = (0..self.cores.len())
+            .filter(|&other| other != at && self.cores[other].queue.can_be_stolen_from())
+            .max_by_key(|&other| (self.cores[other].queue.len(), std::cmp::Reverse(other)));
+        if let Some((task, _)) = longest.and_then(|other| self.cores[other].queue.steal()) {
+            self.place_anew(at, task);
+            self.put_on(at, task, now, 0.0);
+        }
+    }
+
     /// One thread from the longest queue to the shortest.
     pub(super) fn balance(&mut self, now: Time) {
         self.balance_at = next_balance(now);
@@ -50,7 +74,7 @@ impl Slices {
         if let Some((task, _)) = self.cores[from].queue.steal() {
             self.place_anew(to, task);
             self.enqueue(to, task);
-            if self.cores[to].current.is_none() && self.cores[to].ended.is_none() {
+            if self.cores[to].is_idle() {
                 self.put_next(to, now);
             }
             self.schedule(from, now);

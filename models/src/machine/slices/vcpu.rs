@@ -60,6 +60,13 @@ pub struct Core {
     pub next: Time,
 }
 
+impl Core {
+    /// True while nobody runs on it, and nobody who ended may go on.
+    pub fn is_idle(&self) -> bool {
+        self.current.is_none() && self.ended.is_none()
+    }
+}
+
 /// A burst that is not done.
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
