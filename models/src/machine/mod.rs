@@ -125,6 +125,15 @@ impl Machine {
         }
     }
 
+    /// All threads of the machine stand still for so long, as when a collector stops the world. That is no CPU time.
+    /// Returns when to ask next.
+    pub fn stop(&mut self, now: Time, pause: Span) -> Option<Time> {
+        match self {
+            Machine::Shares(shares) => shares.stop(now, pause),
+            Machine::Slices(slices) => slices.stop(now, pause),
+        }
+    }
+
     /// Ends all bursts at once, as a crash does.
     pub fn clear(&mut self, now: Time) {
         match self {

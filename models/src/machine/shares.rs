@@ -121,6 +121,14 @@ impl Shares {
         self.updated = now;
     }
 
+    /// All threads stand still for so long. Returns when to ask next.
+    pub fn stop(&mut self, now: Time, pause: Span) -> Option<Time> {
+        self.advance(now);
+        self.supply.get_or_insert_with(Supply::unlimited).stop(now + pause);
+        self.share(now);
+        self.next(now)
+    }
+
     /// Ends all bursts at once, as a crash does.
     pub fn clear(&mut self, now: Time) {
         self.advance(now);

@@ -1,4 +1,4 @@
-//! What may be used of a machine's vCPUs over time: a quota for each period, credits.
+//! What may be used of a machine's vCPUs over time: a quota for each period, credits; and when nothing may.
 //!
 //! Both are stopwatches over vCPU time used. Between two changes of what is wanted they run linearly, so the instant at
 //! which one runs out is known in advance, and nothing happens at the ends of periods in which it does not.
@@ -17,6 +17,8 @@ const NOTHING: f64 = 64.0;
 pub struct Supply {
     quota: Option<QuotaWatch>,
     credits: Option<CreditWatch>,
+    /// Nothing runs until then.
+    stopped_until: Time,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +59,18 @@ impl Supply {
             balance: terms.launch * CREDIT,
             charged: 0.0,
         });
-        (quota.is_some() || credits.is_some()).then(|| Box::new(Supply { quota, credits }))
+        let stopped_until = Time::ZERO;
+        (quota.is_some() || credits.is_some()).then(|| Box::new(Supply { quota, credits, stopped_until }))
+    }
+
+    /// Of a machine that may always use all it has, unless it is stopped.
+    pub fn unlimited() -> Box<Supply> {
+        Box::new(Supply { quota: None, credits: None, stopped_until: Time::ZERO })
+    }
+
+    /// Nothing runs until then. What is stopped already stays so for as long as it was told.
+    pub fn stop(&mut self, until: Time) {
+        self.stopped_until = self.stopped_until.max(until);
     }
 
     /// `vcpus` were in use from `from` to `to`, over which nothing ran out before its end.
@@ -79,7 +92,8 @@ impl Supply {
 
     /// How many of `wanted` vCPUs may be used at `now`.
     pub fn allowed(&self, now: Time, wanted: f64) -> f64 {
-        if self.quota.as_ref().is_some_and(|quota| now < quota.throttled_until) {
+        let throttled = self.quota.as_ref().is_some_and(|quota| now < quota.throttled_until);
+        if throttled || now < self.stopped_until {
             return 0.0;
         }
         match &self.credits {
@@ -90,6 +104,9 @@ impl Supply {
 
     /// When that changes if `vcpus` are in use from `now` on; [`Time::NEVER`] if it does not.
     pub fn next_change(&self, now: Time, vcpus: f64) -> Time {
+        if now < self.stopped_until {
+            return self.stopped_until;
+        }
         let quota = self.quota.as_ref().map_or(Time::NEVER, |quota| quota.next_change(now, vcpus));
         let credits = self.credits.as_ref().map_or(Time::NEVER, |credits| credits.next_change(now, vcpus));
         quota.min(credits)

@@ -23,22 +23,35 @@ pub struct Service {
     pub collector: Option<Collector>,
 }
 
-/// A server that is slow at first. The CPU time of the first request is `slower` times the usual; it falls evenly until
-/// so many requests have come. Instances that are there from the start are warm.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A server that is slow at first: interpreters before their compilers have seen enough, caches before they are filled.
+/// Instances that are there from the start are warm.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cold {
-    /// Requests until an instance is warm.
-    pub requests: u32,
-    /// How many times the usual the first takes; above 1.
-    pub slower: f64,
+    /// Requests that an instance has seen, increasing from 0, and how many times the usual CPU time the next takes, 1 or
+    /// more. Between two points it is linear; after the last an instance is warm.
+    pub curve: Vec<(u32, f64)>,
 }
 
-/// A garbage collector that stops a process, of a runtime that computes on one thread.
+impl Cold {
+    /// The most points of a curve.
+    pub const MOST_POINTS: usize = 64;
+
+    /// How many times the usual CPU time a request takes after so many others; `None` once the instance is warm.
+    pub fn slower(&self, seen: u32) -> Option<f64> {
+        let to = self.curve.partition_point(|point| point.0 <= seen);
+        let (&from, &to) = (self.curve.get(to.checked_sub(1)?)?, self.curve.get(to)?);
+        let way = f64::from(seen - from.0) / f64::from(to.0 - from.0);
+        Some(from.1 + (to.1 - from.1) * way)
+    }
+}
+
+/// A garbage collector that stops all of a process.
 #[derive(Clone, Debug)]
 pub struct Collector {
     /// Requests of one process between two pauses.
     pub every: u32,
-    /// How long a pause is: nanoseconds of CPU time.
+    /// How long a pause is, in nanoseconds: CPU time where a process computes on one thread, else time in which all its
+    /// threads stand still.
     pub pause: Dist,
 }
 

@@ -1,14 +1,14 @@
 //! `[service.NAME]` and its endpoints.
 
 use super::diagnostic::Place;
-use super::dist::duration;
-use super::node::Entry;
+use super::dist::{duration, pairs};
+use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::units::{Factor, Nice, Size};
 use super::{Context, Names, runtime};
 use crate::machine::weight_of_nice;
 use crate::plan::{
-    BalancerId, Cold, Collector, Endpoint, EndpointId, Memory, ProcessKind, Service, ServiceId, Step,
+    BalancerId, Cold, Collector, Endpoint, EndpointId, Memory, ProcessKind, Runtime, Service, ServiceId, Step,
 };
 
 /// Bytes of a page of text and its headers.
@@ -39,7 +39,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     let working_set = table.or("working_set", Size(0)).0;
     let weight = weight_of_nice(table.or("nice", Nice(0)).0);
     let cold = cold(context, &mut table);
-    let collector = collector(context, &mut table, runtime.process);
+    let collector = collector(context, &mut table, &runtime);
     let mut resolved = toml::Table::new();
     let mut drafts = Vec::new();
     let endpoints = table.named("endpoint");
@@ -70,10 +70,14 @@ fn memory(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Memory> {
     Some(Memory { process, request: request? })
 }
 
-/// `{ requests = 1200, slower = 3 }`
+/// `{ requests = 1200, slower = 3 }`, or more points: `[[0, 17], [200, 2.3], [1200, 1]]`
 fn cold(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Cold> {
     let path = table.path_of("cold_start");
-    let mut options = Reader::new(context.findings, path, table.node("cold_start")?);
+    let node = table.node("cold_start")?;
+    if matches!(node.value, Value::Array(_)) {
+        return cold_curve(context, table, &path, node);
+    }
+    let mut options = Reader::new(context.findings, path, node);
     let requests: Option<u32> = options.required("requests");
     let slower: Option<Factor> = options.required("slower");
     for (key, wrong) in
@@ -85,17 +89,46 @@ fn cold(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Cold> {
         }
     }
     table.resolve("cold_start", options.finish());
-    Some(Cold { requests: requests?.max(1), slower: slower?.0.max(1.0) })
+    Some(Cold { curve: vec![(0, slower?.0.max(1.0)), (requests?.max(1), 1.0)] })
+}
+
+fn cold_curve(context: &Context<'_>, table: &mut Reader<'_>, path: &str, node: &Node) -> Option<Cold> {
+    const EXAMPLE: &str = "[[0, 17], [200, 2.3], [1200, 1]]: requests seen, and times the usual CPU time";
+    let points: Vec<(u32, f64)> = pairs::<u32, Factor>(context, path, node, EXAMPLE)?
+        .into_iter()
+        .map(|(requests, slower)| (requests, slower.0))
+        .collect();
+    let (message, label) = if points.len() < 2 || points.len() > Cold::MOST_POINTS {
+        (format!("`{path}` has {} points", points.len()), format!("expected 2 to {}", Cold::MOST_POINTS))
+    } else if points[0].0 != 0 {
+        (
+            format!("`{path}` begins after {} requests", points[0].0),
+            "expected 0, the first request".to_string(),
+        )
+    } else if points.windows(2).any(|pair| pair[1].0 <= pair[0].0) {
+        (format!("`{path}` goes back"), "expected more requests at each point".to_string())
+    } else if points.iter().any(|point| point.1 < 1.0) {
+        (format!("`{path}` is faster than warm"), "expected 1 or more times the usual CPU time".to_string())
+    } else {
+        let pair = |&(requests, slower): &(u32, f64)| {
+            toml::Value::Array(vec![toml::Value::Integer(i64::from(requests)), toml::Value::Float(slower)])
+        };
+        table.resolve("cold_start", points.iter().map(pair).collect::<Vec<_>>());
+        return Some(Cold { curve: points });
+    };
+    context.findings.error(&node.place, message, label, None);
+    None
 }
 
 /// `{ every = 2000, pause = { lognormal = { mean = "8ms", cv = 0.5 } } }`
-fn collector(context: &Context<'_>, table: &mut Reader<'_>, process: ProcessKind) -> Option<Collector> {
+fn collector(context: &Context<'_>, table: &mut Reader<'_>, runtime: &Runtime) -> Option<Collector> {
     let path = table.path_of("garbage_collection");
     let node = table.node("garbage_collection")?;
-    if matches!(process, ProcessKind::Threads { .. } | ProcessKind::Async { .. }) {
-        let message =
-            "pauses that stop all threads of a process are modelled for event loops and interpreter locks";
-        context.findings.error(&node.place, message, "leave this out", None);
+    let threads = matches!(runtime.process, ProcessKind::Threads { .. } | ProcessKind::Async { .. });
+    if threads && runtime.workers.is_some() {
+        let message = "the threads of one process of several cannot be stopped without the others";
+        let label = "leave this out, or let one process have all threads";
+        context.findings.error(&node.place, message, label, None);
     }
     let mut options = Reader::new(context.findings, path.clone(), node);
     let every: Option<u32> = options.required("every");

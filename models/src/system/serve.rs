@@ -82,7 +82,7 @@ impl Program {
         }
         let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
         let collector = service.collector.clone().map(|collector| (collector, pauses()));
-        Program { steps, size: endpoint.size, cold: service.cold, collector }
+        Program { steps, size: endpoint.size, cold: service.cold.clone(), collector }
     }
 }
 
@@ -203,7 +203,7 @@ impl System {
             Some(Op::Cpu { demand, draws, overhead }) => {
                 let mut demand = demand.span(&mut draws.at(key)) + *overhead;
                 if program.cold.is_some() || program.collector.is_some() {
-                    demand = self.slowed(slot, demand);
+                    demand = self.slowed(slot, demand, calendar);
                 }
                 self.compute(slot, demand, calendar);
             }
@@ -229,14 +229,14 @@ impl System {
     }
 
     /// What a CPU step takes on a server that is cold, or whose collector is due.
-    fn slowed(&mut self, slot: u32, demand: Span) -> Span {
+    fn slowed(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) -> Span {
         let request = &self.requests[slot];
         let program = &self.programs[request.endpoint.index()];
-        let server = &mut self.instances[request.instance].server;
+        let instance = &mut self.instances[request.instance];
+        let server = &mut instance.server;
         let mut demand = demand;
-        if let Some(Cold { requests, slower }) = program.cold.filter(|cold| server.seen < cold.requests) {
-            let left = 1.0 - f64::from(server.seen) / f64::from(requests);
-            demand = demand.mul_f64(1.0 + (slower - 1.0) * left);
+        if let Some(slower) = program.cold.as_ref().and_then(|cold| cold.slower(server.seen)) {
+            demand = demand.mul_f64(slower);
         }
         if request.step > 0 {
             return demand;
@@ -247,7 +247,12 @@ impl System {
             process.uncollected += 1;
             if process.uncollected >= collector.every {
                 process.uncollected = 0;
-                demand += collector.pause.span(&mut pauses.at(request.key()));
+                let pause = collector.pause.span(&mut pauses.at(request.key()));
+                if process.slots == 1 || process.lock.is_some() {
+                    demand += pause; // all of the process waits for the one thread that computes
+                } else if let Some(next) = instance.machine.stop(calendar.now(), pause) {
+                    calendar.set_at(instance.timer, next, Event::Cpu(request.instance));
+                }
             }
         }
         demand

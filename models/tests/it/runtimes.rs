@@ -362,6 +362,45 @@ fn collections_stop_the_loop() {
     assert!(without.response_time.p99 < 0.006);
 }
 
+/// A collector that stops the world stops all threads, and is no CPU time; with either scheduler.
+#[test]
+fn collections_stop_all_threads() {
+    for (runtime, scheduler) in [
+        ("{ thread-pool = { threads = 8, overhead = \"0s\" } }", "\"shares\""),
+        ("{ async = { overhead = \"0s\" } }", "\"shares\""),
+        ("{ thread-per-request = { overhead = \"0s\" } }", "\"slices\""),
+    ] {
+        let text = scenario(runtime, 2, 200.0, "{ cpu = \"1ms\" }", 30).resolved().to_string();
+        let on = ("machine.m.scheduler", scheduler);
+        let collected = ("service.s.garbage_collection", "{ every = 1000, pause = \"200ms\" }");
+        let (without, with) = (changed(&text, &[on]), changed(&text, &[on, collected]));
+        assert!(
+            (with.groups[0].cpu - without.groups[0].cpu).abs() < 0.2,
+            "{runtime}: {}",
+            with.groups[0].cpu
+        );
+        // Every 5 s, 200 ms: 4 % of the requests come meanwhile and wait for 100 ms on average, more for who was first.
+        let longer = with.response_time.mean - without.response_time.mean;
+        assert!((longer - 0.04 * 0.105).abs() < 0.001, "{runtime}: {longer} s longer on average");
+        assert!((0.2..0.26).contains(&with.response_time.max), "{runtime}: {:?}", with.response_time);
+    }
+}
+
+/// Compilers come in tiers: the curve is followed.
+#[test]
+fn warming_up_follows_its_curve() {
+    let text = scenario("{ event-loop = { overhead = \"0s\" } }", 1, 20.0, "{ cpu = \"2ms\" }", 20)
+        .resolved()
+        .to_string();
+    let crash = ("incident", "[{ crash = { group = \"g\", at = \"5min\" } }]");
+    let cold = |curve: &str| changed(&text, &[("service.s.cold_start", curve), crash]).groups[0].cpu;
+    let same = cold("{ requests = 4000, slower = 10 }");
+    assert_eq!(same, cold("[[0, 10], [4000, 1]]"));
+    // Nine times the usual more at first, half of that on average: with a step in place of the slope, twice as much.
+    let (warm, step) = (changed(&text, &[crash]).groups[0].cpu, cold("[[0, 10], [3999, 10], [4000, 1]]"));
+    assert!(((step - warm) / (same - warm) - 2.0).abs() < 0.05, "{warm} {same} {step}");
+}
+
 /// A new instance is slow at first, and one that was there is not.
 #[test]
 fn new_instances_are_cold() {
