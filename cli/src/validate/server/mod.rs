@@ -8,6 +8,8 @@ mod judge;
 mod load;
 mod measure;
 mod predict;
+#[cfg(test)]
+mod stored;
 mod table;
 mod target;
 

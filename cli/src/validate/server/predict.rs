@@ -13,6 +13,8 @@ use super::data::{Calibration, Connections, Measurements, Run, Server, Sizes, ar
 
 /// How often a load is played: what is drawn in it, sizes and workers, must not decide.
 const REPLICATIONS: u32 = 16;
+/// Seconds of the longest load: what is read from a file must not take for ever.
+const LONGEST: f64 = 3_600.0;
 /// Connections that are kept to each worker; only that they are as many to each matters.
 const KEPT_EACH: u32 = 16;
 
@@ -43,7 +45,9 @@ pub fn predict(measured: &Measurements, run: &Run) -> Result<Prediction, String>
     let server = measured.servers.get(run.server).ok_or("a load on a server that is not there")?;
     let calibration = Calibration::between(&run.calibrations);
     let sane = |value: f64| value.is_finite() && value > 0.0;
-    if ![calibration.alone, calibration.throughput, run.rate, run.seconds].into_iter().all(sane) {
+    let calibrated = run.calibrations.iter().flat_map(|one| [one.alone, one.throughput]);
+    let figures: Vec<f64> = calibrated.chain([run.rate, run.seconds]).collect();
+    if !figures.into_iter().all(sane) || run.seconds > LONGEST {
         return Err("a load with figures that cannot be".to_string());
     }
     let runtime = runtime(&server.runtime)?;

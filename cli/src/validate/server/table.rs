@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::data::{Connections, Measurements, Server, Sizes};
-use super::judge::{Judgement, Row};
+use super::judge::{Judgement, Ranking, Row};
 use crate::validate::judge::{Compared, Verdict};
 
 /// The whole report.
@@ -19,7 +19,7 @@ pub fn render(measured: &Measurements, judged: &Judgement) -> String {
 /// What a server is called where there is little room.
 pub fn name(server: &Server) -> &str {
     /// Letters that fit.
-    const ROOM: usize = 34;
+    const ROOM: usize = 40;
     let from = server.name.char_indices().rev().nth(ROOM - 1).map_or(0, |(at, _)| at);
     &server.name[from..]
 }
@@ -80,13 +80,13 @@ fn head(out: &mut String, measured: &Measurements, judged: &Judgement) -> std::f
 fn rows(out: &mut String, measured: &Measurements, judged: &Judgement) -> std::fmt::Result {
     writeln!(
         out,
-        "\n{:<34} {:>4} {:>7} {:>7} {:>6}  {:^38}  {:^38}",
+        "\n{:<40} {:>4} {:>7} {:>7} {:>6}  {:^38}  {:^38}",
         "", "", "", "CPU a", "beside", "mean response time, ms", "95th percentile, ms"
     )?;
     let figures = format!("{:>8} {:>9} {:>9} {:>9}", "measured", "± spread", "predicted", "error");
     writeln!(
         out,
-        "{:<34} {:>4} {:>7} {:>7} {:>6}  {figures}  {figures}  verdict",
+        "{:<40} {:>4} {:>7} {:>7} {:>6}  {figures}  {figures}  verdict",
         "server", "util", "req/s", "req, ms", "it, ms"
     )?;
     for row in &judged.rows {
@@ -117,7 +117,7 @@ fn one(out: &mut String, measured: &Measurements, row: &Row) -> std::fmt::Result
     let named = measured.servers.get(row.server).map_or("", name);
     writeln!(
         out,
-        "{named:<34} {:>4} {:>7.0} {:>7.2} {:>6.2}  {}  {}  {}{counts}",
+        "{named:<40} {:>4} {:>7.0} {:>7.2} {:>6.2}  {}  {}  {}{counts}",
         format!("{:.0}%", 100.0 * row.utilisation),
         row.rate,
         row.service[0] / 1e6,
@@ -132,22 +132,22 @@ fn rankings(out: &mut String, measured: &Measurements, judged: &Judgement) -> st
     if judged.rankings.is_empty() {
         return Ok(());
     }
+    let (close, told): (Vec<&Ranking>, Vec<&Ranking>) =
+        judged.rankings.iter().partition(|ranking| ranking.verdict == Verdict::Inconclusive);
     writeln!(out, "\nWhich answers sooner on average")?;
-    for ranking in &judged.rankings {
+    for ranking in told {
         let named = |index: usize| measured.servers.get(index).map_or("", name);
-        let verdict = match ranking.verdict {
-            Verdict::Inconclusive => "too close to tell",
-            verdict => word(verdict),
-        };
         writeln!(
             out,
-            "  at {:>2.0} %  {} before {}: {:+.0} %, predicted {:+.0} %  {verdict}",
+            "  at {:>2.0} %  {} before {}: {:+.0} %, predicted {:+.0} %  {}",
             100.0 * ranking.utilisation,
             named(ranking.faster),
             named(ranking.slower),
             100.0 * ranking.measured,
-            100.0 * ranking.predicted
+            100.0 * ranking.predicted,
+            word(ranking.verdict)
         )?;
     }
-    Ok(())
+    let all = judged.rankings.len();
+    writeln!(out, "{} of {all} pairs are too close to tell: what was measured of them overlaps.", close.len())
 }
