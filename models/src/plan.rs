@@ -105,6 +105,13 @@ pub struct Traffic {
     pub timeout: Option<Span>,
     /// What a client does after a failed attempt.
     pub retry: Retry,
+    /// Different clients, each as likely as any other to send the next request; `None` where each request is another's.
+    pub clients: Option<u32>,
+}
+
+impl Traffic {
+    /// The most clients of a source. Each that sticks to a target takes 16 bytes.
+    pub const MOST_CLIENTS: u32 = 10_000_000;
 }
 
 /// Retries with exponential backoff: the `k`-th retry waits `min(backoff * multiplier^(k-1), backoff_max)`, and with
@@ -319,6 +326,15 @@ pub struct Balancer {
     /// Connections that it keeps open to each target, each of which stays with the worker that accepted it; `None` opens one
     /// for each request.
     pub keep_alive: Option<u32>,
+    /// Whether clients go back to the target they got first.
+    pub stickiness: Option<Stickiness>,
+}
+
+/// Stickiness by a cookie of the balancer, which every request renews.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stickiness {
+    /// How long a cookie counts; 1 s to 7 days, as ALB has it.
+    pub duration: Span,
 }
 
 /// How a balancer picks a target.
@@ -330,8 +346,28 @@ pub enum Algorithm {
     Random,
     /// One with the fewest requests in progress; ties go to each in turn.
     LeastOutstandingRequests,
-    /// Two different ones at random, and of these the one with fewer requests in progress.
-    PowerOfTwoChoices,
+    /// So many different ones at random, and of these the one with the fewest requests in progress (Mitzenmacher 2001; HAProxy's
+    /// `random`, Envoy's `LEAST_REQUEST`).
+    PowerOfChoices(u32),
+    /// Two different ones at random, and of these the one that is expected to answer sooner: the moving average of its response
+    /// times, times requests in progress (Finagle, Linkerd).
+    PeakEwma {
+        /// How fast old answers are forgotten: to a third in this time.
+        decay: Span,
+    },
+    /// The one that a hash of the client says.
+    Hash(Hashing),
+}
+
+/// How a hash finds its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hashing {
+    /// The remainder by the number of targets (nginx `ip_hash`, HAProxy `source`): most clients move when that changes.
+    Modulo,
+    /// The next place on a ring, of which each target has 160 (ketama): only the clients of a target that leaves move.
+    Ring,
+    /// A table that targets fill in turn (Maglev): even shares, and few others move.
+    Maglev,
 }
 
 /// A target group's health check.

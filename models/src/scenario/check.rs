@@ -7,7 +7,9 @@ use super::node::{Node, Value};
 use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::machine::Scheduler;
-use crate::plan::{Group, GroupId, HealthCheckKind, Metric, Objective, Plan, Scaling, Step};
+use crate::plan::{
+    Algorithm, BalancerId, Group, GroupId, HealthCheckKind, Metric, Objective, Plan, Scaling, Step,
+};
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
 const MOST_ENDPOINTS: usize = 1_000;
@@ -63,8 +65,38 @@ pub fn distinct(
     }
 }
 
+/// Balancers that remember or hash clients need clients that come back.
+fn clients(findings: &Findings, document: &Node, plan: &Plan) {
+    for (index, balancer) in (0u16..).zip(&plan.balancers) {
+        let place = || place_of(document, &["balancer", &balancer.name]);
+        let name = &balancer.name;
+        let hashes = matches!(balancer.algorithm, Algorithm::Hash(_));
+        if balancer.stickiness.is_some() && hashes {
+            let message = format!("balancer `{name}` has a cookie, and picks by a hash of the client");
+            findings.error(
+                &place(),
+                message,
+                "one of both: a hash keeps clients at their target already",
+                None,
+            );
+            continue;
+        }
+        if balancer.stickiness.is_none() && !hashes {
+            continue;
+        }
+        let sources = || plan.traffic.iter().filter(|traffic| traffic.to == BalancerId(index));
+        if sources().next().is_some() && sources().all(|traffic| traffic.clients.is_none()) {
+            let message = format!("balancer `{name}` tells clients apart, and no client comes twice");
+            let help =
+                "say how many different clients there are, `clients = 5000` in the traffic that goes to it";
+            findings.error(&place(), message, "it has nobody to recognise", Some(help.to_string()));
+        }
+    }
+}
+
 /// Checks a plan as a whole, and notes what people are usually surprised by.
 pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
+    clients(findings, document, plan);
     for (index, group) in (0u16..).zip(&plan.groups) {
         let place = place_of(document, &["group", &group.name]);
         let targets_it = plan.balancers.iter().any(|balancer| balancer.targets == GroupId(index));

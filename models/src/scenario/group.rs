@@ -1,4 +1,4 @@
-//! `[group.NAME]`, its scaling, and `[balancer.NAME]`.
+//! `[group.NAME]` and its scaling.
 
 use croner::Cron;
 use jiff::Zoned;
@@ -8,19 +8,16 @@ use sim_core::{Span, Time};
 
 use super::dist::duration;
 use super::node::{Entry, Node, Value};
-use super::reader::{Reader, choice, read};
+use super::reader::{Reader, choice};
 use super::service::strings;
-use super::units::{Moment, Period, Positive};
+use super::units::{Moment, Positive};
 use super::{Context, Names};
 use crate::plan::{
-    Algorithm, Balancer, Group, HealthCheck, HealthCheckKind, Metric, Scaling, ScheduledAction, Service,
-    Startup, TargetTracking,
+    Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
 };
 
 /// The most times that one scheduled action may run.
 const MOST_RUNS: usize = 100_000;
-/// The most connections that a balancer may keep open to a target.
-const MOST_CONNECTIONS: u32 = 65_535;
 /// The largest group.
 const MOST_INSTANCES: u32 = 10_000;
 
@@ -382,92 +379,4 @@ fn runs(cron: &Cron, context: &Context<'_>, zone: &TimeZone, from: Time, until: 
         (at, inclusive) = (next, false);
     }
     times
-}
-
-/// Reads a balancer.
-pub fn balancer(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> (Option<Balancer>, toml::Table) {
-    let path = format!("balancer.{}", entry.key);
-    let mut table = Reader::new(context.findings, path.clone(), &entry.node);
-    let targets = table.required::<String>("targets");
-    let targets = targets.and_then(|name| names.group(context, &name, &table.place_of("targets")));
-    const ALGORITHMS: [(&str, Algorithm); 4] = [
-        ("round-robin", Algorithm::RoundRobin),
-        ("random", Algorithm::Random),
-        ("least-outstanding-requests", Algorithm::LeastOutstandingRequests),
-        ("power-of-two-choices", Algorithm::PowerOfTwoChoices),
-    ];
-    let known = ALGORITHMS.map(|(name, _)| name);
-    let algorithm = match table.node("algorithm") {
-        Some(node) => {
-            choice(context.findings, &format!("{path}.algorithm"), node, &known).map(|(name, _)| name)
-        }
-        None => Some(known[0]),
-    };
-    table.resolve("algorithm", algorithm.unwrap_or(known[0]));
-    let algorithm = ALGORITHMS
-        .iter()
-        .find(|(name, _)| Some(*name) == algorithm)
-        .map_or(Algorithm::RoundRobin, |found| found.1);
-    let health_check = target_health(context, &mut table);
-    let deregistration_delay = table.or("deregistration_delay", Span::from_secs(300));
-    let keep_alive = connections(context, &mut table);
-    let balancer = targets.map(|targets| Balancer {
-        name: entry.key.clone(),
-        targets,
-        algorithm,
-        health_check,
-        deregistration_delay,
-        keep_alive,
-    });
-    (balancer, table.finish())
-}
-
-/// `connections = "per-request"` (the default), or `{ keep_alive = 64 }` to each target.
-fn connections(context: &Context<'_>, table: &mut Reader<'_>) -> Option<u32> {
-    let path = table.path_of("connections");
-    let plain = Node { place: table.place().clone(), value: Value::String("per-request".into()) };
-    let node = table.node("connections").unwrap_or(&plain);
-    let (kind, entry) = choice(context.findings, &path, node, &["per-request", "keep_alive"])?;
-    let Some(entry) = entry.filter(|_| kind == "keep_alive") else {
-        if kind == "keep_alive" {
-            let label = "expected `{ keep_alive = 64 }`";
-            context.findings.error(&node.place, format!("`{path}` does not say how many"), label, None);
-        }
-        table.resolve("connections", "per-request");
-        return None;
-    };
-    let count: u32 = read(context.findings, &format!("{path}.keep_alive"), &entry.node)?;
-    if !(1..=MOST_CONNECTIONS).contains(&count) {
-        let label = format!("expected 1 to {MOST_CONNECTIONS}");
-        context.findings.error(&entry.node.place, format!("{count} connections"), label, None);
-    }
-    let shown = toml::Table::from_iter([("keep_alive".to_string(), toml::Value::Integer(i64::from(count)))]);
-    table.resolve("connections", shown);
-    Some(count.clamp(1, MOST_CONNECTIONS))
-}
-
-fn target_health(context: &Context<'_>, table: &mut Reader<'_>) -> HealthCheck {
-    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
-    let node = table.node("health_check").unwrap_or(&empty);
-    let mut check = Reader::new(context.findings, table.path_of("health_check"), node);
-    let interval = check.or("interval", Period(Span::from_secs(30))).0;
-    let timeout = check.or("timeout", Period(Span::from_secs(5))).0;
-    let healthy = check.or("healthy", 5);
-    let unhealthy = check.or("unhealthy", 2);
-    if timeout > interval {
-        let message = format!("a timeout of {timeout} is longer than the interval of {interval}");
-        context.findings.error(&check.place_of("timeout"), message, "expected at most the interval", None);
-    }
-    for key in ["healthy", "unhealthy"] {
-        if [healthy, unhealthy][usize::from(key == "unhealthy")] == 0 {
-            context.findings.error(
-                &check.place_of(key),
-                format!("`{}` is zero", check.path_of(key)),
-                "expected 1 or more",
-                None,
-            );
-        }
-    }
-    table.resolve("health_check", check.finish());
-    HealthCheck { interval, timeout, healthy, unhealthy }
 }

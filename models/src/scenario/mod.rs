@@ -4,6 +4,7 @@
 //! by name, type and default through a [`reader`](self), which also writes down what was asked: that is the *resolved*
 //! scenario, which reads back to the same plan. The library opens no file: a scenario's traces come from [`Files`].
 
+mod balancer;
 mod check;
 mod diagnostic;
 mod dist;
@@ -448,7 +449,7 @@ impl Parts {
             }
         });
         let balancers =
-            table_of(root, "balancer", names.balancers, |entry| group::balancer(context, names, entry));
+            table_of(root, "balancer", names.balancers, |entry| balancer::balancer(context, names, entry));
         let traffic = table_of(root, "traffic", names.traffic, |entry| {
             traffic::traffic(context, names, entry, &endpoints)
         });

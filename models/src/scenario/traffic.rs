@@ -30,6 +30,7 @@ pub fn traffic(
     let arrivals = arrivals(context, &mut table, &path);
     let timeout = timeout(context, &mut table);
     let retry = retry(context, &mut table);
+    let clients = clients(context, &mut table);
     let mix = to.and_then(|to| mix(context, names, &mut table, to, endpoints));
     let resolved = table.finish();
     let traffic = (|| {
@@ -42,6 +43,7 @@ pub fn traffic(
             mix: mix?,
             timeout: timeout?,
             retry: retry?,
+            clients,
         })
     })();
     (traffic, resolved)
@@ -254,6 +256,18 @@ impl Read for SpikeHeight {
             Height::Extra(rate) => Rate(rate).show(),
         }
     }
+}
+
+/// Different clients, for balancers that tell them apart.
+fn clients(context: &Context<'_>, table: &mut Reader<'_>) -> Option<u32> {
+    let clients: Option<u32> = table.optional("clients");
+    let count = clients?;
+    if !(1..=Traffic::MOST_CLIENTS).contains(&count) {
+        let label = format!("expected 1 to {}", Traffic::MOST_CLIENTS);
+        context.findings.error(&table.place_of("clients"), format!("{count} clients"), label, None);
+    }
+    table.resolve("clients", i64::from(count));
+    Some(count.clamp(1, Traffic::MOST_CLIENTS))
 }
 
 fn timeout(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Option<Span>> {

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use rand::Rng;
-use sim_core::chance::unit;
+use sim_core::chance::{below, unit};
 use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
 use super::request::{Ending, NOWHERE, Request, Stage};
 use super::{ReachedLimit, System};
-use crate::event::{Event, Ref};
+use crate::balancer::Client;
+use crate::event::{Event, Ref, Slab};
 use crate::plan::{EndpointId, Retry, Traffic, TrafficId};
 use crate::traffic::Arrivals;
 
@@ -34,6 +35,8 @@ pub struct Source {
     patience: Timer,
     retry: Retry,
     backoff: Keyed,
+    clients: Option<u32>,
+    who: Keyed,
 }
 
 impl Source {
@@ -57,7 +60,22 @@ impl Source {
             patience: calendar.timer(),
             retry: traffic.retry,
             backoff: seed.keyed(&format!("traffic/{name}/backoff")),
+            clients: traffic.clients,
+            who: seed.keyed(&format!("traffic/{name}/client")),
         }
+    }
+
+    /// Who sends `request`: one of the clients, at all its attempts, or the instance that calls.
+    pub(super) fn client(&self, request: &Request, requests: &Slab<Request>) -> Client {
+        if let Some(parent) = requests.live(request.parent) {
+            return Client::instance(requests[parent].instance);
+        }
+        let mut draws = self.who.at(request.number);
+        let number = match self.clients {
+            Some(clients) => below(&mut draws, clients),
+            None => draws.next_u64() as u32,
+        };
+        Client { source: request.source.0, number }
     }
 
     /// The endpoint that request `number` asks for.
@@ -178,6 +196,8 @@ impl System {
         request.abandoned = true;
         let attempt = *request;
         self.outstanding[attempt.instance as usize] -= 1;
+        self.loaded(self.instances[attempt.instance].group, attempt.instance);
+        self.took(&attempt, calendar.now());
         self.attempt_failed(attempt, Ending::TimedOut, calendar);
     }
 

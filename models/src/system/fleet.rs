@@ -10,6 +10,7 @@ use sim_core::{Calendar, Keyed, Seed, Span, Time};
 
 use super::System;
 use super::instance::{Instance, Phase};
+use crate::balancer::Latency;
 use crate::event::{Event, Ref};
 use crate::machine::{Machine, Scheduler};
 use crate::measure::MinuteFacts;
@@ -246,7 +247,9 @@ impl System {
         fleet.members.push(reference.slot);
         if self.outstanding.len() <= reference.slot as usize {
             self.outstanding.push(0);
+            self.latencies.push(Latency::default());
         }
+        self.latencies[reference.slot as usize] = Latency::default();
         reference
     }
 

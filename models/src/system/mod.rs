@@ -26,11 +26,12 @@ mod threads;
 use std::sync::Arc;
 
 use sim_core::{Calendar, Keyed, Model, Seed, Simulation, Span, Time};
+use smallvec::SmallVec;
 
-use crate::balancer::Rotation;
+use crate::balancer::{Latency, Rotation};
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
-use crate::plan::{GroupId, Plan};
+use crate::plan::{Algorithm, Balancer, BalancerId, GroupId, Plan, Traffic};
 
 pub use client::Source;
 pub use finish::finish;
@@ -50,6 +51,12 @@ pub struct System {
     instances: Slab<Instance>,
     /// Requests in progress at each instance, as balancers count them.
     outstanding: Vec<u32>,
+    /// How long instances take to answer, where a balancer asks.
+    latencies: Vec<Latency>,
+    /// Balancers that pick by requests in progress, by group.
+    least: Vec<SmallVec<[BalancerId; 1]>>,
+    /// How fast that is forgotten, by group; empty where no balancer asks.
+    decays: Vec<Option<Span>>,
     /// An instance that is losing everything at this instant.
     losing: Option<u32>,
     /// Processes with a free slot and a queue, by instance, to be seen to before the event ends.
@@ -64,6 +71,38 @@ pub struct System {
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
     reached: Option<ReachedLimit>,
+}
+
+/// Empty rotations. Clients matter to the balancer that their requests reach first.
+fn rotations(plan: &Plan, seed: Seed) -> Vec<Rotation> {
+    let of = |balancer: &Balancer| {
+        let to = |traffic: &Traffic| plan.balancers[traffic.to.index()].name == balancer.name;
+        let clients = plan.traffic.iter().map(|traffic| traffic.clients.filter(|_| to(traffic)).unwrap_or(0));
+        Rotation::new(balancer, &clients.collect::<Vec<u32>>(), seed)
+    };
+    plan.balancers.iter().map(of).collect()
+}
+
+/// The balancers of each group that pick by requests in progress, and so are told of them.
+fn least(plan: &Plan) -> Vec<SmallVec<[BalancerId; 1]>> {
+    let mut least = vec![SmallVec::new(); plan.groups.len()];
+    for (balancer, id) in plan.balancers.iter().zip(0..) {
+        if balancer.algorithm == Algorithm::LeastOutstandingRequests {
+            least[balancer.targets.index()].push(BalancerId(id));
+        }
+    }
+    least
+}
+
+/// How fast answers of each group are forgotten by a balancer that goes by them.
+fn decays(plan: &Plan) -> Vec<Option<Span>> {
+    let mut decays = vec![None; plan.groups.len()];
+    for balancer in &plan.balancers {
+        if let Algorithm::PeakEwma { decay } = balancer.algorithm {
+            decays[balancer.targets.index()].get_or_insert(decay);
+        }
+    }
+    if decays.iter().all(Option::is_none) { Vec::new() } else { decays }
 }
 
 /// A limit of the plan that the world has reached.
@@ -83,9 +122,12 @@ impl System {
             requests: Slab::default(),
             instances: Slab::default(),
             outstanding: Vec::new(),
+            latencies: Vec::new(),
+            decays: decays(&plan),
+            least: least(&plan),
             losing: None,
             dirty: Vec::new(),
-            rotations: plan.balancers.iter().map(|balancer| Rotation::new(balancer, seed)).collect(),
+            rotations: rotations(&plan, seed),
             sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed, &mut calendar)).collect(),
             programs: plan
                 .endpoints

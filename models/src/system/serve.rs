@@ -11,9 +11,10 @@ use super::System;
 use super::accept::FIRST_WORKER;
 use super::instance::Phase;
 use super::request::{Ending, NOWHERE, Request, Stage};
+use crate::balancer::{Client, Seen};
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
-use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, Step};
+use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, GroupId, Plan, Step};
 use crate::runtime::{Front, Server};
 
 /// An endpoint, ready to run.
@@ -93,7 +94,15 @@ impl System {
         let request = &self.requests[slot];
         let size = self.programs[request.endpoint.index()].size;
         self.measure.balanced(to, request.endpoint, size);
-        let Some(target) = self.rotations[to.index()].pick(request.key(), &self.outstanding) else {
+        let rotation = &mut self.rotations[to.index()];
+        let client = if rotation.asks_who() {
+            self.sources[request.source.index()].client(request, &self.requests)
+        } else {
+            Client::ANY
+        };
+        let (outstanding, latencies) = (&self.outstanding, &self.latencies);
+        let seen = Seen { now: calendar.now(), outstanding, latencies };
+        let Some(target) = rotation.pick(request.key(), client, &seen) else {
             self.turned_away(slot, Ending::Refused, calendar);
             return;
         };
@@ -132,7 +141,9 @@ impl System {
         let instance = &mut self.instances[target];
         instance.server.inside += 1;
         self.fleets[instance.group.index()].inside.add(calendar.now(), 1.0);
+        let group = instance.group;
         self.outstanding[target as usize] += 1;
+        self.loaded(group, target);
         self.requests[slot].instance = target;
     }
 
@@ -417,7 +428,12 @@ impl System {
             return;
         }
         if request.instance != NOWHERE {
-            self.outstanding[request.instance as usize] -= 1;
+            let target = request.instance as usize;
+            self.outstanding[target] -= 1;
+            self.loaded(self.instances[request.instance].group, request.instance);
+            if ending == Ending::Completed {
+                self.took(&request, calendar.now());
+            }
         }
         if request.parent == Ref::NONE {
             self.client_sees(request, ending, calendar);
@@ -432,6 +448,25 @@ impl System {
                 let holding = !self.instances[instance].server.processes[usize::from(process)].event_loop;
                 self.leave(parent, holding, Ending::Failed, calendar);
             }
+        }
+    }
+
+    /// Requests in progress at an instance have changed, which balancers may go by.
+    #[inline]
+    pub(super) fn loaded(&mut self, group: GroupId, target: u32) {
+        for balancer in &self.least[group.index()] {
+            self.rotations[balancer.index()].loaded(target, self.outstanding[target as usize]);
+        }
+    }
+
+    /// An attempt took until now, which a balancer may go by.
+    #[inline]
+    pub(super) fn took(&mut self, attempt: &Request, now: Time) {
+        if self.decays.is_empty() {
+            return;
+        }
+        if let Some(decay) = self.decays[self.instances[attempt.instance].group.index()] {
+            self.latencies[attempt.instance as usize].answered(now, now.since(attempt.sent), decay);
         }
     }
 
@@ -454,6 +489,7 @@ impl System {
         }
         self.losing = None;
         self.outstanding[target as usize] = 0;
+        self.loaded(self.instances[target].group, target);
         calendar.clear(self.instances[target].timer);
     }
 

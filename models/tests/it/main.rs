@@ -4,6 +4,7 @@
 mod conservation;
 mod determinism;
 mod diagnostics;
+mod front_door;
 mod golden;
 mod kernel;
 mod machine;

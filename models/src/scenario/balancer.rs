@@ -1,0 +1,163 @@
+//! `[balancer.NAME]`: whom it picks, whom it believes to be healthy, and what it keeps open.
+
+use sim_core::Span;
+
+use super::node::{Entry, Node, Value};
+use super::reader::{Read, Reader, choice, read};
+use super::units::Period;
+use super::{Context, Names};
+use crate::plan::{Algorithm, Balancer, Hashing, HealthCheck, Stickiness};
+
+/// The most connections that a balancer may keep open to a target.
+const MOST_CONNECTIONS: u32 = 65_535;
+/// The most targets that an algorithm looks at for a request.
+const MOST_CHOICES: u32 = 64;
+
+/// Reads a balancer.
+pub fn balancer(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> (Option<Balancer>, toml::Table) {
+    let path = format!("balancer.{}", entry.key);
+    let mut table = Reader::new(context.findings, path.clone(), &entry.node);
+    let targets = table.required::<String>("targets");
+    let targets = targets.and_then(|name| names.group(context, &name, &table.place_of("targets")));
+    let algorithm = algorithm(context, &mut table);
+    let stickiness = stickiness(context, &mut table);
+    let health_check = target_health(context, &mut table);
+    let deregistration_delay = table.or("deregistration_delay", Span::from_secs(300));
+    let keep_alive = connections(context, &mut table);
+    let balancer = targets.map(|targets| Balancer {
+        name: entry.key.clone(),
+        targets,
+        algorithm,
+        health_check,
+        deregistration_delay,
+        keep_alive,
+        stickiness,
+    });
+    (balancer, table.finish())
+}
+
+/// A name, or with its parameter: `{ power-of-choices = 3 }`, `{ peak-ewma = { decay = "10s" } }`.
+fn algorithm(context: &Context<'_>, table: &mut Reader<'_>) -> Algorithm {
+    /// Finagle's.
+    const DECAY: Span = Span::from_secs(10);
+    const KNOWN: [(&str, Algorithm); 9] = [
+        ("round-robin", Algorithm::RoundRobin),
+        ("random", Algorithm::Random),
+        ("least-outstanding-requests", Algorithm::LeastOutstandingRequests),
+        ("power-of-two-choices", Algorithm::PowerOfChoices(2)),
+        ("power-of-choices", Algorithm::PowerOfChoices(2)),
+        ("peak-ewma", Algorithm::PeakEwma { decay: DECAY }),
+        ("ip-hash", Algorithm::Hash(Hashing::Modulo)),
+        ("ring-hash", Algorithm::Hash(Hashing::Ring)),
+        ("maglev", Algorithm::Hash(Hashing::Maglev)),
+    ];
+    let path = table.path_of("algorithm");
+    let usual = Node { place: table.place().clone(), value: Value::String(KNOWN[0].0.into()) };
+    let node = table.node("algorithm").unwrap_or(&usual);
+    let found = choice(context.findings, &path, node, &KNOWN.map(|(name, _)| name));
+    let (name, entry) = found.unwrap_or((KNOWN[0].0, None));
+    let algorithm = KNOWN.iter().find(|known| known.0 == name).map_or(Algorithm::RoundRobin, |known| known.1);
+    let Some(entry) = entry else {
+        table.resolve("algorithm", name);
+        return algorithm;
+    };
+    let inner = format!("{path}.{name}");
+    let (algorithm, shown) = match algorithm {
+        Algorithm::PowerOfChoices(_) if name == "power-of-choices" => {
+            let choices: u32 = read(context.findings, &inner, &entry.node).unwrap_or(2);
+            if !(1..=MOST_CHOICES).contains(&choices) {
+                let label = format!("expected 1 to {MOST_CHOICES}");
+                context.findings.error(&entry.node.place, format!("{choices} choices"), label, None);
+            }
+            (
+                Algorithm::PowerOfChoices(choices.clamp(1, MOST_CHOICES)),
+                toml::Value::Integer(i64::from(choices)),
+            )
+        }
+        Algorithm::PeakEwma { decay } => {
+            let mut options = Reader::new(context.findings, inner, &entry.node);
+            let decay = options.or("decay", Period(decay)).0;
+            (Algorithm::PeakEwma { decay }, toml::Value::Table(options.finish()))
+        }
+        _ => {
+            let label = format!("expected `\"{name}\"`");
+            context.findings.error(&entry.node.place, format!("`{inner}` has no parameters"), label, None);
+            return algorithm;
+        }
+    };
+    table.resolve("algorithm", toml::Table::from_iter([(name.to_string(), shown)]));
+    algorithm
+}
+
+/// `stickiness = { lb_cookie = "1day" }`: clients go back to the target they got first.
+fn stickiness(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Stickiness> {
+    let path = table.path_of("stickiness");
+    let node = table.node("stickiness")?;
+    let (kind, entry) = choice(context.findings, &path, node, &["none", "lb_cookie"])?;
+    if kind == "none" {
+        table.resolve("stickiness", "none");
+        return None;
+    }
+    let duration = match entry {
+        Some(entry) => read::<Span>(context.findings, &format!("{path}.lb_cookie"), &entry.node)?,
+        None => Span::from_secs(86_400),
+    };
+    let [least, most] = [Span::from_secs(1), Span::from_secs(7 * 86_400)];
+    if !(least..=most).contains(&duration) {
+        let label = format!("expected {least} to {most}");
+        context.findings.error(&node.place, format!("a cookie for {duration}"), label, None);
+    }
+    let shown = toml::Table::from_iter([("lb_cookie".to_string(), duration.show())]);
+    table.resolve("stickiness", shown);
+    Some(Stickiness { duration: duration.clamp(least, most) })
+}
+
+/// `connections = "per-request"` (the default), or `{ keep_alive = 64 }` to each target.
+fn connections(context: &Context<'_>, table: &mut Reader<'_>) -> Option<u32> {
+    let path = table.path_of("connections");
+    let plain = Node { place: table.place().clone(), value: Value::String("per-request".into()) };
+    let node = table.node("connections").unwrap_or(&plain);
+    let (kind, entry) = choice(context.findings, &path, node, &["per-request", "keep_alive"])?;
+    let Some(entry) = entry.filter(|_| kind == "keep_alive") else {
+        if kind == "keep_alive" {
+            let label = "expected `{ keep_alive = 64 }`";
+            context.findings.error(&node.place, format!("`{path}` does not say how many"), label, None);
+        }
+        table.resolve("connections", "per-request");
+        return None;
+    };
+    let count: u32 = read(context.findings, &format!("{path}.keep_alive"), &entry.node)?;
+    if !(1..=MOST_CONNECTIONS).contains(&count) {
+        let label = format!("expected 1 to {MOST_CONNECTIONS}");
+        context.findings.error(&entry.node.place, format!("{count} connections"), label, None);
+    }
+    let shown = toml::Table::from_iter([("keep_alive".to_string(), toml::Value::Integer(i64::from(count)))]);
+    table.resolve("connections", shown);
+    Some(count.clamp(1, MOST_CONNECTIONS))
+}
+
+fn target_health(context: &Context<'_>, table: &mut Reader<'_>) -> HealthCheck {
+    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
+    let node = table.node("health_check").unwrap_or(&empty);
+    let mut check = Reader::new(context.findings, table.path_of("health_check"), node);
+    let interval = check.or("interval", Period(Span::from_secs(30))).0;
+    let timeout = check.or("timeout", Period(Span::from_secs(5))).0;
+    let healthy = check.or("healthy", 5);
+    let unhealthy = check.or("unhealthy", 2);
+    if timeout > interval {
+        let message = format!("a timeout of {timeout} is longer than the interval of {interval}");
+        context.findings.error(&check.place_of("timeout"), message, "expected at most the interval", None);
+    }
+    for key in ["healthy", "unhealthy"] {
+        if [healthy, unhealthy][usize::from(key == "unhealthy")] == 0 {
+            context.findings.error(
+                &check.place_of(key),
+                format!("`{}` is zero", check.path_of(key)),
+                "expected 1 or more",
+                None,
+            );
+        }
+    }
+    table.resolve("health_check", check.finish());
+    HealthCheck { interval, timeout, healthy, unhealthy }
+}
