@@ -56,6 +56,7 @@ function listen() {
 
 // Whoever forks without asking this forks for ever: every worker runs this file from the top.
 if (form === 'cluster' && cluster.isPrimary) {
+  cluster.on('exit', (worker, code) => process.exit(code || 1));
   for (let i = 0; i < workers; i++) cluster.fork();
 } else {
   listen();

@@ -90,10 +90,15 @@ pub fn read_response(buffer: &[u8], ended: bool) -> Result<Option<Response>, Not
         Err(_) => return Err(NotHttp("not a response of HTTP/1.1")),
     };
     let status = parsed.code.unwrap_or(0);
-    let close = header(parsed.headers, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let old = parsed.version == Some(0);
+    let close = match header(parsed.headers, "connection") {
+        Some(value) => value.eq_ignore_ascii_case("close"),
+        None => old,
+    };
     let chunked = header(parsed.headers, "transfer-encoding").is_some();
     let told = header(parsed.headers, "content-length").map(|value| value.parse::<usize>());
     let rest = &buffer[head..];
+    let until_the_end = told.is_none() && !chunked;
     let found = match told {
         Some(Ok(length)) if length <= LONGEST_BODY => rest.get(..length).map(|body| (body.to_vec(), length)),
         Some(_) => return Err(NotHttp("a body that is too long, or a length that is no number")),
@@ -104,6 +109,7 @@ pub fn read_response(buffer: &[u8], ended: bool) -> Result<Option<Response>, Not
     if found.is_none() && rest.len() > LONGEST_BODY {
         return Err(NotHttp("a body that is too long"));
     }
+    let close = close || (until_the_end && ended);
     Ok(found.map(|(body, length)| Response { status, body, close, length: head + length }))
 }
 
@@ -167,7 +173,10 @@ mod tests {
         assert_eq!(read_response(&chunked[..chunked.len() - 2], false), Ok(None));
         let open = b"HTTP/1.0 200 OK\r\n\r\nsome";
         assert_eq!(read_response(open, false), Ok(None));
-        assert_eq!(read_response(open, true).unwrap().unwrap().body, b"some");
+        let read = read_response(open, true).unwrap().unwrap();
+        assert!(read.body == b"some" && read.close);
+        let counted = b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nsome";
+        assert!(read_response(counted, false).unwrap().unwrap().close, "as HTTP/1.0 has it");
         let long = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n";
         assert!(read_response(long, false).is_err());
     }

@@ -20,7 +20,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     if let Some(folder) = &folder {
         files::prepare(folder)?;
     }
-    let stop = stop_on_interrupt();
+    let stop = stop_on_interrupt(|| {});
     let bar = Bar::new(&scenario, args.replications, args.quiet);
     let progress = |progress| bar.update(progress);
     let mut experiment =
@@ -73,12 +73,13 @@ fn write_report(results: &Results, folder: &Path) -> Result<(), Failure> {
     files::write_all(folder, &made)
 }
 
-/// The first interrupt ends the run and writes what there is; the second ends the program.
-pub fn stop_on_interrupt() -> Arc<AtomicBool> {
+/// The first interrupt ends the run and writes what there is; the second ends the program, and before that what it started.
+pub fn stop_on_interrupt(before_exit: fn()) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let seen = stop.clone();
     let handler = move || {
         if seen.swap(true, Ordering::Relaxed) {
+            before_exit();
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
     };

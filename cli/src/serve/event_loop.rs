@@ -10,6 +10,9 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use super::{MOST_CONNECTIONS, answer};
 use crate::http;
 
+/// What a connection may have read and not served, and not written.
+const MOST_BYTES: usize = 256 * 1024;
+
 const LISTENER: Token = Token(usize::MAX);
 
 /// Serves for ever.
@@ -64,6 +67,8 @@ struct Connection {
     output: Vec<u8>,
     /// To be closed once all is written.
     closing: bool,
+    /// The client will send no more.
+    ended: bool,
 }
 
 impl Connections {
@@ -85,7 +90,7 @@ impl Connections {
             let _ = stream.set_nodelay(true); // where it cannot be set, responses take longer
             registry.register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             let (input, output) = (Vec::new(), Vec::new());
-            self.slots[index] = Some(Connection { stream, input, output, closing: false });
+            self.slots[index] = Some(Connection { stream, input, output, closing: false, ended: false });
             self.open += 1;
             return Ok(Some(index));
         }
@@ -97,7 +102,14 @@ impl Connections {
         let mut buffer = [0; 4096];
         loop {
             match connection.stream.read(&mut buffer) {
-                Ok(0) => return self.close(index),
+                Ok(0) => {
+                    connection.ended = true;
+                    return;
+                }
+                // A client that sends and sends without reading what it gets.
+                Ok(_) if connection.input.len() + connection.output.len() > MOST_BYTES => {
+                    return self.close(index);
+                }
                 Ok(count) => connection.input.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -115,7 +127,11 @@ impl Connections {
             }
             let request = match http::request(&connection.input) {
                 Ok(Some(request)) => request,
-                Ok(None) => return,
+                Ok(None) if connection.ended && connection.output.is_empty() => return self.close(index),
+                Ok(None) => {
+                    connection.closing |= connection.ended;
+                    return;
+                }
                 Err(why) => {
                     let response = http::response(400, &format!("{why}\n"), true);
                     return self.write(index, &response, true);

@@ -20,6 +20,8 @@ use crate::{Failure, exit};
 
 pub use processes::{WorkerArgs, worker};
 
+/// Connections that may wait to be accepted: what Rust's standard library asks for.
+const BACKLOG: u32 = 128;
 /// Connections that a process holds at most; more are closed.
 const MOST_CONNECTIONS: usize = 10_000;
 
@@ -82,11 +84,13 @@ fn vcpus() -> u32 {
 /// The line that a scenario would have for this server. What the runtime adds to a request is measured, not assumed.
 fn about(form: Form, workers: u32) -> String {
     let runtime = match form {
-        Form::EventLoop => "{ event-loop = { accept_queue = 4096 } }".to_string(),
-        Form::ThreadPool => format!("{{ thread-pool = {{ threads = {workers}, accept_queue = 4096 }} }}"),
+        Form::EventLoop => format!("{{ event-loop = {{ accept_queue = {BACKLOG} }} }}"),
+        Form::ThreadPool => {
+            format!("{{ thread-pool = {{ threads = {workers}, accept_queue = {BACKLOG} }} }}")
+        }
         Form::ThreadPerRequest => "{ thread-per-request = {} }".to_string(),
         Form::Processes => format!(
-            "{{ processes = {{ workers = {workers}, accept = \"shared\", each = {{ event-loop = {{ accept_queue = 4096 }} }} }} }}"
+            "{{ processes = {{ workers = {workers}, accept = \"shared\", each = {{ event-loop = {{ accept_queue = {BACKLOG} }} }} }} }}"
         ),
     };
     format!("runtime = {runtime}")

@@ -94,7 +94,7 @@ pub fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
         (_, true) => Effort::THOROUGH,
         _ => Effort::DEFAULT,
     };
-    let stop = run::stop_on_interrupt();
+    let stop = run::stop_on_interrupt(|| {});
     let spinner = Spinner::new(args.quiet);
     let measured = measure::measure(&effort, args.seed, &stop, &|share, what| spinner.update(share, what));
     spinner.finish();

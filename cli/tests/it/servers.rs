@@ -51,6 +51,13 @@ fn every_form_serves_the_three_paths() {
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"count\":10,"), "{form}: {answer}");
         assert!(server.get("/pid").lines().last().unwrap().parse::<u32>().is_ok(), "{form}");
         assert!(server.get("/nothing").starts_with("HTTP/1.1 404"), "{form}");
+        // A client that has said all it wants is answered all the same.
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.write_all(b"GET /pid HTTP/1.1\r\n\r\n").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{form}: {text}");
         // Two requests on one connection, sent at once.
         let mut stream = TcpStream::connect(&server.address).unwrap();
         let both = "GET /api/4 HTTP/1.1\r\n\r\nGET /pid HTTP/1.1\r\nConnection: close\r\n\r\n";
@@ -94,6 +101,7 @@ fn a_server_that_cannot_be_measured_is_told_with_the_reason() {
     let folder = folder("no-server");
     let silent = Serving::start("event-loop");
     let silent = format!("http://{}", silent.address);
+    let nothing_there = format!("{silent}/nothing");
     for (args, code, words) in [
         (&["--server", "http://127.0.0.1:1/"][..], 2, &["cannot be reached", "nothing listens there"][..]),
         (&["--server", "https://127.0.0.1/"], 2, &["only http"]),
@@ -101,6 +109,7 @@ fn a_server_that_cannot_be_measured_is_told_with_the_reason() {
         (&["--start", "exit 3"], 2, &["ended before it listened"]),
         (&["--start", "exit 3", "--utilisation", "1.2"], 2, &["a utilisation of 1.2"]),
         (&["--server", &silent, "--runtime", "event-lop"], 2, &["event-lop"]),
+        (&["--server", &nothing_there], 2, &["/nothing", "with 404"]),
         (&["--utilisation", "0.5"], 2, &["--server"]),
     ] {
         let output = scalesim(&folder, &[&["validate", "--quiet", "--quick"], args].concat());
@@ -123,6 +132,24 @@ fn a_server_that_dies_under_load_is_told() {
     assert_eq!(output.status.code(), Some(3), "{told}{}", stdout(&output));
     assert!(told.contains("die"), "{told}");
     assert!(!folder.join("out/validate/servers.json").exists(), "nothing half-written");
+}
+
+/// An interrupt ends the command, and with it what it started.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupt_ends_the_servers_that_were_started() {
+    let folder = folder("interrupted-servers");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scalesim"));
+    command.current_dir(&folder).args(["validate", "--quiet", "--start", "echo $$ > pid; exec sleep 60"]);
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let pid = || std::fs::read_to_string(folder.join("pid")).ok().filter(|pid| pid.ends_with('\n'));
+    while pid().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!std::path::Path::new(&format!("/proc/{}", pid().unwrap().trim())).exists());
 }
 
 /// The whole way, without judging: what a shared machine makes of it is not the test's business.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::data::{Calibration, Measurements, Run};
-use super::predict::{Prediction, predict};
+use super::data::{Calibration, Measurements, Outcome, Run};
+use super::predict::{self, Prediction, at_once, predict};
 use crate::validate::judge::{Compared, Verdict, compare};
 
 /// How far off the mean may be, up to [`USUAL`].
@@ -27,6 +27,11 @@ const DRIFT: f64 = 0.10;
 const SPEED: f64 = 0.06;
 /// The load may be late by this much of the response time, at its 99th percentile.
 const LATE: f64 = 0.25;
+/// What a vCPU is kept busy by a request, by the throughput, may exceed its CPU time by this: else the server waits for
+/// something, and could do more than it was asked to.
+const UNSATURATED: f64 = 1.25;
+/// Requests that may go to another process than was drawn for them, as all connections of theirs were busy or closed.
+const REROUTED: f64 = 0.01;
 /// Fewer repetitions than this say nothing.
 const FEWEST: usize = 2;
 
@@ -100,8 +105,11 @@ pub fn judge(measured: &Measurements) -> Result<Judgement, String> {
 
 fn row(measured: &Measurements, runs: &[&Run]) -> Result<Option<Row>, String> {
     let (mut refused, mut quiet) = (Vec::new(), Vec::new());
+    let server = runs.first().and_then(|run| measured.servers.get(run.server));
+    let server = server.ok_or("a load on a server that is not there")?;
+    let at_once = f64::from(at_once(&predict::runtime(&server.runtime)?, server.vcpus.max(1)));
     for &run in runs {
-        match refuse(run) {
+        match refuse(run, at_once) {
             Some(why) => refused.push(why),
             None => quiet.push(run),
         }
@@ -156,8 +164,8 @@ fn row(measured: &Measurements, runs: &[&Run]) -> Result<Option<Row>, String> {
     }))
 }
 
-/// Why a load must not be judged, if that is so.
-pub fn refuse(run: &Run) -> Option<String> {
+/// Why a load must not be judged, if that is so. The server can work on so many requests at once.
+pub fn refuse(run: &Run, at_once: f64) -> Option<String> {
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     let measured = &run.measured;
     if measured.failed > 0 {
@@ -179,13 +187,29 @@ pub fn refuse(run: &Run) -> Option<String> {
             return Some(format!("{what} changed by {} meanwhile", percent(drift)));
         }
     }
-    let calibrated = Calibration::between(&run.calibrations).cpu;
+    let calibration = Calibration::between(&run.calibrations);
+    if let Some(cpu) =
+        calibration.cpu.filter(|&cpu| at_once / calibration.throughput * 1e9 > UNSATURATED * cpu)
+    {
+        return Some(format!(
+            "the server could not be kept busy: it takes {:.2} ms of CPU time for a request, and does {:.0} a second",
+            cpu / 1e6,
+            calibration.throughput
+        ));
+    }
+    let calibrated = calibration.cpu;
     if let Some(changed) = measured.cpu.zip(calibrated).map(|(cpu, calibrated)| cpu / calibrated - 1.0)
         && changed.abs() > SPEED
     {
         return Some(format!(
             "a request took {:+.0} % CPU time of what it took before and after",
             100.0 * changed
+        ));
+    }
+    if measured.rerouted as f64 > REROUTED * measured.requests as f64 {
+        let Outcome { rerouted, requests, .. } = measured;
+        return Some(format!(
+            "{rerouted} of {requests} requests went to another process than was drawn for them"
         ));
     }
     let late = measured.late / measured.mean.max(1.0);
@@ -241,12 +265,15 @@ fn overall(rows: &[Row], rankings: &[Ranking]) -> (Verdict, Vec<String>) {
     }
     let verdict = match (failed + wrong, passed) {
         (1.., _) => Verdict::Fail,
-        (0, 1..) if open <= passed => {
-            why.push(format!("all {passed} loads that can be judged are within the bounds"));
+        (0, 1..) if open == 0 => {
+            why.push(format!("all {passed} loads are within the bounds"));
             Verdict::Pass
         }
         _ => {
-            why.push(format!("{open} loads were disturbed, too high, or repeated too seldom to be judged"));
+            why.push(format!(
+                "{open} of {} loads were disturbed, too high, or repeated too seldom to be judged",
+                open + passed
+            ));
             Verdict::Inconclusive
         }
     };

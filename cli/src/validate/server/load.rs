@@ -66,9 +66,15 @@ pub struct Load {
 pub struct Kept(Vec<(StdStream, usize)>);
 
 impl Kept {
+    /// Opens so many to a server of one process.
+    pub fn to_one(target: &Target, count: usize) -> io::Result<Kept> {
+        let open = (0..count).map(|_| Ok((StdStream::connect_timeout(&target.address, STILL)?, 0)));
+        Ok(Kept(open.collect::<io::Result<_>>()?))
+    }
+
     /// Opens so many, asks each which process it leads to, and keeps as many to each of them: what is judged is the
     /// queue, and not the luck of who accepted. Also says how many each process had.
-    pub fn open(target: &Target, count: usize, pids: &mut Vec<u32>) -> io::Result<(Kept, Vec<u32>)> {
+    pub fn to_several(target: &Target, count: usize, pids: &mut Vec<u32>) -> io::Result<(Kept, Vec<u32>)> {
         let mut open = Vec::new();
         for _ in 0..count {
             let mut stream = StdStream::connect_timeout(&target.address, STILL)?;
@@ -243,17 +249,27 @@ impl<'a> Shared<'a> {
         };
         let slot = match idle {
             Some(slot) => slot,
-            None => self.connect()?,
+            None => {
+                // Whose worker accepts it nobody knows.
+                let several = self.how == Connections::Kept && self.workers() > 1;
+                self.rerouted.fetch_add(u64::from(several), Ordering::Relaxed);
+                self.connect()?
+            }
         };
         let Some(connection) = self.connection(slot) else { return Ok(()) };
         connection.request.store(request, Ordering::Release);
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let text = self.target.request(path, self.how == Connections::PerRequest);
-        match (&connection.stream).write(text.as_bytes()) {
-            Ok(count) if count == text.len() => Ok(()),
-            // The receiver sees that this connection is gone, and counts the request as failed.
-            Ok(_) | Err(_) => Ok(()),
+        let written = (&connection.stream).write(text.as_bytes());
+        if written.is_ok_and(|count| count == text.len()) {
+            return Ok(());
         }
+        // The connection is gone, or takes no more. Unless the receiver has seen that already, the request has failed here.
+        if connection.request.compare_exchange(request, NONE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            self.done(slot, false);
+        }
+        Ok(())
     }
 
     /// An idle connection: of this worker, else of another.
@@ -265,8 +281,9 @@ impl<'a> Shared<'a> {
         if table.idle.len() == 1 {
             return None;
         }
-        self.rerouted.fetch_add(1, Ordering::Relaxed);
-        table.idle.iter_mut().find_map(Vec::pop)
+        let other = table.idle.iter_mut().find_map(Vec::pop);
+        self.rerouted.fetch_add(u64::from(other.is_some()), Ordering::Relaxed);
+        other
     }
 
     fn connect(&self) -> Result<usize, String> {
@@ -324,6 +341,15 @@ impl<'a> Shared<'a> {
         }
     }
 
+    /// What is said of a server that answers nothing.
+    fn still(&self) -> String {
+        let hint = match self.how {
+            Connections::Kept => "; one that serves a connection at a time needs `--connections per-request`",
+            Connections::PerRequest => "",
+        };
+        format!("has answered nothing for {} s: it stands still{hint}", STILL.as_secs())
+    }
+
     fn report(&self, why: String) {
         if let Ok(mut trouble) = self.trouble.lock() {
             trouble.get_or_insert(why);
@@ -377,7 +403,7 @@ fn receive(shared: &Shared<'_>, poll: &mut Poll) -> Vec<Received> {
             return received;
         }
         if last.elapsed() > STILL {
-            shared.report(format!("has answered nothing for {} s: it stands still", STILL.as_secs()));
+            shared.report(shared.still());
         }
     }
 }
@@ -489,7 +515,7 @@ fn closed_loop(
             }
         }
         if begin.elapsed() > time + STILL {
-            return Err(format!("has answered nothing for {} s: it stands still", STILL.as_secs()));
+            return Err(shared.still());
         }
     }
     let span = first.map_or(0.0, |first: Instant| last.duration_since(first).as_secs_f64());

@@ -1,5 +1,6 @@
 //! Puts loads on servers, in rounds and in shuffled order, each between two calibrations.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use sim_core::stats::{Interval, Tally};
 
 use super::data::{Calibration, Connections, Measurements, Outcome, Run, Server, Sizes, VERSION, arrivals};
 use super::load::{self, Answer, Due, Kept};
+use super::predict;
 use super::target::Target;
 use crate::validate::counters::{self, MachineTime};
 use crate::validate::data::median;
@@ -25,8 +27,12 @@ const WORK: f64 = 2e6;
 const KEPT: usize = 64;
 /// Requests on the way when throughput is measured: more than a server can work on at once, and fewer than it refuses.
 const PARALLEL: usize = 16;
+/// The same for each vCPU, where that is more.
+const PARALLEL_EACH: usize = 4;
 /// Requests without load in a calibration, and how far apart they are, of what one takes.
 const ALONE: u32 = 60;
+/// How long that may take.
+const LONGEST_ALONE: Duration = Duration::from_secs(2);
 const APART: f64 = 3.0;
 /// How long throughput is measured.
 const SATURATED: Duration = Duration::from_millis(600);
@@ -34,6 +40,7 @@ const SATURATED: Duration = Duration::from_millis(600);
 const WARM: f64 = 0.03;
 const WARM_REQUESTS: f64 = 2_500.0;
 const WARM_TRIES: u32 = 20;
+const WARM_TIME: Duration = Duration::from_secs(15);
 /// Batches of a run, for its interval.
 const BATCHES: usize = 20;
 /// A size is at most so many times the mean.
@@ -88,8 +95,8 @@ pub struct Asked<'a> {
 struct Subject<'a> {
     target: &'a mut Target,
     server: Server,
-    /// Processes that answered.
-    pids: Vec<u32>,
+    /// Processes that share the work.
+    workers: u32,
     /// What a request takes without load, in nanoseconds.
     takes: f64,
 }
@@ -100,7 +107,8 @@ pub fn measure(asked: Asked<'_>, stop: &AtomicBool, tell: Tell<'_>) -> Result<Me
     let mut subjects = Vec::new();
     for (target, server) in targets.iter_mut().zip(servers) {
         tell(0.0, &format!("warming up: {}", server.name));
-        let mut subject = Subject { target, server, pids: Vec::new(), takes: WORK };
+        let workers = predict::runtime(&server.runtime)?.processes(server.vcpus.max(1));
+        let mut subject = Subject { target, server, workers, takes: WORK };
         subject.warm_up(stop)?;
         subjects.push(subject);
     }
@@ -119,9 +127,18 @@ pub fn measure(asked: Asked<'_>, stop: &AtomicBool, tell: Tell<'_>) -> Result<Me
             }
         }
     }
-    let missing = MachineTime::now().is_none().then(|| {
-        "load of other programs and steal are not told (`/proc/stat`): disturbances are not seen".to_string()
-    });
+    let mut missing: Vec<String> = Vec::new();
+    if MachineTime::now().is_none() {
+        missing.push(
+            "load of other programs and steal are not told (`/proc/stat`): disturbances are not seen".into(),
+        );
+    }
+    for subject in subjects.iter().filter(|subject| subject.cpu().is_none()) {
+        missing.push(format!(
+            "{} does not answer `GET /pid`: its CPU time is not known, and disturbances by other programs are not seen",
+            subject.server.name
+        ));
+    }
     Ok(Measurements {
         version: VERSION,
         date: Timestamp::now().to_zoned(TimeZone::UTC).date().to_string(),
@@ -131,7 +148,7 @@ pub fn measure(asked: Asked<'_>, stop: &AtomicBool, tell: Tell<'_>) -> Result<Me
         sizes,
         servers: subjects.into_iter().map(|subject| subject.server).collect(),
         runs,
-        missing: missing.into_iter().collect(),
+        missing,
     })
 }
 
@@ -168,9 +185,13 @@ impl Subject<'_> {
     fn warm_up(&mut self, stop: &AtomicBool) -> Result<(), String> {
         self.find_size()?;
         let (mut before, mut requests) = (0.0, 0.0);
+        let began = Instant::now();
         for _ in 0..WARM_TRIES {
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
+            }
+            if began.elapsed() > WARM_TIME {
+                break;
             }
             let Saturated { throughput, answered, .. } = self.saturate()?;
             requests += f64::from(answered);
@@ -216,21 +237,43 @@ impl Subject<'_> {
         if self.server.connections == Connections::PerRequest {
             return Ok(None);
         }
-        let (kept, accepted) =
-            Kept::open(self.target, KEPT, &mut self.pids).map_err(|error| match self.target.ended() {
-                Some(status) => self.trouble(&format!("the server ended: {status}")),
-                None => {
-                    self.trouble(&format!("cannot open {KEPT} connections ({error}); did the server die?"))
-                }
-            })?;
+        if self.workers <= 1 {
+            let kept = Kept::to_one(self.target, KEPT).map_err(|error| self.closed(&error))?;
+            return Ok(Some(kept));
+        }
+        let mut pids = std::mem::take(&mut self.target.pids);
+        let opened = Kept::to_several(self.target, KEPT, &mut pids);
+        self.target.pids = pids;
+        let (kept, accepted) = opened.map_err(|error| self.closed(&error))?;
+        let taking = accepted.iter().filter(|&&count| count > 0).count();
+        if taking < self.workers as usize {
+            return Err(self.trouble(&format!(
+                "{KEPT} connections went to {taking} of {} processes, and nothing can be said of the others; try \
+                 `--connections per-request`",
+                self.workers
+            )));
+        }
         self.server.accepted = accepted;
         Ok(Some(kept))
+    }
+
+    /// Why connections could not be opened.
+    fn closed(&mut self, error: &std::io::Error) -> String {
+        match (self.target.ended(), error.kind()) {
+            (Some(status), _) => self.trouble(&format!("the server ended: {status}")),
+            (None, ErrorKind::WouldBlock | ErrorKind::TimedOut) => self.trouble(&format!(
+                "does not answer on {KEPT} connections at a time; a server with a thread for each may have fewer: try \
+                 `--connections per-request`"
+            )),
+            (None, _) => self.trouble(&format!("cannot open {KEPT} connections ({error}); did the server die?")),
+        }
     }
 
     fn saturate(&mut self) -> Result<Saturated, String> {
         let (kept, path) = (self.kept()?, self.path(1.0));
         let began = self.cpu();
-        let result = load::saturate(self.target, self.server.connections, kept, &path, PARALLEL, SATURATED);
+        let parallel = PARALLEL.max(PARALLEL_EACH * self.server.vcpus as usize).min(KEPT);
+        let result = load::saturate(self.target, self.server.connections, kept, &path, parallel, SATURATED);
         let (throughput, answered) = result.map_err(|why| self.why(why))?;
         Ok(Saturated { throughput, answered, cpu: self.cpu_for(began, f64::from(answered)) })
     }
@@ -238,7 +281,9 @@ impl Subject<'_> {
     /// The response times of requests that are alone in the server, sorted, and the median of what handlers took.
     fn alone(&mut self, stop: &AtomicBool) -> Result<(f64, Vec<f64>, Option<f64>), String> {
         let apart = Duration::from_nanos((self.takes * APART) as u64);
-        let due: Vec<Due> = (0..ALONE).map(|index| Due { at: apart * index, path: self.path(1.0) }).collect();
+        // A slow server gets fewer, never a longer wait.
+        let count = (LONGEST_ALONE.as_nanos() / apart.as_nanos().max(1)).clamp(5, u128::from(ALONE)) as u32;
+        let due: Vec<Due> = (0..count).map(|index| Due { at: apart * index, path: self.path(1.0) }).collect();
         let kept = self.kept()?;
         let played = load::play(self.target, self.server.connections, kept, &due, 1, stop);
         let answers = played.map_err(|why| self.why(why))?.answers;
@@ -300,7 +345,7 @@ impl Subject<'_> {
 
     /// The processes of the server, as far as they are known.
     fn roots(&self) -> Vec<u32> {
-        self.pids.iter().copied().chain(self.target.process()).collect()
+        self.target.pids.iter().copied().chain(self.target.process()).collect()
     }
 
     /// CPU time of the server so far.

@@ -69,14 +69,17 @@ pub fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
         _ => Effort::DEFAULT,
     };
     let utilisations = utilisations(&args.load, &effort)?;
-    let stop = run::stop_on_interrupt();
+    let stop = run::stop_on_interrupt(target::end_all);
     let running = args.server.iter().map(|url| Target::at(url));
     let (own, kept) = vcpus(args.load.beside);
     let started = args.start.iter().map(|command| {
         let vcpus = kept.map(|_| own.as_slice());
-        Target::start(command, vcpus)
+        Target::start(command, vcpus, &stop)
     });
     let targets: Result<Vec<Target>, String> = running.chain(started).collect();
+    if stop.load(Ordering::Relaxed) {
+        return Ok(exit::INTERRUPTED);
+    }
     let mut targets = targets.map_err(Failure::Usage)?;
     let servers: Result<Vec<Server>, String> =
         targets.iter_mut().map(|target| about(target, &args.load)).collect();
@@ -93,8 +96,12 @@ pub fn validate(args: &ValidateArgs) -> Result<u8, Failure> {
     let measured = measure::measure(asked, &stop, &|share, what| spinner.update(share, what));
     spinner.finish();
     drop(targets);
-    let measured = measured.map_err(Failure::Unfinished)?;
     let interrupted = stop.load(Ordering::Relaxed);
+    // Whatever fails once it was interrupted does so because of that.
+    let measured = match measured {
+        Err(_) if interrupted => return Ok(exit::INTERRUPTED),
+        measured => measured.map_err(Failure::Unfinished)?,
+    };
     if interrupted && measured.runs.is_empty() {
         return Ok(exit::INTERRUPTED);
     }
@@ -155,14 +162,18 @@ fn about(target: &mut Target, args: &LoadArgs) -> Result<Server, String> {
     let usual = if shared { Connections::PerRequest } else { Connections::Kept };
     // A server that runs may have been kept to some vCPUs by whoever started it, so that the load finds one for itself.
     let all = pin::vcpus();
-    let pid = target.process().map(|pid| pid.to_string()).or_else(|| {
-        let response = target.get("/pid").ok().filter(|response| response.status == 200)?;
-        Some(String::from_utf8_lossy(&response.body).trim().to_string())
-    });
-    let own = pid.and_then(|pid| pin::vcpus_of(&pid)).unwrap_or_else(|| all.clone());
+    target.find_processes();
+    let pid = target.process().or(target.pids.first().copied());
+    let own = pid.and_then(|pid| pin::vcpus_of(&pid.to_string())).unwrap_or_else(|| all.clone());
     target.load_vcpu = all.iter().rev().find(|vcpu| !own.contains(vcpu)).copied().filter(|_| pin::possible());
     // Whoever asks for a path wants that path, and a server with a loop of its own is asked for work.
     let loops = told.is_some() && target.path == "/";
+    let path = if loops { "/api/1" } else { target.path.as_str() };
+    let status =
+        target.get(path).map_err(|error| format!("{} does not answer `GET {path}`: {error}", target.name))?;
+    if status.status != 200 {
+        return Err(format!("{} answers `GET {path}` with {}, not with 200", target.name, status.status));
+    }
     Ok(Server {
         name: target.name.clone(),
         runtime,

@@ -92,7 +92,7 @@ fn one_line(error: &Diagnostics) -> String {
 }
 
 /// Requests that can compute at once.
-fn at_once(runtime: &Runtime, vcpus: u32) -> u32 {
+pub fn at_once(runtime: &Runtime, vcpus: u32) -> u32 {
     let each = match runtime.process {
         ProcessKind::EventLoop { .. } | ProcessKind::Gil { .. } => 1,
         ProcessKind::Async { workers, .. } => workers.unwrap_or(vcpus),

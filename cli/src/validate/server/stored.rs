@@ -90,11 +90,11 @@ fn judging_is_a_function_of_what_was_measured() {
 /// A noisy machine is told from a wrong model.
 #[test]
 fn noise_is_refused_and_said() {
-    let quiet = stored()[0].runs.iter().find(|run| refuse(run).is_none()).unwrap().clone();
+    let quiet = stored()[0].runs.iter().find(|run| refuse(run, 1.0).is_none()).unwrap().clone();
     let with = |change: fn(&mut Run)| {
         let mut run = quiet.clone();
         change(&mut run);
-        refuse(&run).unwrap()
+        refuse(&run, 1.0).unwrap()
     };
     for (change, word) in [
         ((|run: &mut Run| run.measured.others = Some(0.06)) as fn(&mut Run), "other programs used 6 %"),
@@ -103,6 +103,8 @@ fn noise_is_refused_and_said() {
         (|run| run.calibrations[1].throughput *= 1.2, "throughput changed"),
         (|run| run.measured.cpu = run.measured.cpu.map(|cpu| 1.2 * cpu), "CPU time"),
         (|run| run.measured.late = run.measured.mean, "too late"),
+        (|run| run.measured.rerouted = run.measured.requests, "another process"),
+        (|run| run.calibrations.iter_mut().for_each(|one| one.throughput /= 2.0), "could not be kept busy"),
     ] {
         let told = with(change);
         assert!(told.contains(word), "{told}");

@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,8 +29,29 @@ pub struct Target {
     pub path: String,
     /// The vCPU that is kept for the load on it.
     pub load_vcpu: Option<u32>,
+    /// Processes that answer for it, as far as they are known.
+    pub pids: Vec<u32>,
     /// The process, where one was started.
     process: Option<Process>,
+}
+
+/// Processes that were started and have not been ended: who leaves in a hurry ends them with [`end_all`].
+static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Ends all servers that were started.
+pub fn end_all() {
+    if let Ok(started) = STARTED.lock() {
+        started.iter().for_each(|&process| end_group(process));
+    }
+}
+
+/// Ends all of a process's group: a shell that is ended leaves what it started.
+fn end_group(process: u32) {
+    if cfg!(unix) {
+        let group = format!("-{process}");
+        // Where there is no `kill`, the process itself is ended by who holds it.
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    }
 }
 
 /// A process that ends with its children when this is dropped.
@@ -77,6 +100,7 @@ impl Target {
             host: host.to_string(),
             path: path.to_string(),
             load_vcpu: None,
+            pids: Vec::new(),
             process: None,
         };
         target.get(path).map_err(|error| target.unreachable(&error))?;
@@ -84,7 +108,7 @@ impl Target {
     }
 
     /// Starts a server by a command, which is told its port in the variable `PORT`, on some vCPUs or on any.
-    pub fn start(command: &str, vcpus: Option<&[u32]>) -> Result<Target, String> {
+    pub fn start(command: &str, vcpus: Option<&[u32]>, stop: &AtomicBool) -> Result<Target, String> {
         let failed = |why: String| format!("`{command}` {why}");
         let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let address = port.map_err(|error| format!("there is no free port on 127.0.0.1: {error}"))?;
@@ -97,6 +121,7 @@ impl Target {
             host,
             path,
             load_vcpu: None,
+            pids: Vec::new(),
             process: Some(process),
         };
         let began = Instant::now();
@@ -106,10 +131,18 @@ impl Target {
             }
             match target.get("/") {
                 Ok(_) => return Ok(target),
+                Err(_) if stop.load(Ordering::Relaxed) => return Err("interrupted".to_string()),
                 Err(error) if began.elapsed() > PATIENCE => {
                     let seconds = PATIENCE.as_secs();
+                    let why = match error.kind() {
+                        io::ErrorKind::ConnectionRefused => "nothing listens there".to_string(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                            "it listens, and is silent".to_string()
+                        }
+                        _ => error.to_string(),
+                    };
                     return Err(failed(format!(
-                        "did not answer at {} within {seconds} s ({error}): it has to listen on the port in the variable PORT",
+                        "did not answer at {} within {seconds} s: {why}. It has to listen on the port in the variable PORT",
                         target.address
                     )));
                 }
@@ -131,7 +164,10 @@ impl Target {
         stream.write_all(self.request(path, false).as_bytes())?;
         let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
         loop {
-            let count = stream.read(&mut buffer)?;
+            let count = match stream.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
             bytes.extend_from_slice(&buffer[..count]);
             match http::read_response(&bytes, count == 0) {
                 Ok(Some(response)) => return Ok(response),
@@ -139,6 +175,20 @@ impl Target {
                 Ok(None) => {}
                 Err(why) => return Err(io::Error::other(why.to_string())),
             }
+        }
+    }
+
+    /// Asks on some connections who answers, and notes it; a server that does not say so stays unknown.
+    pub fn find_processes(&mut self) {
+        /// As many as are likely to reach all of a few workers.
+        const TIMES: u32 = 12;
+        for _ in 0..TIMES {
+            let Some(response) = self.get("/pid").ok().filter(|response| response.status == 200) else {
+                return;
+            };
+            let told = String::from_utf8_lossy(&response.body).trim().parse().ok();
+            let Some(pid) = told.filter(|pid| !self.pids.contains(pid)) else { continue };
+            self.pids.push(pid);
         }
     }
 
@@ -185,20 +235,22 @@ impl Process {
         starting.stdin(Stdio::null()).stdout(Stdio::null());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut starting, 0);
-        Ok(Process(starting.spawn()?))
+        let process = Process(starting.spawn()?);
+        if let Ok(mut started) = STARTED.lock() {
+            started.push(process.0.id());
+        }
+        Ok(process)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // All of the group: a shell that is ended leaves what it started.
-        let group = format!("-{}", self.0.id());
-        let asked = cfg!(unix)
-            && Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().is_ok();
-        if !asked {
-            let _ = self.0.kill(); // it has ended by itself
-        }
+        end_group(self.0.id());
+        let _ = self.0.kill(); // it has ended by itself
         let _ = self.0.wait();
+        if let Ok(mut started) = STARTED.lock() {
+            started.retain(|&process| process != self.0.id());
+        }
     }
 }
 
@@ -224,7 +276,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_command_that_ends_is_no_server() {
-        let error = Target::start("exit 7", None).unwrap_err();
+        let error = Target::start("exit 7", None, &AtomicBool::new(false)).unwrap_err();
         assert!(error.contains("ended before it listened") && error.contains('7'), "{error}");
     }
 }

@@ -234,11 +234,11 @@ impl Slices {
             if self.balance_at == Time::NEVER {
                 self.balance_at = next_balance(now);
             }
-            self.pull_at = if self.cores.iter().any(Core::is_idle) {
-                at_tick(now + Span::from_nanos(1), self.kernel.tick, now)
-            } else {
-                Time::NEVER
-            };
+            if !self.cores.iter().any(Core::is_idle) {
+                self.pull_at = Time::NEVER;
+            } else if self.pull_at == Time::NEVER {
+                self.pull_at = at_tick(now + Span::from_nanos(1), self.kernel.tick, now);
+            }
             next = next.min(self.balance_at).min(self.pull_at);
         } else {
             (self.balance_at, self.pull_at) = (Time::NEVER, Time::NEVER);
