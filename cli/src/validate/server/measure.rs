@@ -11,8 +11,9 @@ use sim_core::chance::below;
 use sim_core::dist::exp1;
 use sim_core::stats::{Interval, Tally};
 
+use super::connections::Kept;
 use super::data::{Calibration, Connections, Measurements, Outcome, Run, Server, Sizes, VERSION, arrivals};
-use super::load::{self, Answer, Due, Kept};
+use super::load::{self, Answer, Due};
 use super::predict;
 use super::target::Target;
 use crate::validate::counters::{self, MachineTime};

@@ -3,6 +3,7 @@
 //! [`target`] is the server, [`load`] puts load on it, [`measure`] says which and between which calibrations, [`predict`]
 //! lets the simulator play the same, and [`judge`] compares. The last two are functions of the measurements.
 
+mod connections;
 mod data;
 mod judge;
 mod load;
