@@ -347,6 +347,8 @@ pub enum CauseKind {
     NoScalingPolicy,
     /// One event loop was at its limit while its machine had idle cores.
     LoopSaturated,
+    /// One worker or one instance had far more to do than the others.
+    UnevenlySpread,
     /// A CPU quota ran out and the instance stood still until the next period.
     Throttled,
     /// Instances had no CPU credits left and ran at their baseline.

@@ -12,6 +12,8 @@ use crate::scaling::Verdict;
 const OVERLOADED: f64 = 0.9;
 /// Above this utilisation, waiting is a large part of a response time.
 const BUSY: f64 = 0.6;
+/// One that has this many times as much to do as the others on average is a cause.
+const UNEVEN: f64 = 1.5;
 /// A quota that runs out in a larger share of its periods is a cause.
 const OFTEN: f64 = 0.02;
 /// How many minutes before a window are looked at for what it inherits.
@@ -91,6 +93,9 @@ impl<'a> Suspect<'a> {
         }
         let overloaded = peak.hottest >= OVERLOADED || minutes.iter().any(|m| m.refused > 0);
         if let Some(found) = self.held_back(minutes, &load) {
+            return found;
+        }
+        if let Some(found) = self.uneven(minutes, before, &load) {
             return found;
         }
         let keeps_up = minutes.iter().all(|m| m.load < OVERLOADED * m.capacity && m.refused == 0);
@@ -246,6 +251,49 @@ impl<'a> Suspect<'a> {
             empty.without_credits, empty.serving, credits.baseline, processor.vcpus
         );
         Some((CauseKind::OutOfCredits, words))
+    }
+
+    /// Somebody had far more to do than the others, all the time, though the group as a whole could have kept up. Right after a
+    /// group has grown that is as it should be.
+    fn uneven(
+        &self,
+        minutes: &[MinuteFacts],
+        before: &[MinuteFacts],
+        load: &str,
+    ) -> Option<(CauseKind, String)> {
+        let name = &self.group.name;
+        let keeps_up = minutes.iter().all(|m| m.load < OVERLOADED * m.capacity);
+        let was = before.last().map_or(u32::MAX, |m| m.serving);
+        let grown = minutes.iter().any(|m| m.serving > was);
+        if !keeps_up || grown {
+            return None;
+        }
+        let least = |of: fn(&MinuteFacts) -> (f64, f64)| {
+            let all = minutes.iter().all(|m| of(m).0 >= BUSY && of(m).0 > UNEVEN * of(m).1);
+            all.then(|| {
+                minutes
+                    .iter()
+                    .map(of)
+                    .fold((0.0, 0.0), |worst, own| if own.0 > worst.0 { own } else { worst })
+            })
+        };
+        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+        if let Some((worker, instance)) = least(|m| (m.busiest_worker, m.hottest)) {
+            let words = format!(
+                "one worker of an instance of {name} was {} busy and all of it only {}: connections stay with the worker that \
+                 accepted them; {load}",
+                percent(worker),
+                percent(instance)
+            );
+            return Some((CauseKind::UnevenlySpread, words));
+        }
+        let (hottest, evenly) = least(|m| (m.hottest, m.evenly))?;
+        let words = format!(
+            "one instance of {name} was {} busy and all of them {} on average: requests do not go where there is room; {load}",
+            percent(hottest),
+            percent(evenly)
+        );
+        Some((CauseKind::UnevenlySpread, words))
     }
 
     fn warm_up_is_set(&self) -> bool {

@@ -13,6 +13,11 @@ pub struct MinuteFacts {
     pub cpu: f64,
     /// Utilisation of the busiest instance's bottleneck: for an event loop its one thread, else its cores.
     pub hottest: f64,
+    /// The same of all healthy instances, on average.
+    pub evenly: f64,
+    /// Utilisation of the busiest worker, by its share of its instance's requests so far; that of the instance where it has
+    /// one process.
+    pub busiest_worker: f64,
     /// Healthy instances at the end.
     pub serving: u32,
     /// Instances that were launched and take no requests yet.

@@ -43,6 +43,7 @@ impl System {
         let throttled = self.machine_totals(group).throttled;
         let fleet = &mut self.fleets[group.index()];
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
+        let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
         let (mut serving, mut starting, mut without_credits) = (0, 0, 0);
         let mut oldest_start = now;
         let period_start = now - length;
@@ -70,6 +71,9 @@ impl System {
                 // Of what its threads could have used: one event loop is full when it has used one vCPU.
                 let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
                 hottest = hottest.max(bottleneck);
+                bottlenecks += bottleneck;
+                busiest_worker =
+                    busiest_worker.max((bottleneck * instance.server.imbalance().unwrap_or(1.0)).min(1.0));
                 queued += instance.server.queued_new();
                 without_credits += u32::from(instance.machine.supply().is_some_and(Supply::is_empty));
             } else if instance.starting() {
@@ -93,6 +97,8 @@ impl System {
             capacity: f64::from(serving) * self.capacity_per_instance[group.index()],
             cpu: if had > 0.0 { used / had } else { 0.0 },
             hottest,
+            evenly: if had > 0.0 { bottlenecks / had } else { 0.0 },
+            busiest_worker,
             serving,
             starting,
             starting_for: now.since(oldest_start).as_secs_f64(),
