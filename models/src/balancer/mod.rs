@@ -178,13 +178,15 @@ impl Rotation {
     /// [asks who](Rotation::asks_who) sends.
     #[inline]
     pub fn pick(&mut self, key: u64, client: Client, seen: &Seen<'_>) -> Option<u32> {
-        if self.sticky.is_some() {
-            return self.pick_again(key, client, seen);
+        if self.sticky.is_none() {
+            self.choose(key, client, seen)
+        } else {
+            self.pick_again(key, client, seen)
         }
-        self.choose(key, client, seen)
     }
 
     /// The target that a client has a cookie for, or a new one and a new cookie.
+    #[cold]
     fn pick_again(&mut self, key: u64, client: Client, seen: &Seen<'_>) -> Option<u32> {
         let held = self.sticky.as_ref().and_then(|sticky| {
             let (target, epoch) = sticky.cookies.of(client, seen.now)?;

@@ -196,7 +196,7 @@ impl System {
         request.abandoned = true;
         let attempt = *request;
         self.outstanding[attempt.instance as usize] -= 1;
-        self.loaded(self.instances[attempt.instance].group, attempt.instance);
+        self.loaded(attempt.instance);
         self.took(&attempt, calendar.now());
         self.attempt_failed(attempt, Ending::TimedOut, calendar);
     }

@@ -53,7 +53,7 @@ pub struct System {
     outstanding: Vec<u32>,
     /// How long instances take to answer, where a balancer asks.
     latencies: Vec<Latency>,
-    /// Balancers that pick by requests in progress, by group.
+    /// Balancers that pick by requests in progress, by group; empty where none does.
     least: Vec<SmallVec<[BalancerId; 1]>>,
     /// How fast that is forgotten, by group; empty where no balancer asks.
     decays: Vec<Option<Span>>,
@@ -91,7 +91,7 @@ fn least(plan: &Plan) -> Vec<SmallVec<[BalancerId; 1]>> {
             least[balancer.targets.index()].push(BalancerId(id));
         }
     }
-    least
+    if least.iter().all(SmallVec::is_empty) { Vec::new() } else { least }
 }
 
 /// How fast answers of each group are forgotten by a balancer that goes by them.

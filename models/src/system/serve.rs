@@ -14,7 +14,7 @@ use super::request::{Ending, NOWHERE, Request, Stage};
 use crate::balancer::{Client, Seen};
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
-use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, GroupId, Plan, Step};
+use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, Step};
 use crate::runtime::{Front, Server};
 
 /// An endpoint, ready to run.
@@ -141,9 +141,8 @@ impl System {
         let instance = &mut self.instances[target];
         instance.server.inside += 1;
         self.fleets[instance.group.index()].inside.add(calendar.now(), 1.0);
-        let group = instance.group;
         self.outstanding[target as usize] += 1;
-        self.loaded(group, target);
+        self.loaded(target);
         self.requests[slot].instance = target;
     }
 
@@ -430,7 +429,7 @@ impl System {
         if request.instance != NOWHERE {
             let target = request.instance as usize;
             self.outstanding[target] -= 1;
-            self.loaded(self.instances[request.instance].group, request.instance);
+            self.loaded(request.instance);
             if ending == Ending::Completed {
                 self.took(&request, calendar.now());
             }
@@ -452,21 +451,34 @@ impl System {
     }
 
     /// Requests in progress at an instance have changed, which balancers may go by.
-    #[inline]
-    pub(super) fn loaded(&mut self, group: GroupId, target: u32) {
+    #[inline(always)]
+    pub(super) fn loaded(&mut self, target: u32) {
+        if !self.least.is_empty() {
+            self.tell_load(target);
+        }
+    }
+
+    // Not inlined: most systems have no such balancer, and this is on everybody's way.
+    #[inline(never)]
+    fn tell_load(&mut self, target: u32) {
+        let group = self.instances[target].group;
         for balancer in &self.least[group.index()] {
             self.rotations[balancer.index()].loaded(target, self.outstanding[target as usize]);
         }
     }
 
     /// An attempt took until now, which a balancer may go by.
-    #[inline]
+    #[inline(always)]
     pub(super) fn took(&mut self, attempt: &Request, now: Time) {
-        if self.decays.is_empty() {
-            return;
+        if !self.decays.is_empty() {
+            self.remember_latency(attempt.instance, now, now.since(attempt.sent));
         }
-        if let Some(decay) = self.decays[self.instances[attempt.instance].group.index()] {
-            self.latencies[attempt.instance as usize].answered(now, now.since(attempt.sent), decay);
+    }
+
+    #[inline(never)]
+    fn remember_latency(&mut self, target: u32, now: Time, took: Span) {
+        if let Some(decay) = self.decays[self.instances[target].group.index()] {
+            self.latencies[target as usize].answered(now, took, decay);
         }
     }
 
@@ -489,7 +501,7 @@ impl System {
         }
         self.losing = None;
         self.outstanding[target as usize] = 0;
-        self.loaded(self.instances[target].group, target);
+        self.loaded(target);
         calendar.clear(self.instances[target].timer);
     }
 
