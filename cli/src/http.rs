@@ -40,9 +40,7 @@ pub fn request(buffer: &[u8]) -> Result<Option<Request>, NotHttp> {
                 return Err(NotHttp("only GET is served"));
             }
             let path = parsed.path.unwrap_or("/").to_string();
-            let old = parsed.version == Some(0);
-            let close =
-                header(parsed.headers, "connection").map_or(old, |value| value.eq_ignore_ascii_case("close"));
+            let close = closes(parsed.headers, parsed.version);
             Ok(Some(Request { path, close, length }))
         }
         Ok(httparse::Status::Partial) if buffer.len() <= LONGEST_HEAD => Ok(None),
@@ -90,11 +88,7 @@ pub fn read_response(buffer: &[u8], ended: bool) -> Result<Option<Response>, Not
         Err(_) => return Err(NotHttp("not a response of HTTP/1.1")),
     };
     let status = parsed.code.unwrap_or(0);
-    let old = parsed.version == Some(0);
-    let close = match header(parsed.headers, "connection") {
-        Some(value) => value.eq_ignore_ascii_case("close"),
-        None => old,
-    };
+    let close = closes(parsed.headers, parsed.version);
     let chunked = header(parsed.headers, "transfer-encoding").is_some();
     let told = header(parsed.headers, "content-length").map(|value| value.parse::<usize>());
     let rest = &buffer[head..];
@@ -132,6 +126,11 @@ fn chunks(mut rest: &[u8]) -> Result<Option<(Vec<u8>, usize)>, NotHttp> {
             return Ok(Some((body, taken)));
         }
     }
+}
+
+/// Whether a connection ends with this message; without a word about it, in HTTP/1.0 it does.
+fn closes(headers: &[httparse::Header<'_>], version: Option<u8>) -> bool {
+    header(headers, "connection").map_or(version == Some(0), |value| value.eq_ignore_ascii_case("close"))
 }
 
 fn header<'a>(headers: &[httparse::Header<'a>], name: &str) -> Option<&'a str> {

@@ -16,12 +16,12 @@ pub const SWITCHES: f64 = 0.20;
 const OTHERS: f64 = 0.05;
 /// Jobs that have a vCPU each may wait for it this much of their time.
 const DELAY: f64 = 0.03;
-/// The lone jobs before and after may differ by this.
+/// What is calibrated before and after may differ by this.
 const DRIFT: f64 = 0.10;
 /// The hypervisor may withhold this much.
 const STEAL: f64 = 0.03;
 /// Fewer repetitions than this say nothing.
-const FEWEST: usize = 2;
+pub const FEWEST: usize = 2;
 
 /// What came of comparing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +35,18 @@ pub enum Verdict {
     Fail,
     /// The machine was too noisy, or too little was measured.
     Inconclusive,
+}
+
+impl Verdict {
+    /// As tables say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Fitted => "fitted",
+            Verdict::Pass => "pass",
+            Verdict::Fail => "FAIL",
+            Verdict::Inconclusive => "inconclusive",
+        }
+    }
 }
 
 /// A quantity, measured several times and predicted as often.
@@ -191,16 +203,11 @@ pub fn compare(pairs: impl Iterator<Item = (f64, f64)>) -> Option<Compared> {
 
 /// Why a repetition must not be judged, if that is so.
 pub fn refuse(batch: &Batch, vcpus: u32) -> Option<String> {
-    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-    if let Some(others) = batch.others.filter(|&share| share > OTHERS) {
-        return Some(format!("other programs used {} of the machine", percent(others)));
-    }
-    if let Some(steal) = batch.steal.filter(|&share| share > STEAL) {
-        return Some(format!("the hypervisor withheld {} (steal)", percent(steal)));
+    if let Some(why) = disturbed(batch.others, batch.steal) {
+        return Some(why);
     }
     let [before, after] = batch.calibrations.map(|lone| lone.per_iteration());
-    let drift = (after - before).abs() / before.min(after).max(1e-9);
-    if drift > DRIFT {
+    if let Some(drift) = drifted(before, after) {
         return Some(format!("a lone job was {} slower or faster afterwards", percent(drift)));
     }
     // Pinned to one vCPU or more than there are, they wait by design.
@@ -213,6 +220,26 @@ pub fn refuse(batch: &Batch, vcpus: u32) -> Option<String> {
         }
     }
     None
+}
+
+/// Who else used the machine meanwhile, if that was too much: shares of other programs, and of the hypervisor.
+pub fn disturbed(others: Option<f64>, steal: Option<f64>) -> Option<String> {
+    if let Some(others) = others.filter(|&share| share > OTHERS) {
+        return Some(format!("other programs used {} of the machine", percent(others)));
+    }
+    let steal = steal.filter(|&share| share > STEAL)?;
+    Some(format!("the hypervisor withheld {} (steal)", percent(steal)))
+}
+
+/// By which share a calibration differs from the one before, where that is too much.
+pub fn drifted(before: f64, after: f64) -> Option<f64> {
+    let drift = (after - before).abs() / before.min(after).max(1e-9);
+    (drift > DRIFT).then_some(drift)
+}
+
+/// A share, in words.
+pub fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
 }
 
 /// The verdict over all rows, and why.

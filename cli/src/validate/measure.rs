@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use sim_core::Seed;
 use sim_core::chance::below;
 
-use super::data::{Batch, Measurements, Setup, VERSION};
+use super::data::{Batch, Measurements, VERSION};
 use super::plan::{self, Effort};
 use super::{batch, counters, hops};
 
@@ -42,7 +42,7 @@ pub fn measure(effort: &Effort, seed: u64, stop: &AtomicBool, tell: Tell) -> Res
         }
         let round_began = Instant::now();
         let mut before = batch::calibrate(calibration, limit(calibration, per_iteration, 1.0))?;
-        for (index, setup) in shuffled(&setups, seed, round).into_iter().enumerate() {
+        for (index, setup) in shuffled(&setups, seed, round, "validate/order").into_iter().enumerate() {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
@@ -82,10 +82,10 @@ fn limit(iterations: u64, per_iteration: f64, jobs: f64) -> Duration {
     WHILE + Duration::from_secs_f64((alone * jobs * PATIENCE).clamp(0.0, 120.0))
 }
 
-/// The setups in an order of their own for each round (Fisher and Yates).
-fn shuffled(setups: &[Setup], seed: u64, round: u32) -> Vec<Setup> {
-    let mut stream = Seed::new(seed).replication(round).stream("validate/order");
-    let mut order = setups.to_vec();
+/// Items in an order of their own for each round (Fisher and Yates). What is shuffled has a stream by its name.
+pub fn shuffled<T: Clone>(items: &[T], seed: u64, round: u32, name: &str) -> Vec<T> {
+    let mut stream = Seed::new(seed).replication(round).stream(name);
+    let mut order = items.to_vec();
     for last in (1..order.len()).rev() {
         order.swap(last, below(&mut stream, last as u32 + 1) as usize);
     }

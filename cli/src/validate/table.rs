@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::data::{HopPlace, Measurements, median};
-use super::judge::{Compared, Judgement, MAKESPAN, Row, SWITCHES, Verdict, crowded, name};
+use super::judge::{Compared, Judgement, MAKESPAN, Row, SWITCHES, crowded, name};
 
 /// The whole report.
 pub fn render(measured: &Measurements, judged: &Judgement) -> String {
@@ -17,11 +17,7 @@ pub fn render(measured: &Measurements, judged: &Judgement) -> String {
 }
 
 fn head(out: &mut String, measured: &Measurements, judged: &Judgement) -> std::fmt::Result {
-    let verdict = match judged.verdict {
-        Verdict::Pass => "PASS",
-        Verdict::Fail => "FAIL",
-        Verdict::Inconclusive | Verdict::Fitted => "INCONCLUSIVE",
-    };
+    let verdict = judged.verdict.word().to_uppercase();
     let machine = &measured.machine;
     let named = |name: &Option<String>| name.as_ref().map_or(String::new(), |name| format!(" · {name}"));
     writeln!(
@@ -84,19 +80,14 @@ fn rows(out: &mut String, judged: &Judgement) -> std::fmt::Result {
 
 fn one(out: &mut String, row: &Row, vcpus: u32) -> std::fmt::Result {
     let ms = |nanos: f64| nanos / 1e6;
-    let verdict = match row.verdict {
-        Verdict::Fitted => "fitted".to_string(),
-        Verdict::Pass => "pass".to_string(),
-        Verdict::Fail => "FAIL".to_string(),
-        Verdict::Inconclusive => "inconclusive".to_string(),
-    };
+    let verdict = row.verdict.word();
     let counts = match row.refused.len() {
         0 => String::new(),
         refused => format!(" ({} of {} count)", row.used, row.used + refused),
     };
     let switches = match &row.involuntary {
         Some(switches) if crowded(&row.setup, vcpus) => {
-            format!("{:>5.1} {:>6.1} {:>7}", switches.measured, switches.predicted, percent(switches))
+            format!("{:>5.1} {:>6.1} {:>7}", switches.measured, switches.predicted, error(switches))
         }
         Some(switches) => format!("{:>5.1} {:>6.1} {:>7}", switches.measured, switches.predicted, ""),
         None => format!("{:>20}", "not counted"),
@@ -110,10 +101,10 @@ fn one(out: &mut String, row: &Row, vcpus: u32) -> std::fmt::Result {
         ms(last.measured),
         format!("{:.1} %", 100.0 * last.spread()),
         ms(last.predicted),
-        percent(last),
+        error(last),
         ms(mean.measured),
         ms(mean.predicted),
-        percent(mean),
+        error(mean),
         ms(first.measured),
         ms(first.predicted),
         speed.measured,
@@ -121,7 +112,8 @@ fn one(out: &mut String, row: &Row, vcpus: u32) -> std::fmt::Result {
     )
 }
 
-fn percent(compared: &Compared) -> String {
+/// How far off a prediction is.
+pub fn error(compared: &Compared) -> String {
     format!("{:+.1} %", 100.0 * compared.error)
 }
 

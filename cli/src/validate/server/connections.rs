@@ -11,7 +11,7 @@ use mio::{Interest, Poll, Registry, Token};
 
 use super::data::Connections;
 use super::load::handler_nanos;
-use super::target::Target;
+use super::target::{self, Target};
 use crate::http;
 
 /// Connections that a load opens at most.
@@ -38,18 +38,14 @@ impl Kept {
         for _ in 0..count {
             let mut stream = StdStream::connect_timeout(&target.address, STILL)?;
             let response = target.ask(&mut stream, "/pid")?;
-            let told = String::from_utf8_lossy(&response.body)
-                .trim()
-                .parse()
-                .ok()
-                .filter(|_| response.status == 200);
-            let worker = told.map_or(0, |pid: u32| match pids.iter().position(|&other| other == pid) {
-                Some(at) => at,
-                None => {
-                    pids.push(pid);
-                    pids.len() - 1
-                }
-            });
+            let worker =
+                target::pid(&response).map_or(0, |pid| match pids.iter().position(|&other| other == pid) {
+                    Some(at) => at,
+                    None => {
+                        pids.push(pid);
+                        pids.len() - 1
+                    }
+                });
             if !response.close {
                 open.push((stream, worker));
             }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::data::{Calibration, Measurements, Outcome, Run};
-use super::predict::{self, Prediction, at_once, predict};
-use crate::validate::judge::{Compared, Verdict, compare};
+use super::predict::{self, Prediction, predict};
+use crate::validate::judge::{Compared, FEWEST, Verdict, compare, disturbed, drifted, percent};
 
 /// How far off the mean may be, up to [`USUAL`].
 const MEAN: f64 = 0.10;
@@ -18,11 +18,6 @@ const USUAL: f64 = 0.7;
 const BUSY: f64 = 0.15;
 /// The highest utilisation that is judged at all.
 pub const HIGHEST: f64 = 0.9;
-/// Other programs may use this much of the machine, and the hypervisor withhold this much.
-const OTHERS: f64 = 0.05;
-const STEAL: f64 = 0.03;
-/// Throughput, or the response time without load, may change by this much during a load.
-const DRIFT: f64 = 0.10;
 /// CPU time of a request may differ by this between a load and the calibrations: the machine changes its speed.
 const SPEED: f64 = 0.06;
 /// The load may be late by this much of the response time, at its 99th percentile.
@@ -32,8 +27,6 @@ const LATE: f64 = 0.25;
 const UNSATURATED: f64 = 1.25;
 /// Requests that may go to another process than was drawn for them, as all connections of theirs were busy or closed.
 const REROUTED: f64 = 0.01;
-/// Fewer repetitions than this say nothing.
-const FEWEST: usize = 2;
 
 /// A server at a utilisation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -107,7 +100,7 @@ fn row(measured: &Measurements, runs: &[&Run]) -> Result<Option<Row>, String> {
     let (mut refused, mut quiet) = (Vec::new(), Vec::new());
     let server = runs.first().and_then(|run| measured.servers.get(run.server));
     let server = server.ok_or("a load on a server that is not there")?;
-    let at_once = f64::from(at_once(&predict::runtime(&server.runtime)?, server.vcpus.max(1)));
+    let at_once = f64::from(predict::runtime(&server.runtime)?.computing_threads(server.vcpus.max(1)));
     for &run in runs {
         match refuse(run, at_once) {
             Some(why) => refused.push(why),
@@ -166,24 +159,19 @@ fn row(measured: &Measurements, runs: &[&Run]) -> Result<Option<Row>, String> {
 
 /// Why a load must not be judged, if that is so. The server can work on so many requests at once.
 pub fn refuse(run: &Run, at_once: f64) -> Option<String> {
-    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     let measured = &run.measured;
     if measured.failed > 0 {
         return Some(format!("{} of {} requests failed", measured.failed, measured.requests));
     }
-    if let Some(others) = measured.others.filter(|&share| share > OTHERS) {
-        return Some(format!("other programs used {} of the machine", percent(others)));
-    }
-    if let Some(steal) = measured.steal.filter(|&share| share > STEAL) {
-        return Some(format!("the hypervisor withheld {} (steal)", percent(steal)));
+    if let Some(why) = disturbed(measured.others, measured.steal) {
+        return Some(why);
     }
     let [before, after] = &run.calibrations;
-    let drift = |before: f64, after: f64| (after - before).abs() / before.min(after).max(1e-9);
     for (what, drift) in [
-        ("throughput", drift(before.throughput, after.throughput)),
-        ("the response time without load", drift(before.alone, after.alone)),
+        ("throughput", drifted(before.throughput, after.throughput)),
+        ("the response time without load", drifted(before.alone, after.alone)),
     ] {
-        if drift > DRIFT {
+        if let Some(drift) = drift {
             return Some(format!("{what} changed by {} meanwhile", percent(drift)));
         }
     }

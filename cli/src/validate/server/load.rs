@@ -57,13 +57,13 @@ pub struct Load {
 pub fn play(
     target: &Target,
     how: Connections,
-    kept: Option<Kept>,
+    kept: Kept,
     due: &[Due],
     seed: u64,
     stop: &AtomicBool,
 ) -> Result<Load, String> {
     let mut poll = Poll::new().map_err(|error| error.to_string())?;
-    let shared = Shared::new(target, how, kept.unwrap_or_else(Kept::none), &poll)?;
+    let shared = Shared::new(target, how, kept, &poll)?;
     let start = Instant::now() + Duration::from_millis(20);
     let (sent, received) = thread::scope(|scope| {
         let receiver = thread::Builder::new().spawn_scoped(scope, || {
@@ -173,13 +173,13 @@ pub fn handler_nanos(body: &[u8]) -> Option<f64> {
 pub fn saturate(
     target: &Target,
     how: Connections,
-    kept: Option<Kept>,
+    kept: Kept,
     path: &str,
     parallel: usize,
     time: Duration,
 ) -> Result<(f64, u32), String> {
     let mut poll = Poll::new().map_err(|error| error.to_string())?;
-    let shared = Shared::new(target, how, kept.unwrap_or_else(Kept::none), &poll)?;
+    let shared = Shared::new(target, how, kept, &poll)?;
     let measured = thread::scope(|scope| {
         // In a thread of its own, which alone has the priority.
         let loaded = thread::Builder::new().spawn_scoped(scope, || {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sim_core::Seed;
-use sim_core::chance::below;
 use sim_core::dist::exp1;
 use sim_core::stats::{Interval, Tally};
 
@@ -17,9 +16,9 @@ use super::load::{self, Answer, Due};
 use super::predict;
 use super::target::Target;
 use crate::validate::counters::{self, MachineTime};
-use crate::validate::data::median;
+use crate::validate::data::{self, median};
 use crate::validate::job::MOST_ITERATIONS;
-use crate::validate::measure::Tell;
+use crate::validate::measure::{Tell, shuffled};
 
 /// What a request of the small servers takes, in nanoseconds: many times what sending and waking up take, and short
 /// enough for some hundred a second.
@@ -30,11 +29,10 @@ const KEPT: usize = 64;
 const PARALLEL: usize = 16;
 /// The same for each vCPU, where that is more.
 const PARALLEL_EACH: usize = 4;
-/// Requests without load in a calibration, and how far apart they are, of what one takes.
+/// Requests without load in a calibration, how far apart they are, of what one takes, and how long that may take.
 const ALONE: u32 = 60;
-/// How long that may take.
-const LONGEST_ALONE: Duration = Duration::from_secs(2);
 const APART: f64 = 3.0;
+const LONGEST_ALONE: Duration = Duration::from_secs(2);
 /// How long throughput is measured.
 const SATURATED: Duration = Duration::from_millis(600);
 /// Warming up: until throughput stays, not less than so many requests, and no longer than so many tries.
@@ -118,7 +116,9 @@ pub fn measure(asked: Asked<'_>, stop: &AtomicBool, tell: Tell<'_>) -> Result<Me
         .collect();
     let mut runs = Vec::new();
     for round in 0..effort.rounds {
-        for (index, (server, utilisation)) in shuffled(&loads, seed, round).into_iter().enumerate() {
+        for (index, (server, utilisation)) in
+            shuffled(&loads, seed, round, "validate/server/order").into_iter().enumerate()
+        {
             let subject = &mut subjects[server];
             let done = (f64::from(round) + index as f64 / loads.len() as f64) / f64::from(effort.rounds);
             tell(done, &format!("{} at {:.0} %", subject.server.name, 100.0 * utilisation));
@@ -222,8 +222,7 @@ impl Subject<'_> {
                 .target
                 .get(&format!("/api/{PROBE}"))
                 .map_err(|error| self.trouble(&error.to_string()))?;
-            let body = String::from_utf8_lossy(&response.body).to_string();
-            let nanos = load::handler_nanos(body.as_bytes()).filter(|&nanos| nanos > 0.0);
+            let nanos = load::handler_nanos(&response.body).filter(|&nanos| nanos > 0.0);
             least = least.min(nanos.ok_or_else(|| self.trouble("does not say how long `/api/N` took"))?);
         }
         self.server.iterations = Some(((WORK / least * PROBE as f64) as u64).clamp(1, MOST_ITERATIONS));
@@ -234,13 +233,12 @@ impl Subject<'_> {
         format!("{}: {why}", self.server.name)
     }
 
-    fn kept(&mut self) -> Result<Option<Kept>, String> {
+    fn kept(&mut self) -> Result<Kept, String> {
         if self.server.connections == Connections::PerRequest {
-            return Ok(None);
+            return Ok(Kept::none());
         }
         if self.workers <= 1 {
-            let kept = Kept::to_one(self.target, KEPT).map_err(|error| self.closed(&error))?;
-            return Ok(Some(kept));
+            return Kept::to_one(self.target, KEPT).map_err(|error| self.closed(&error));
         }
         let mut pids = std::mem::take(&mut self.target.pids);
         let opened = Kept::to_several(self.target, KEPT, &mut pids);
@@ -255,7 +253,7 @@ impl Subject<'_> {
             )));
         }
         self.server.accepted = accepted;
-        Ok(Some(kept))
+        Ok(kept)
     }
 
     /// Why connections could not be opened.
@@ -276,7 +274,8 @@ impl Subject<'_> {
         let parallel = PARALLEL.max(PARALLEL_EACH * self.server.vcpus as usize).min(KEPT);
         let result = load::saturate(self.target, self.server.connections, kept, &path, parallel, SATURATED);
         let (throughput, answered) = result.map_err(|why| self.why(why))?;
-        Ok(Saturated { throughput, answered, cpu: self.cpu_for(began, f64::from(answered)) })
+        let cpu = self.cpu().zip(began).map(|(now, began)| (now - began) / f64::from(answered));
+        Ok(Saturated { throughput, answered, cpu: cpu.filter(|&nanos| nanos > 0.0) })
     }
 
     /// The response times of requests that are alone in the server, sorted, and the median of what handlers took.
@@ -320,14 +319,11 @@ impl Subject<'_> {
             .map(|(at, size)| Due { at: Duration::from_nanos(at.as_nanos()), path: self.path(size) })
             .collect();
         let kept = self.kept()?;
-        let (shares, began) = (Shares::now(self.roots()), self.cpu());
+        let usage = Usage::now(self.roots());
         let played = load::play(self.target, self.server.connections, kept, &due, seed, stop);
         let load = played.map_err(|why| self.why(why))?;
-        let shares = shares.since();
-        let cpu = self.cpu_for(began, load.answers.len() as f64);
+        let measured = usage.until_now(outcome(&load));
         let after = self.calibrate(stop)?;
-        let measured =
-            Outcome { cpu, others: shares[0], load: shares[1], steal: shares[2], ..outcome(&load) };
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -351,12 +347,7 @@ impl Subject<'_> {
 
     /// CPU time of the server so far.
     fn cpu(&self) -> Option<f64> {
-        counters::of_processes(&self.roots()).filter(|&nanos| nanos > 0.0)
-    }
-
-    /// CPU time for each of so many requests, since it was `began`.
-    fn cpu_for(&self, began: Option<f64>, requests: f64) -> Option<f64> {
-        Some((self.cpu()? - began?) / requests).filter(|&nanos| nanos > 0.0)
+        cpu_of(&self.roots())
     }
 
     /// Why a load failed; when the process ended meanwhile, that is why.
@@ -397,15 +388,12 @@ fn outcome(load: &load::Load) -> Outcome {
         late: quantile(&late.collect::<Vec<f64>>(), 0.99),
         connections: load.connections as u32,
         rerouted: load.rerouted,
-        cpu: None,
-        others: None,
-        load: None,
-        steal: None,
+        ..Outcome::default()
     }
 }
 
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+    data::mean(values.iter().copied()).unwrap_or(0.0)
 }
 
 /// The smallest value that so large a share of all does not exceed.
@@ -416,8 +404,8 @@ fn quantile(values: &[f64], share: f64) -> f64 {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
-/// Who used the machine.
-struct Shares {
+/// Who uses the machine, from some instant on.
+struct Usage {
     began: Instant,
     machine: Option<MachineTime>,
     roots: Vec<u32>,
@@ -425,32 +413,32 @@ struct Shares {
     own: Option<f64>,
 }
 
-impl Shares {
-    fn now(roots: Vec<u32>) -> Shares {
-        let server = if roots.is_empty() { None } else { counters::of_processes(&roots) };
+impl Usage {
+    fn now(roots: Vec<u32>) -> Usage {
+        let server = cpu_of(&roots);
         let own = counters::of_this_process();
-        Shares { began: Instant::now(), machine: MachineTime::now(), server, own, roots }
+        Usage { began: Instant::now(), machine: MachineTime::now(), server, own, roots }
     }
 
-    /// The shares of other programs, of the load and of the hypervisor.
-    fn since(self) -> [Option<f64>; 3] {
+    /// What came of a load, with who used the machine meanwhile.
+    fn until_now(self, outcome: Outcome) -> Outcome {
         let less = |now: Option<f64>, then: Option<f64>| Some((now? - then?).max(0.0));
         let own = less(counters::of_this_process(), self.own);
-        let server = less(counters::of_processes(&self.roots), self.server);
+        let server = less(cpu_of(&self.roots), self.server);
         let shares = |used: f64| MachineTime::now()?.shares_since(self.machine?, used);
-        let others = own.zip(server).and_then(|(own, server)| Some(shares(own + server)?.0));
         let vcpus = std::thread::available_parallelism().map_or(1.0, |count| count.get() as f64);
         let whole = self.began.elapsed().as_nanos() as f64 * vcpus;
-        [others, own.map(|own| own / whole), shares(0.0).map(|shares| shares.1)]
+        Outcome {
+            cpu: server.map(|nanos| nanos / outcome.requests as f64).filter(|&nanos| nanos > 0.0),
+            others: own.zip(server).and_then(|(own, server)| Some(shares(own + server)?.0)),
+            load: own.map(|own| own / whole),
+            steal: shares(0.0).map(|shares| shares.1),
+            ..outcome
+        }
     }
 }
 
-/// The loads in an order of their own for each round (Fisher and Yates).
-fn shuffled(loads: &[(usize, f64)], seed: u64, round: u32) -> Vec<(usize, f64)> {
-    let mut stream = Seed::new(seed).replication(round).stream("validate/server/order");
-    let mut order = loads.to_vec();
-    for last in (1..order.len()).rev() {
-        order.swap(last, below(&mut stream, last as u32 + 1) as usize);
-    }
-    order
+/// CPU time of a server's processes so far; nothing where none is known.
+fn cpu_of(roots: &[u32]) -> Option<f64> {
+    counters::of_processes(roots).filter(|&nanos| nanos > 0.0)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::io;
 
 use jiff::Timestamp;
-use scalesim::plan::{Accept, Plan, ProcessKind, Runtime};
+use scalesim::plan::{Plan, ProcessKind, Runtime};
 use scalesim::{Diagnostics, Experiment, Files, Scenario};
 use serde::Serialize;
 
@@ -52,7 +52,7 @@ pub fn predict(measured: &Measurements, run: &Run) -> Result<Prediction, String>
     }
     let runtime = runtime(&server.runtime)?;
     let vcpus = server.vcpus.max(1);
-    let at_once = at_once(&runtime, vcpus);
+    let at_once = runtime.computing_threads(vcpus);
     let service = service(&calibration, at_once);
     let cpu = (service.demand - extra(&runtime, server)).max(service.demand / 10.0);
     let steps = steps(cpu, &calibration, sizes(measured, server));
@@ -91,16 +91,6 @@ fn one_line(error: &Diagnostics) -> String {
     messages.join("; ")
 }
 
-/// Requests that can compute at once.
-pub fn at_once(runtime: &Runtime, vcpus: u32) -> u32 {
-    let each = match runtime.process {
-        ProcessKind::EventLoop { .. } | ProcessKind::Gil { .. } => 1,
-        ProcessKind::Async { workers, .. } => workers.unwrap_or(vcpus),
-        ProcessKind::Threads { threads, .. } => threads.unwrap_or(vcpus),
-    };
-    runtime.processes(vcpus).saturating_mul(each).clamp(1, vcpus)
-}
-
 /// CPU time by the throughput, and what is beside it by the response time without load. Where requests side by side are
 /// slower than one alone, the machine is: hyper-threads, and the load itself, which needs a vCPU too.
 fn service(calibration: &Calibration, at_once: u32) -> Service {
@@ -114,11 +104,9 @@ fn service(calibration: &Calibration, at_once: u32) -> Service {
 
 /// CPU time of a request that the model has beside its steps: a connection at the primary, and at the worker.
 fn extra(runtime: &Runtime, server: &Server) -> f64 {
-    match runtime.workers.map(|workers| workers.accept) {
-        Some(Accept::RoundRobin { primary, handover }) if server.connections == Connections::PerRequest => {
-            (primary + handover).as_nanos() as f64
-        }
-        _ => 0.0,
+    match server.connections {
+        Connections::Kept => 0.0,
+        Connections::PerRequest => runtime.connection_costs().map(|cost| cost.as_nanos() as f64).iter().sum(),
     }
 }
 

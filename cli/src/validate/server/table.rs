@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::data::{Connections, Measurements, Server, Sizes};
 use super::judge::{Judgement, Ranking, Row};
 use crate::validate::judge::{Compared, Verdict};
+use crate::validate::table::error;
 
 /// The whole report.
 pub fn render(measured: &Measurements, judged: &Judgement) -> String {
@@ -24,15 +25,6 @@ pub fn name(server: &Server) -> &str {
     &server.name[from..]
 }
 
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Fitted => "fitted",
-        Verdict::Pass => "pass",
-        Verdict::Fail => "FAIL",
-        Verdict::Inconclusive => "inconclusive",
-    }
-}
-
 fn head(out: &mut String, measured: &Measurements, judged: &Judgement) -> std::fmt::Result {
     let machine = &measured.machine;
     let processor = machine.processor.as_deref().unwrap_or("an unknown processor");
@@ -43,7 +35,7 @@ fn head(out: &mut String, measured: &Measurements, judged: &Judgement) -> std::f
     )?;
     let (first, rest) =
         judged.why.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-    writeln!(out, "\n{}: {first}", word(judged.verdict).to_uppercase())?;
+    writeln!(out, "\n{}: {first}", judged.verdict.word().to_uppercase())?;
     for line in rest.iter().chain(&measured.missing) {
         writeln!(out, "  · {line}")?;
     }
@@ -107,7 +99,7 @@ fn one(out: &mut String, measured: &Measurements, row: &Row) -> std::fmt::Result
             what.measured / 1e6,
             format!("{:.1} %", 100.0 * what.spread()),
             what.predicted / 1e6,
-            format!("{:+.1} %", 100.0 * what.error)
+            error(what)
         )
     };
     let counts = match row.refused.len() {
@@ -124,7 +116,7 @@ fn one(out: &mut String, measured: &Measurements, row: &Row) -> std::fmt::Result
         row.service[1] / 1e6,
         figures(&row.mean),
         figures(&row.p95),
-        word(row.verdict)
+        row.verdict.word()
     )
 }
 
@@ -145,7 +137,7 @@ fn rankings(out: &mut String, measured: &Measurements, judged: &Judgement) -> st
             named(ranking.slower),
             100.0 * ranking.measured,
             100.0 * ranking.predicted,
-            word(ranking.verdict)
+            ranking.verdict.word()
         )?;
     }
     let all = judged.rankings.len();

@@ -183,12 +183,10 @@ impl Target {
         /// As many as are likely to reach all of a few workers.
         const TIMES: u32 = 12;
         for _ in 0..TIMES {
-            let Some(response) = self.get("/pid").ok().filter(|response| response.status == 200) else {
-                return;
-            };
-            let told = String::from_utf8_lossy(&response.body).trim().parse().ok();
-            let Some(pid) = told.filter(|pid| !self.pids.contains(pid)) else { continue };
-            self.pids.push(pid);
+            let Some(pid) = self.get("/pid").ok().as_ref().and_then(pid) else { return };
+            if !self.pids.contains(&pid) {
+                self.pids.push(pid);
+            }
         }
     }
 
@@ -221,6 +219,12 @@ impl Target {
         };
         format!("the server at {} cannot be reached: {why}", self.name)
     }
+}
+
+/// The number of a process that `GET /pid` tells.
+pub fn pid(response: &http::Response) -> Option<u32> {
+    let told = std::str::from_utf8(&response.body).ok()?.trim().parse();
+    told.ok().filter(|_| response.status == 200)
 }
 
 impl Process {
