@@ -13,6 +13,7 @@
 //! clarity goes first. The world is plain data: a clone of it in mid-run has the same future.
 
 mod accept;
+mod balancing;
 mod client;
 mod control;
 mod finish;
@@ -31,7 +32,7 @@ use smallvec::SmallVec;
 use crate::balancer::{Latency, Rotation};
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
-use crate::plan::{Algorithm, Balancer, BalancerId, GroupId, Plan, Traffic};
+use crate::plan::{BalancerId, GroupId, Plan};
 
 pub use client::Source;
 pub use finish::finish;
@@ -73,38 +74,6 @@ pub struct System {
     reached: Option<ReachedLimit>,
 }
 
-/// Empty rotations. Clients matter to the balancer that their requests reach first.
-fn rotations(plan: &Plan, seed: Seed) -> Vec<Rotation> {
-    let of = |balancer: &Balancer| {
-        let to = |traffic: &Traffic| plan.balancers[traffic.to.index()].name == balancer.name;
-        let clients = plan.traffic.iter().map(|traffic| traffic.clients.filter(|_| to(traffic)).unwrap_or(0));
-        Rotation::new(balancer, &clients.collect::<Vec<u32>>(), seed)
-    };
-    plan.balancers.iter().map(of).collect()
-}
-
-/// The balancers of each group that pick by requests in progress, and so are told of them.
-fn least(plan: &Plan) -> Vec<SmallVec<[BalancerId; 1]>> {
-    let mut least = vec![SmallVec::new(); plan.groups.len()];
-    for (balancer, id) in plan.balancers.iter().zip(0..) {
-        if balancer.algorithm == Algorithm::LeastOutstandingRequests {
-            least[balancer.targets.index()].push(BalancerId(id));
-        }
-    }
-    if least.iter().all(SmallVec::is_empty) { Vec::new() } else { least }
-}
-
-/// How fast answers of each group are forgotten by a balancer that goes by them.
-fn decays(plan: &Plan) -> Vec<Option<Span>> {
-    let mut decays = vec![None; plan.groups.len()];
-    for balancer in &plan.balancers {
-        if let Algorithm::PeakEwma { decay } = balancer.algorithm {
-            decays[balancer.targets.index()].get_or_insert(decay);
-        }
-    }
-    if decays.iter().all(Option::is_none) { Vec::new() } else { decays }
-}
-
 /// A limit of the plan that the world has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReachedLimit {
@@ -123,11 +92,11 @@ impl System {
             instances: Slab::default(),
             outstanding: Vec::new(),
             latencies: Vec::new(),
-            decays: decays(&plan),
-            least: least(&plan),
+            decays: balancing::decays(&plan),
+            least: balancing::least(&plan),
             losing: None,
             dirty: Vec::new(),
-            rotations: rotations(&plan, seed),
+            rotations: balancing::rotations(&plan, seed),
             sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed, &mut calendar)).collect(),
             programs: plan
                 .endpoints

@@ -450,38 +450,6 @@ impl System {
         }
     }
 
-    /// Requests in progress at an instance have changed, which balancers may go by.
-    #[inline(always)]
-    pub(super) fn loaded(&mut self, target: u32) {
-        if !self.least.is_empty() {
-            self.tell_load(target);
-        }
-    }
-
-    // Not inlined: most systems have no such balancer, and this is on everybody's way.
-    #[inline(never)]
-    fn tell_load(&mut self, target: u32) {
-        let group = self.instances[target].group;
-        for balancer in &self.least[group.index()] {
-            self.rotations[balancer.index()].loaded(target, self.outstanding[target as usize]);
-        }
-    }
-
-    /// An attempt took until now, which a balancer may go by.
-    #[inline(always)]
-    pub(super) fn took(&mut self, attempt: &Request, now: Time) {
-        if !self.decays.is_empty() {
-            self.remember_latency(attempt.instance, now, now.since(attempt.sent));
-        }
-    }
-
-    #[inline(never)]
-    fn remember_latency(&mut self, target: u32, now: Time, took: Span) {
-        if let Some(decay) = self.decays[self.instances[target].group.index()] {
-            self.latencies[target as usize].answered(now, took, decay);
-        }
-    }
-
     /// Everything inside an instance is lost at once.
     pub(super) fn lose_requests(&mut self, target: u32, calendar: &mut Calendar<Event>) {
         let now = calendar.now();

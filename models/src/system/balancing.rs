@@ -1,0 +1,74 @@
+//! What balancers are told: of clients before a run, of requests in progress and response times in it.
+
+use sim_core::{Seed, Span, Time};
+use smallvec::SmallVec;
+
+use super::System;
+use super::request::Request;
+use crate::balancer::Rotation;
+use crate::plan::{Algorithm, Balancer, BalancerId, Plan, Traffic};
+
+/// Empty rotations. Clients matter to the balancer that their requests reach first.
+pub(super) fn rotations(plan: &Plan, seed: Seed) -> Vec<Rotation> {
+    let of = |(id, balancer): (u16, &Balancer)| {
+        let own = |traffic: &Traffic| traffic.clients.filter(|_| traffic.to == BalancerId(id)).unwrap_or(0);
+        Rotation::new(balancer, &plan.traffic.iter().map(own).collect::<Vec<u32>>(), seed)
+    };
+    (0..).zip(&plan.balancers).map(of).collect()
+}
+
+/// The balancers of each group that pick by requests in progress, and so are told of them.
+pub(super) fn least(plan: &Plan) -> Vec<SmallVec<[BalancerId; 1]>> {
+    let mut least = vec![SmallVec::new(); plan.groups.len()];
+    for (balancer, id) in plan.balancers.iter().zip(0..) {
+        if balancer.algorithm == Algorithm::LeastOutstandingRequests {
+            least[balancer.targets.index()].push(BalancerId(id));
+        }
+    }
+    if least.iter().all(SmallVec::is_empty) { Vec::new() } else { least }
+}
+
+/// How fast answers of each group are forgotten by a balancer that goes by them.
+pub(super) fn decays(plan: &Plan) -> Vec<Option<Span>> {
+    let mut decays = vec![None; plan.groups.len()];
+    for balancer in &plan.balancers {
+        if let Algorithm::PeakEwma { decay } = balancer.algorithm {
+            decays[balancer.targets.index()].get_or_insert(decay);
+        }
+    }
+    if decays.iter().all(Option::is_none) { Vec::new() } else { decays }
+}
+
+impl System {
+    /// Requests in progress at an instance have changed, which balancers may go by.
+    #[inline(always)]
+    pub(super) fn loaded(&mut self, target: u32) {
+        if !self.least.is_empty() {
+            self.tell_load(target);
+        }
+    }
+
+    // Not inlined: most systems have no such balancer, and this is on everybody's way.
+    #[inline(never)]
+    fn tell_load(&mut self, target: u32) {
+        let group = self.instances[target].group;
+        for balancer in &self.least[group.index()] {
+            self.rotations[balancer.index()].loaded(target, self.outstanding[target as usize]);
+        }
+    }
+
+    /// An attempt took until now, which a balancer may go by.
+    #[inline(always)]
+    pub(super) fn took(&mut self, attempt: &Request, now: Time) {
+        if !self.decays.is_empty() {
+            self.remember_latency(attempt.instance, now, now.since(attempt.sent));
+        }
+    }
+
+    #[inline(never)]
+    fn remember_latency(&mut self, target: u32, now: Time, took: Span) {
+        if let Some(decay) = self.decays[self.instances[target].group.index()] {
+            self.latencies[target as usize].answered(now, took, decay);
+        }
+    }
+}
