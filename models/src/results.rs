@@ -208,6 +208,19 @@ pub struct Part {
     pub response_time: Distribution,
     /// Time in the accept queue before the first step; for an endpoint only.
     pub wait: Option<Wait>,
+    /// What clients saw in the end where that was not an answer; for an endpoint, of each attempt.
+    pub statuses: Vec<StatusCount>,
+}
+
+/// What clients saw, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusCount {
+    /// A status such as `503`, or what became of a connection: `reset`.
+    pub status: String,
+    /// Why.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// Time spent waiting for a thread or for the event loop.

@@ -232,6 +232,14 @@ impl Summary<'_> {
                 count((all.attempts - all.offered) as f64)
             ));
         }
+        for part in run.traffic.iter().filter(|part| !part.statuses.is_empty()) {
+            self.line(format!("  clients of {} saw", part.name));
+            for seen in &part.statuses {
+                let share = percent(seen.count as f64, part.requests.offered as f64);
+                let (status, reason) = (&seen.status, &seen.reason);
+                self.line(format!("    {status:<13} {:>9} ({share})  {reason}", count(seen.count as f64)));
+            }
+        }
         self.line("");
         let names = run.traffic.iter().chain(&run.endpoints).map(|part| part.name.chars().count());
         let width = names.max().unwrap_or(0).clamp(12, 36);

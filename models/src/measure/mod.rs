@@ -10,8 +10,8 @@ use sim_core::{Span, Time};
 
 use crate::machine::{Machine, Tally};
 use crate::plan::{BalancerId, EndpointId, Plan, TrafficId};
-use crate::results::{Activity, ActivityKind, Distribution, Requests, Wait};
-use crate::system::{Ending, Instance, Request};
+use crate::results::{Activity, ActivityKind, Distribution, Requests, StatusCount, Wait};
+use crate::system::{Ending, EndingKind, Instance, Request};
 
 pub use facts::MinuteFacts;
 pub use rows::{RowRecord, Rows};
@@ -88,6 +88,8 @@ pub struct Collector {
     pub requests: Requests,
     /// Of those that were answered or timed out.
     pub times: Histogram,
+    /// How many came to each of the other endings, by its number.
+    pub endings: [u64; Ending::ALL.len()],
 }
 
 /// An endpoint's attempts.
@@ -137,23 +139,39 @@ impl Carried {
 
 impl Collector {
     fn new() -> Self {
-        Collector { requests: Requests::default(), times: Histogram::new(Precision::Fine) }
+        Collector {
+            requests: Requests::default(),
+            times: Histogram::new(Precision::Fine),
+            endings: [0; Ending::ALL.len()],
+        }
     }
 
     #[inline]
     fn end(&mut self, ending: Ending, time: Span) {
-        match ending {
-            Ending::Completed => {
+        match ending.kind() {
+            EndingKind::Completed => {
                 self.requests.completed += 1;
                 self.times.record(time);
+                return;
             }
-            Ending::TimedOut => {
+            EndingKind::TimedOut => {
                 self.requests.timed_out += 1;
                 self.times.record(time);
             }
-            Ending::Refused => self.requests.refused += 1,
-            Ending::Failed => self.requests.failed += 1,
+            EndingKind::Refused => self.requests.refused += 1,
+            EndingKind::Failed => self.requests.failed += 1,
         }
+        self.endings[ending as usize] += 1;
+    }
+
+    /// What clients saw, as the balancer that they send to shows it, where that was not an answer.
+    pub fn statuses(&self) -> Vec<StatusCount> {
+        let all = Ending::ALL.into_iter().zip(self.endings).filter(|(_, count)| *count > 0);
+        let status = |(ending, count): (Ending, u64)| {
+            let (status, reason) = ending.status();
+            StatusCount { status: status.to_string(), reason: reason.to_string(), count }
+        };
+        all.map(status).collect()
     }
 
     /// Forgets what ended; what is in flight stays offered.
@@ -161,6 +179,7 @@ impl Collector {
         let in_flight = in_flight(&self.requests);
         self.requests = Requests { offered: in_flight, ..Requests::default() };
         self.times.clear();
+        self.endings = [0; Ending::ALL.len()];
     }
 
     /// The ledger, with what has not ended.

@@ -9,6 +9,7 @@ mod check;
 mod diagnostic;
 mod dist;
 mod group;
+mod incident;
 mod kernel;
 mod machine;
 mod node;
@@ -456,7 +457,7 @@ impl Parts {
         let mut incidents = Vec::new();
         let mut shown = Vec::new();
         for (index, node) in root.items("incident").iter().enumerate() {
-            if let Some((incident, resolved)) = sla::incident(context, names, index, node) {
+            if let Some((incident, resolved)) = incident::incident(context, names, index, node) {
                 incidents.push(incident);
                 shown.push(toml::Value::Table(resolved));
             }

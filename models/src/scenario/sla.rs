@@ -1,12 +1,12 @@
-//! `[[sla]]`: what was promised; `[[incident]]`: what goes wrong.
+//! `[[sla]]`: what was promised.
 
 use sim_core::Span;
 
 use super::node::{Node, Value};
-use super::reader::{Read, Reader, choice};
-use super::units::{Moment, Period};
+use super::reader::{Read, Reader};
+use super::units::Period;
 use super::{Context, Names};
-use crate::plan::{Endpoint, EndpointId, Incident, Indicator, Objective};
+use crate::plan::{Endpoint, EndpointId, Indicator, Objective};
 
 /// The most windows that one objective may have.
 const MOST_WINDOWS: u64 = 200_000;
@@ -146,38 +146,6 @@ fn share(text: &str) -> Option<f64> {
         None => text.parse().ok()?,
     };
     (0.0..=1.0).contains(&share).then_some(share)
-}
-
-/// Reads an incident.
-pub fn incident(
-    context: &Context<'_>,
-    names: &Names<'_>,
-    index: usize,
-    node: &Node,
-) -> Option<(Incident, toml::Table)> {
-    let path = format!("incident.{index}");
-    let (kind, entry) = choice(context.findings, &path, node, &["crash"])?;
-    let Some(entry) = entry else {
-        context.findings.error(
-            &node.place,
-            format!("`{path}` needs parameters"),
-            "expected { crash = { … } }",
-            None,
-        );
-        return None;
-    };
-    let mut table = Reader::new(context.findings, format!("{path}.{kind}"), &entry.node);
-    let group = table.required::<String>("group");
-    let group = group.and_then(|name| names.group(context, &name, &table.place_of("group")));
-    let at = table.required::<Moment>("at");
-    let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));
-    let count = table.or("count", 1);
-    if count == 0 {
-        let message = "an incident that nothing happens to";
-        context.findings.error(&table.place_of("count"), message, "expected 1 or more", None);
-    }
-    let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
-    Some((Incident::Crash { group: group?, at: at?, count }, shown))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use rand::Rng;
 use sim_core::chance::{below, unit};
 use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
-use super::request::{Ending, NOWHERE, Request, Stage};
+use super::ending::Ending;
+use super::request::{NOWHERE, Request, Stage};
 use super::{ReachedLimit, System};
 use crate::balancer::Client;
 use crate::event::{Event, Ref, Slab};

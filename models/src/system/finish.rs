@@ -29,12 +29,14 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         requests: source.ledger(),
         response_time: distribution(&source.times),
         wait: None,
+        statuses: source.statuses(),
     });
     let endpoints = plan.endpoints.iter().zip(&measure.endpoints).map(|(endpoint, collector)| Part {
         name: format!("{}: {}", plan.services[endpoint.service.index()].name, endpoint.name),
         requests: collector.served.ledger(),
         response_time: distribution(&collector.served.times),
         wait: Some(collector.wait()),
+        statuses: collector.served.statuses(),
     });
     Run {
         outcome,

@@ -9,6 +9,7 @@ use sim_core::stats::TimeWeighted;
 use sim_core::{Calendar, Keyed, Seed, Span, Time};
 
 use super::System;
+use super::ending::Ending;
 use super::instance::{Instance, Phase};
 use crate::balancer::Latency;
 use crate::event::{Event, Ref};
@@ -304,7 +305,7 @@ impl System {
             }
             // The deregistration delay is over: what still runs is cut.
             Phase::Draining => {
-                self.lose_requests(slot, calendar);
+                self.lose_requests(slot, Ending::CutOff, calendar);
                 self.gone(slot, calendar);
             }
             Phase::Up | Phase::Crashed => {}

@@ -3,6 +3,7 @@
 use sim_core::{Calendar, Span, Time};
 
 use super::System;
+use super::ending::Ending;
 use super::fleet::next_check;
 use super::instance::{Instance, Phase};
 use crate::event::{Event, Ref};
@@ -58,7 +59,7 @@ impl System {
         instance.crashed = Some(now);
         self.fleets[group.index()].lost += 1;
         self.log(group, ActivityKind::Crash, now, description);
-        self.lose_requests(slot, calendar);
+        self.lose_requests(slot, Ending::Lost, calendar);
         for balancer in self.balancers_of(group) {
             let check = self.plan.balancers[balancer.index()].health_check;
             let noticed = next_check(registered, check.interval, now) + check.first_failures();

@@ -16,6 +16,7 @@ mod accept;
 mod balancing;
 mod client;
 mod control;
+mod ending;
 mod finish;
 mod fleet;
 mod health;
@@ -35,10 +36,11 @@ use crate::measure::Measure;
 use crate::plan::{BalancerId, GroupId, Plan};
 
 pub use client::Source;
+pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
-pub use request::{Ending, NOWHERE, Request, Stage};
+pub use request::{NOWHERE, Request, Stage};
 pub use serve::Program;
 
 /// The control plane's clock: CloudWatch evaluates alarms, and groups check health, once a minute.

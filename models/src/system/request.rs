@@ -65,16 +65,3 @@ pub enum Stage {
     /// A worker takes its connection over.
     Handover,
 }
-
-/// How an attempt ended, seen from where it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Answered.
-    Completed,
-    /// No target would take it, or its accept queue was full.
-    Refused,
-    /// The client stopped waiting.
-    TimedOut,
-    /// The instance went away under it, or a call it made was not answered.
-    Failed,
-}

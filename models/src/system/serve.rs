@@ -9,8 +9,9 @@ use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span, Time};
 
 use super::System;
 use super::accept::FIRST_WORKER;
+use super::ending::Ending;
 use super::instance::Phase;
-use super::request::{Ending, NOWHERE, Request, Stage};
+use super::request::{NOWHERE, Request, Stage};
 use crate::balancer::{Client, Seen};
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
@@ -103,7 +104,7 @@ impl System {
         let (outstanding, latencies) = (&self.outstanding, &self.latencies);
         let seen = Seen { now: calendar.now(), outstanding, latencies };
         let Some(target) = rotation.pick(request.key(), client, &seen) else {
-            self.turned_away(slot, Ending::Refused, calendar);
+            self.turned_away(slot, Ending::NoTarget, calendar);
             return;
         };
         self.arrive(slot, to, target, calendar);
@@ -115,12 +116,12 @@ impl System {
         let instance = &mut self.instances[target];
         // A target that does not listen: it crashed, or the balancer fails open and the app is not up.
         if instance.phase != Phase::Up {
-            self.turned_away(slot, Ending::Failed, calendar);
+            self.turned_away(slot, Ending::NotListening, calendar);
             return;
         }
         if instance.server.inside >= instance.most_inside {
             self.out_of_memory(target, calendar);
-            self.turned_away(slot, Ending::Failed, calendar);
+            self.turned_away(slot, Ending::Lost, calendar);
             return;
         }
         if !matches!(instance.server.front, Front::Single) {
@@ -132,7 +133,7 @@ impl System {
     /// The accept queue of an instance is full.
     pub(super) fn refuse(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
         self.fleets[self.instances[target].group.index()].refused += 1;
-        self.turned_away(slot, Ending::Refused, calendar);
+        self.turned_away(slot, Ending::QueueFull, calendar);
     }
 
     /// A request is inside an instance from now on.
@@ -445,13 +446,13 @@ impl System {
                     return; // it is lost by itself
                 }
                 let holding = !self.instances[instance].server.processes[usize::from(process)].event_loop;
-                self.leave(parent, holding, Ending::Failed, calendar);
+                self.leave(parent, holding, Ending::CallFailed, calendar);
             }
         }
     }
 
     /// Everything inside an instance is lost at once.
-    pub(super) fn lose_requests(&mut self, target: u32, calendar: &mut Calendar<Event>) {
+    pub(super) fn lose_requests(&mut self, target: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let inside: Vec<Ref> = self
             .requests
@@ -464,8 +465,8 @@ impl System {
         for reference in inside {
             let Some(slot) = self.requests.live(reference) else { continue };
             let request = self.requests[slot];
-            self.measure.served(request.endpoint, Ending::Failed, now.since(request.sent));
-            self.attempt_ends(slot, Ending::Failed, calendar);
+            self.measure.served(request.endpoint, ending, now.since(request.sent));
+            self.attempt_ends(slot, ending, calendar);
         }
         self.losing = None;
         self.outstanding[target as usize] = 0;

@@ -1,0 +1,130 @@
+//! A group of machines that run a service.
+
+use sim_core::dist::Dist;
+use sim_core::{Span, Time};
+
+use super::{ScheduledAction, ServiceId, TargetTracking};
+use crate::machine::{Processor, Refill, Scheduler};
+
+/// A fleet of equal machines that runs one service: an EC2 Auto Scaling group.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Its name in the scenario.
+    pub name: String,
+    /// What its instances run.
+    pub service: ServiceId,
+    /// What its instances are.
+    pub machine: Machine,
+    /// Availability Zones, at least one; launches go to the one with the fewest instances.
+    pub zones: Vec<String>,
+    /// The smallest desired capacity.
+    pub min: u32,
+    /// The desired capacity at the start.
+    pub desired: u32,
+    /// The largest desired capacity.
+    pub max: u32,
+    /// How long a launch takes.
+    pub startup: Startup,
+    /// Who tells the group that an instance is unhealthy.
+    pub health_check: HealthCheckKind,
+    /// Failed balancer checks count only this long after an instance came into service.
+    pub grace_period: Span,
+    /// Default instance warm-up; `None` where the scenario sets none, which is not the same as zero.
+    pub instance_warmup: Option<Span>,
+    /// Default cooldown, which stands in for a warm-up that is not set.
+    pub default_cooldown: Span,
+    /// Period of the instances' CPU metric: 1 minute (detailed monitoring) or 5 (basic).
+    pub monitoring: Span,
+    /// How long after its period a datapoint can be seen.
+    pub metric_delay: Span,
+    /// What changes the desired capacity.
+    pub scaling: Vec<Scaling>,
+}
+
+impl Group {
+    /// How long its new instances warm up for one of its policies: the policy's own warm-up, else the group's, else the
+    /// default cooldown.
+    pub fn warm_up(&self, policy: &Scaling) -> Span {
+        let own = match policy {
+            Scaling::TargetTracking(policy) => policy.estimated_instance_warmup,
+            Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
+        };
+        crate::scaling::effective_warmup(own, self.instance_warmup, self.default_cooldown)
+    }
+}
+
+/// An instance type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// Such as `c6i.large`.
+    pub name: String,
+    /// Its virtual CPUs and who shares them out.
+    pub processor: Processor,
+    /// Memory in GiB.
+    pub memory_gib: f64,
+    /// Price of an hour in the price book's currency, where it is known.
+    pub hourly: Option<f64>,
+    /// What refilling its caches costs.
+    pub refill: Refill,
+    /// Programs beside the service.
+    pub background: Vec<Background>,
+}
+
+impl Machine {
+    /// The machine where every switch finds the caches without a working set of so many bytes. What that costs is settled
+    /// here, once, so that playing it looks nothing up.
+    pub fn refilling(mut self, working_set: u64) -> Machine {
+        let (Scheduler::Shares(kernel) | Scheduler::Slices(kernel)) = &mut self.processor.scheduler;
+        kernel.refill = self.refill.of(working_set);
+        self
+    }
+}
+
+/// A program beside the service, with threads that always want a vCPU.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Background {
+    /// Such as `browser`.
+    pub name: String,
+    /// How many.
+    pub threads: u32,
+    /// Their weight; that of a nice value of 0 is 1.
+    pub weight: f64,
+    /// The only vCPU they run on, where they are pinned to one; numbered from 0.
+    pub pin: Option<u16>,
+}
+
+/// The three parts of a start, each a number of nanoseconds.
+#[derive(Clone, Debug)]
+pub struct Startup {
+    /// From the launch until the instance runs, which is also when it is billed from and comes into service.
+    pub provision: Dist,
+    /// From running until the app can be started.
+    pub boot: Dist,
+    /// From starting the app until it answers.
+    pub app: Dist,
+}
+
+/// Who tells an Auto Scaling group that an instance is unhealthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthCheckKind {
+    /// EC2 status checks alone: an instance that does not run is unhealthy.
+    Ec2,
+    /// The target group's health as well, after the grace period.
+    Elb,
+}
+
+/// Something that changes a group's desired capacity.
+#[derive(Clone, Debug)]
+pub enum Scaling {
+    /// Somebody sets the desired capacity by hand.
+    Manual {
+        /// When.
+        at: Time,
+        /// The desired capacity from then on, between the group's minimum and maximum.
+        desired: u32,
+    },
+    /// A scheduled action.
+    Scheduled(ScheduledAction),
+    /// A target tracking policy.
+    TargetTracking(TargetTracking),
+}

@@ -1,0 +1,56 @@
+//! Who sends requests.
+
+use sim_core::Span;
+
+use super::{BalancerId, EndpointId};
+use crate::traffic::{Arrivals, RateFunction};
+
+/// A source of requests.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Where its requests go.
+    pub to: BalancerId,
+    /// When they come.
+    pub arrivals: Arrivals,
+    /// The expected rate, for capacity checks before a run.
+    pub expected: RateFunction,
+    /// What they ask for: endpoints and their shares, which sum to 1.
+    pub mix: Vec<(EndpointId, f64)>,
+    /// How long a client waits for each attempt; `None` waits for ever.
+    pub timeout: Option<Span>,
+    /// What a client does after a failed attempt.
+    pub retry: Retry,
+    /// Different clients, each as likely as any other to send the next request; `None` where each request is another's.
+    pub clients: Option<u32>,
+}
+
+impl Traffic {
+    /// The most clients of a source. Each that sticks to a target takes 16 bytes.
+    pub const MOST_CLIENTS: u32 = 10_000_000;
+}
+
+/// Retries with exponential backoff: the `k`-th retry waits `min(backoff * multiplier^(k-1), backoff_max)`, and with
+/// jitter a uniform draw between zero and that ("full jitter").
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    /// Retries after the first attempt; at most [`Retry::MOST`].
+    pub max: u8,
+    /// The wait before the first retry.
+    pub backoff: Span,
+    /// How much longer each further wait is; at least 1.
+    pub multiplier: f64,
+    /// The longest wait.
+    pub backoff_max: Span,
+    /// Draw the wait uniformly between zero and its length.
+    pub jitter: bool,
+}
+
+impl Retry {
+    /// The most retries that can be asked for: a request's draws are keyed by its number and attempt.
+    pub const MOST: u8 = 15;
+    /// A client that gives up at once.
+    pub const NONE: Retry =
+        Retry { max: 0, backoff: Span::ZERO, multiplier: 1.0, backoff_max: Span::ZERO, jitter: false };
+}
