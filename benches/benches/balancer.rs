@@ -5,23 +5,14 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use scalesim::balancer::{Client, Latency, Rotation, Seen};
-use scalesim::plan::{Algorithm, Balancer, GroupId, Hashing, HealthCheck, Stickiness};
+use scalesim::plan::{Algorithm, Balancer, GroupId, Hashing, Stickiness};
 use sim_core::{Seed, Span, Time};
 
 /// Requests in progress for each target.
 const IN_PROGRESS: usize = 2;
 
 fn balancer(algorithm: Algorithm, stickiness: Option<Stickiness>) -> Balancer {
-    let second = Span::from_secs(1);
-    Balancer {
-        name: "front".into(),
-        targets: GroupId(0),
-        algorithm,
-        health_check: HealthCheck { interval: second, timeout: second, healthy: 2, unhealthy: 2 },
-        deregistration_delay: second,
-        keep_alive: None,
-        stickiness,
-    }
+    Balancer { algorithm, stickiness, ..Balancer::new("front", GroupId(0)) }
 }
 
 fn picks(c: &mut Criterion) {

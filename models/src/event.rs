@@ -29,13 +29,17 @@ pub enum Event {
     Timeout(TrafficId),
     /// A client's backoff is over: it tries again.
     Retry(Ref),
+    /// A balancer stops waiting for a connection to a target.
+    NoConnection(Ref),
+    /// A balancer has waited as long as its idle timeout, as far as it still waits.
+    Idle(BalancerId),
 
     /// An instance reaches the next stage of its life.
     Stage(Ref),
-    /// A balancer has found a new target healthy.
-    TargetUp(BalancerId, Ref),
-    /// A balancer has found a target unhealthy.
-    TargetDown(BalancerId, Ref),
+    /// A target is due for a health check.
+    Check(Ref),
+    /// A health check has taken as long as it may.
+    CheckTimeout(Ref),
     /// A scheduled action or a manual change of a group: its policy's index, and which of its times.
     Schedule(GroupId, u16, u32),
     /// An incident of the plan.

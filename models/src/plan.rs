@@ -8,6 +8,7 @@ mod balancer;
 mod group;
 mod incident;
 mod objective;
+mod reach;
 mod service;
 mod traffic;
 
@@ -22,6 +23,7 @@ pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Stickiness};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::Incident;
 pub use objective::{Indicator, Objective};
+pub use reach::Reach;
 pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service, Workers};
 pub use traffic::{Retry, Traffic};
 
@@ -43,6 +45,11 @@ macro_rules! id {
 
 id!(/// One entry of [`Plan::traffic`].
     TrafficId);
+impl TrafficId {
+    /// Stands for balancers that check their targets.
+    pub const CHECKS: TrafficId = TrafficId(u16::MAX);
+}
+
 id!(/// One entry of [`Plan::services`].
     ServiceId);
 id!(/// One entry of [`Plan::endpoints`].
@@ -107,6 +114,8 @@ pub struct Endpoint {
     pub steps: Vec<Step>,
     /// Bytes the balancer carries for one request and its response.
     pub size: u64,
+    /// The status that it answers with, which matters to health checks: 100 to 599.
+    pub status: u16,
 }
 
 impl Endpoint {

@@ -362,6 +362,8 @@ pub enum CauseKind {
     LoopSaturated,
     /// One worker or one instance had far more to do than the others.
     UnevenlySpread,
+    /// Health checks took instances out that were up, and left their load to the others.
+    TargetsUnhealthy,
     /// A CPU quota ran out and the instance stood still until the next period.
     Throttled,
     /// Instances had no CPU credits left and ran at their baseline.
@@ -490,6 +492,8 @@ pub enum ActivityKind {
     Scheduled,
     /// Somebody set it by hand.
     Manual,
+    /// A balancer took an instance that is up out of its rotation.
+    Unhealthy,
     /// An instance was launched.
     Launch,
     /// An instance became healthy and takes requests.

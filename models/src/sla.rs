@@ -20,7 +20,7 @@ const OFTEN: f64 = 0.02;
 const MINUTES_BEFORE: usize = 5;
 
 /// What is known of a group on the way of the objective's requests.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Suspect<'a> {
     /// The group.
     pub group: &'a Group,
@@ -28,6 +28,8 @@ pub struct Suspect<'a> {
     pub runtime: Runtime,
     /// Its minutes.
     pub facts: &'a [MinuteFacts],
+    /// Why its balancers do not reach it, where they do not.
+    pub unreachable: Option<String>,
 }
 
 /// The main cause of a violating window, with its numbers.
@@ -77,7 +79,12 @@ impl<'a> Suspect<'a> {
         if minutes.iter().any(|m| m.serving == 0) {
             return (
                 CauseKind::NoHealthyInstance,
-                format!("no instance of {name} took requests; desired capacity was {}", peak.desired),
+                match &self.unreachable {
+                    Some(why) => why.clone(),
+                    None => {
+                        format!("no instance of {name} took requests; desired capacity was {}", peak.desired)
+                    }
+                },
             );
         }
         let lost = self.lost_and_not_replaced(window);
@@ -97,6 +104,13 @@ impl<'a> Suspect<'a> {
         }
         if let Some(found) = self.uneven(minutes, before, &load) {
             return found;
+        }
+        if let Some(m) = minutes.iter().max_by_key(|m| m.unhealthy).filter(|m| m.unhealthy > 0) {
+            let words = format!(
+                "health checks took {} instances of {name} out that were up and answered too late; {} were left; {load}",
+                m.unhealthy, m.serving
+            );
+            return (CauseKind::TargetsUnhealthy, words);
         }
         let keeps_up = minutes.iter().all(|m| m.load < OVERLOADED * m.capacity && m.refused == 0);
         if let Some(earlier) = backlog(before).filter(|_| keeps_up) {

@@ -311,7 +311,7 @@ impl Rotation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{GroupId, Hashing, HealthCheck};
+    use crate::plan::{GroupId, Hashing};
     use sim_core::Span;
 
     const CLIENTS: u32 = 1_000;
@@ -321,16 +321,7 @@ mod tests {
     }
 
     fn sticking(algorithm: Algorithm, targets: u32, stickiness: Option<Stickiness>) -> Rotation {
-        let second = Span::from_secs(1);
-        let plan = Balancer {
-            name: "front".into(),
-            targets: GroupId(0),
-            algorithm,
-            health_check: HealthCheck { interval: second, timeout: second, healthy: 2, unhealthy: 2 },
-            deregistration_delay: second,
-            keep_alive: None,
-            stickiness,
-        };
+        let plan = Balancer { algorithm, stickiness, ..Balancer::new("front", GroupId(0)) };
         let mut rotation = Rotation::new(&plan, &[CLIENTS], Seed::new(1));
         (0..targets).for_each(|target| rotation.add(target));
         rotation

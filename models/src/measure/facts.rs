@@ -18,8 +18,10 @@ pub struct MinuteFacts {
     /// Utilisation of the busiest worker, by its share of its instance's requests so far; that of the instance where it has
     /// one process.
     pub busiest_worker: f64,
-    /// Healthy instances at the end.
+    /// Instances that take requests at the end: healthy ones, or all that are up where none is healthy.
     pub serving: u32,
+    /// Instances that are up, and whose load health checks have left to the others.
+    pub unhealthy: u32,
     /// Instances that were launched and take no requests yet.
     pub starting: u32,
     /// The longest of these has been starting for so many seconds.

@@ -25,7 +25,7 @@ pub const MOST_ACTIVITIES: usize = 50_000;
 pub struct Measure {
     /// By source.
     pub sources: Vec<Collector>,
-    /// By endpoint, each attempt by itself.
+    /// By endpoint, each attempt by itself; behind those of the plan the health checks of each balancer.
     pub endpoints: Vec<EndpointCollector>,
     /// The recorded series.
     pub rows: Rows,
@@ -226,7 +226,7 @@ impl Measure {
         };
         Measure {
             sources: plan.traffic.iter().map(|_| Collector::new()).collect(),
-            endpoints: plan.endpoints.iter().map(endpoint).collect(),
+            endpoints: (0..plan.endpoints.len() + plan.balancers.len()).map(endpoint).collect(),
             rows: Rows::new(plan.duration),
             windows: plan.objectives.iter().map(WindowCollector::new).collect(),
             balancers: plan.balancers.iter().map(|_| Carried::default()).collect(),
@@ -285,6 +285,13 @@ impl Measure {
         let carried = &mut self.balancers[balancer.index()];
         carried.requests += 1;
         carried.bytes += size;
+        let requests = &mut self.endpoints[endpoint.index()].served.requests;
+        requests.offered += 1;
+        requests.attempts += 1;
+    }
+
+    /// A balancer checks a target.
+    pub fn checked(&mut self, endpoint: EndpointId) {
         let requests = &mut self.endpoints[endpoint.index()].served.requests;
         requests.offered += 1;
         requests.attempts += 1;

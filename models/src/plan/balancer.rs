@@ -2,7 +2,7 @@
 
 use sim_core::Span;
 
-use super::GroupId;
+use super::{GroupId, Service};
 
 /// A load balancer with one target group.
 #[derive(Clone, Debug)]
@@ -13,8 +13,12 @@ pub struct Balancer {
     pub targets: GroupId,
     /// How it picks one.
     pub algorithm: Algorithm,
-    /// How it finds out whether a target answers.
-    pub health_check: HealthCheck,
+    /// The port that it sends to.
+    pub port: u16,
+    /// How it finds out whether a target answers; `None` takes all that are registered to be healthy.
+    pub health_check: Option<HealthCheck>,
+    /// How long it waits for an answer (then 504); `None` waits for ever.
+    pub idle_timeout: Option<Span>,
     /// How long a target that is taken out may finish what it has.
     pub deregistration_delay: Span,
     /// Connections that it keeps open to each target, each of which stays with the worker that accepted it; `None` opens one
@@ -22,6 +26,23 @@ pub struct Balancer {
     pub keep_alive: Option<u32>,
     /// Whether clients go back to the target they got first.
     pub stickiness: Option<Stickiness>,
+}
+
+impl Balancer {
+    /// One that takes turns among the instances of a group, has no health checks, and waits for ever.
+    pub fn new(name: &str, targets: GroupId) -> Balancer {
+        Balancer {
+            name: name.to_string(),
+            targets,
+            algorithm: Algorithm::RoundRobin,
+            port: Service::USUAL_PORT,
+            health_check: None,
+            idle_timeout: None,
+            deregistration_delay: Span::ZERO,
+            keep_alive: None,
+            stickiness: None,
+        }
+    }
 }
 
 /// Stickiness by a cookie of the balancer, which every request renews.
@@ -65,11 +86,15 @@ pub enum Hashing {
 }
 
 /// A target group's health check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
+    /// What it asks for. Where this is an endpoint of the service, a check does that endpoint's steps.
+    pub path: String,
+    /// The statuses that pass: ranges, both ends included.
+    pub matcher: Vec<(u16, u16)>,
     /// Time between checks of one target.
     pub interval: Span,
-    /// A check that takes longer has failed.
+    /// A check that takes longer has failed; less than the interval.
     pub timeout: Span,
     /// Passed checks, one after another, that make an unhealthy target healthy. A new target needs one.
     pub healthy: u32,
@@ -78,8 +103,8 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// From a check that fails to the end of the one that makes the target unhealthy.
-    pub fn first_failures(&self) -> Span {
-        self.interval.saturating_mul(u64::from(self.unhealthy.saturating_sub(1))) + self.timeout
+    /// Whether an answer with this status passes.
+    pub fn matches(&self, status: u16) -> bool {
+        self.matcher.iter().any(|&(from, to)| (from..=to).contains(&status))
     }
 }

@@ -37,6 +37,8 @@ pub struct Group {
     pub monitoring: Span,
     /// How long after its period a datapoint can be seen.
     pub metric_delay: Span,
+    /// The ports that its security group lets balancers in at; `None` lets them in everywhere.
+    pub inbound: Option<Vec<u16>>,
     /// What changes the desired capacity.
     pub scaling: Vec<Scaling>,
 }

@@ -21,6 +21,13 @@ pub struct Service {
     pub cold: Option<Cold>,
     /// Pauses in which all of a process stands still.
     pub collector: Option<Collector>,
+    /// The TCP port that it listens at.
+    pub port: u16,
+}
+
+impl Service {
+    /// Where a service listens that says nothing else.
+    pub const USUAL_PORT: u16 = 80;
 }
 
 /// A server that is slow at first: interpreters before their compilers have seen enough, caches before they are filled.

@@ -17,3 +17,9 @@ pub use target_tracking::{
     Decision, Metric, Observation, PolicyAlarms, TargetTracking, Transition, Verdict, combine, decide,
     effective_warmup, visible,
 };
+
+/// How many instances that fail their target group's checks a group replaces at once: a tenth of its desired capacity, and
+/// at least one (EC2 Auto Scaling, "Health checks for instances in an Auto Scaling group").
+pub fn replaced_at_once(desired: u32) -> u32 {
+    (desired / 10).max(1)
+}

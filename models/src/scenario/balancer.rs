@@ -4,9 +4,9 @@ use sim_core::Span;
 
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
-use super::units::Period;
-use super::{Context, Names};
-use crate::plan::{Algorithm, Balancer, Hashing, HealthCheck, Stickiness};
+use super::units::{Period, Port};
+use super::{Context, Names, health_check};
+use crate::plan::{Algorithm, Balancer, Hashing, Service, Stickiness};
 
 /// The most connections that a balancer may keep open to a target.
 const MOST_CONNECTIONS: u32 = 65_535;
@@ -14,26 +14,57 @@ const MOST_CONNECTIONS: u32 = 65_535;
 const MOST_CHOICES: u32 = 64;
 
 /// Reads a balancer.
-pub fn balancer(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> (Option<Balancer>, toml::Table) {
+pub fn balancer(
+    context: &Context<'_>,
+    names: &Names<'_>,
+    services: &[Service],
+    entry: &Entry,
+) -> (Option<Balancer>, toml::Table) {
     let path = format!("balancer.{}", entry.key);
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let targets = table.required::<String>("targets");
     let targets = targets.and_then(|name| names.group(context, &name, &table.place_of("targets")));
     let algorithm = algorithm(context, &mut table);
     let stickiness = stickiness(context, &mut table);
-    let health_check = target_health(context, &mut table);
+    let port = table.or("port", Port(listens(names, services, &entry.key))).0;
+    let health_check = health_check::health_check(context, &mut table);
+    let idle_timeout = or_none(context, &mut table, "idle_timeout", Span::from_secs(60));
     let deregistration_delay = table.or("deregistration_delay", Span::from_secs(300));
     let keep_alive = connections(context, &mut table);
     let balancer = targets.map(|targets| Balancer {
         name: entry.key.clone(),
         targets,
         algorithm,
+        port,
         health_check,
+        idle_timeout,
         deregistration_delay,
         keep_alive,
         stickiness,
     });
     (balancer, table.finish())
+}
+
+/// Where the service behind a balancer listens: the port of a target group that says nothing else.
+fn listens(names: &Names<'_>, services: &[Service], balancer: &str) -> u16 {
+    let index = names.balancers.iter().position(|entry| entry.key == balancer);
+    let service = index.and_then(|index| names.behind[index]);
+    service.and_then(|id| services.get(id.index())).map_or(Service::USUAL_PORT, |service| service.port)
+}
+
+/// A time, or `"none"`.
+fn or_none(context: &Context<'_>, table: &mut Reader<'_>, key: &'static str, default: Span) -> Option<Span> {
+    let Some(node) = table.node(key) else {
+        table.resolve(key, default.show());
+        return Some(default);
+    };
+    if node.value == Value::String("none".into()) {
+        table.resolve(key, "none");
+        return None;
+    }
+    let period: Period = read(context.findings, &table.path_of(key), node)?;
+    table.resolve(key, period.show());
+    Some(period.0)
 }
 
 /// A name, or with its parameter: `{ power-of-choices = 3 }`, `{ peak-ewma = { decay = "10s" } }`.
@@ -134,30 +165,4 @@ fn connections(context: &Context<'_>, table: &mut Reader<'_>) -> Option<u32> {
     let shown = toml::Table::from_iter([("keep_alive".to_string(), toml::Value::Integer(i64::from(count)))]);
     table.resolve("connections", shown);
     Some(count.clamp(1, MOST_CONNECTIONS))
-}
-
-fn target_health(context: &Context<'_>, table: &mut Reader<'_>) -> HealthCheck {
-    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
-    let node = table.node("health_check").unwrap_or(&empty);
-    let mut check = Reader::new(context.findings, table.path_of("health_check"), node);
-    let interval = check.or("interval", Period(Span::from_secs(30))).0;
-    let timeout = check.or("timeout", Period(Span::from_secs(5))).0;
-    let healthy = check.or("healthy", 5);
-    let unhealthy = check.or("unhealthy", 2);
-    if timeout > interval {
-        let message = format!("a timeout of {timeout} is longer than the interval of {interval}");
-        context.findings.error(&check.place_of("timeout"), message, "expected at most the interval", None);
-    }
-    for key in ["healthy", "unhealthy"] {
-        if [healthy, unhealthy][usize::from(key == "unhealthy")] == 0 {
-            context.findings.error(
-                &check.place_of(key),
-                format!("`{}` is zero", check.path_of(key)),
-                "expected 1 or more",
-                None,
-            );
-        }
-    }
-    table.resolve("health_check", check.finish());
-    HealthCheck { interval, timeout, healthy, unhealthy }
 }

@@ -8,7 +8,7 @@ use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::machine::Scheduler;
 use crate::plan::{
-    Algorithm, BalancerId, Group, GroupId, HealthCheckKind, Metric, Objective, Plan, Scaling, Step,
+    Algorithm, Balancer, BalancerId, Group, GroupId, HealthCheckKind, Metric, Objective, Plan, Scaling, Step,
 };
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
@@ -97,6 +97,7 @@ fn clients(findings: &Findings, document: &Node, plan: &Plan) {
 /// Checks a plan as a whole, and notes what people are usually surprised by.
 pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     clients(findings, document, plan);
+    plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     for (index, group) in (0u16..).zip(&plan.groups) {
         let place = place_of(document, &["group", &group.name]);
         let targets_it = plan.balancers.iter().any(|balancer| balancer.targets == GroupId(index));
@@ -143,6 +144,31 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
         let help =
             Some("shorten `scenario.duration`, lower the traffic, or raise `limits.events`".to_string());
         findings.error(&place_of(document, &["scenario"]), message, "too long to play", help);
+    }
+}
+
+/// What everybody gets wrong once: the run shows it, and this says so before.
+fn reachability(findings: &Findings, plan: &Plan, balancer: &Balancer) {
+    let group = &plan.groups[balancer.targets.index()];
+    if let Some(why) = plan.unreachable(balancer) {
+        let replaced = match (group.health_check, &balancer.health_check) {
+            (HealthCheckKind::Elb, Some(_)) => ", and the group replaces its instances for ever",
+            _ => "",
+        };
+        findings.note(format!("{why}. Until then no target is healthy{replaced}"));
+    } else if let (Some(check), Some(endpoint)) = (&balancer.health_check, plan.checked_endpoint(balancer))
+        && !check.matches(endpoint.status)
+    {
+        findings.note(format!(
+            "balancer `{}` checks `{}`, which answers {}, and its `health_check.matcher` does not have that status: no target is healthy",
+            balancer.name, check.path, endpoint.status
+        ));
+    }
+    if group.health_check == HealthCheckKind::Elb && balancer.health_check.is_none() {
+        findings.note(format!(
+            "group `{}` relies on the health checks of balancer `{}`, which has none: only EC2 status checks are left",
+            group.name, balancer.name
+        ));
     }
 }
 

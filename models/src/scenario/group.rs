@@ -8,9 +8,9 @@ use sim_core::{Span, Time};
 
 use super::dist::duration;
 use super::node::{Entry, Node, Value};
-use super::reader::{Reader, choice};
+use super::reader::{Reader, choice, read};
 use super::service::strings;
-use super::units::{Moment, Positive};
+use super::units::{Moment, Port, Positive};
 use super::{Context, Names};
 use crate::plan::{
     Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
@@ -45,6 +45,7 @@ pub fn group(
     let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
     let monitoring = monitoring(context, &mut table);
     let metric_delay = table.or("metric_delay", Span::from_secs(60));
+    let inbound = security_group(context, &mut table);
     let mut scaling = Vec::new();
     let mut shown = Vec::new();
     for (index, item) in table.items("scaling").iter().enumerate() {
@@ -74,6 +75,7 @@ pub fn group(
         default_cooldown,
         monitoring,
         metric_delay,
+        inbound,
         scaling,
     };
     Some((group, resolved))
@@ -133,6 +135,22 @@ fn health_check(context: &Context<'_>, table: &mut Reader<'_>) -> (HealthCheckKi
     let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(options.finish()))]);
     table.resolve("health_check", shown);
     (if kind == "elb" { HealthCheckKind::Elb } else { HealthCheckKind::Ec2 }, grace)
+}
+
+/// `security_group = { inbound = [3000] }`: where balancers get in.
+fn security_group(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Vec<u16>> {
+    let path = table.path_of("security_group");
+    let mut rules = Reader::new(context.findings, path, table.node("security_group")?);
+    let path = rules.path_of("inbound");
+    if rules.node("inbound").is_none() {
+        rules.missing("inbound", "the ports that are open, such as [80]");
+    }
+    let ports = rules.items("inbound").iter().filter_map(|item| read::<Port>(context.findings, &path, item));
+    let ports: Vec<u16> = ports.map(|port| port.0).collect();
+    rules
+        .resolve("inbound", ports.iter().map(|&port| toml::Value::from(i64::from(port))).collect::<Vec<_>>());
+    table.resolve("security_group", rules.finish());
+    Some(ports)
 }
 
 fn monitoring(context: &Context<'_>, table: &mut Reader<'_>) -> Span {

@@ -9,6 +9,7 @@ mod check;
 mod diagnostic;
 mod dist;
 mod group;
+mod health_check;
 mod incident;
 mod kernel;
 mod machine;
@@ -449,8 +450,9 @@ impl Parts {
                 None => (None, toml::Table::new()),
             }
         });
-        let balancers =
-            table_of(root, "balancer", names.balancers, |entry| balancer::balancer(context, names, entry));
+        let balancers = table_of(root, "balancer", names.balancers, |entry| {
+            balancer::balancer(context, names, &services, entry)
+        });
         let traffic = table_of(root, "traffic", names.traffic, |entry| {
             traffic::traffic(context, names, entry, &endpoints)
         });

@@ -4,7 +4,7 @@ use super::diagnostic::Place;
 use super::dist::{duration, pairs};
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
-use super::units::{Factor, Nice, Size};
+use super::units::{Factor, Nice, Port, Size, Status};
 use super::{Context, Names, runtime};
 use crate::machine::weight_of_nice;
 use crate::plan::{
@@ -40,6 +40,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     let weight = weight_of_nice(table.or("nice", Nice(0)).0);
     let cold = cold(context, &mut table);
     let collector = collector(context, &mut table, &runtime);
+    let port = table.or("port", Port(Service::USUAL_PORT)).0;
     let mut resolved = toml::Table::new();
     let mut drafts = Vec::new();
     let endpoints = table.named("endpoint");
@@ -52,7 +53,8 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
         resolved.insert(endpoint.key.clone(), toml::Value::Table(shown));
     }
     table.resolve("endpoint", resolved);
-    let service = Service { name: entry.key.clone(), runtime, memory, working_set, weight, cold, collector };
+    let service =
+        Service { name: entry.key.clone(), runtime, memory, working_set, weight, cold, collector, port };
     (service, drafts, table.finish())
 }
 
@@ -151,6 +153,7 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
     let path = format!("{path}.endpoint.\"{}\"", entry.key);
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let size = table.or("size", Size(SIZE)).0;
+    let status = table.or("status", Status(200)).0;
     if table.node("steps").is_none() {
         table.missing("steps", "[{ cpu = \"5ms\" }, { wait = { exp = { mean = \"20ms\" } } }]");
     }
@@ -198,7 +201,7 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
         shown_steps.push(toml::Value::Table(toml::Table::from_iter([(kind.to_string(), shown)])));
     }
     table.resolve("steps", shown_steps);
-    let endpoint = Endpoint { name: entry.key.clone(), service, steps, size };
+    let endpoint = Endpoint { name: entry.key.clone(), service, steps, size, status };
     (Draft { endpoint, calls, place: entry.place.clone() }, table.finish())
 }
 

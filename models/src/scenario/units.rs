@@ -51,6 +51,42 @@ impl Read for Rate {
     }
 }
 
+/// A TCP port: 1 to 65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port(pub u16);
+
+impl Read for Port {
+    const EXPECTED: &'static str = "a port from 1 to 65535";
+    fn read(value: &Value) -> Result<Self, String> {
+        let number = u64::read(value)?;
+        match u16::try_from(number) {
+            Ok(port) if port > 0 => Ok(Port(port)),
+            _ => Err(format!("{number} is not a port")),
+        }
+    }
+    fn show(&self) -> toml::Value {
+        toml::Value::Integer(i64::from(self.0))
+    }
+}
+
+/// A status of HTTP: 100 to 599.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u16);
+
+impl Read for Status {
+    const EXPECTED: &'static str = "a status from 100 to 599";
+    fn read(value: &Value) -> Result<Self, String> {
+        let number = u64::read(value)?;
+        match u16::try_from(number) {
+            Ok(status @ 100..=599) => Ok(Status(status)),
+            _ => Err(format!("{number} is not a status")),
+        }
+    }
+    fn show(&self) -> toml::Value {
+        toml::Value::Integer(i64::from(self.0))
+    }
+}
+
 /// A number of bytes, written `"10 KiB"`, `"4 GiB"` or `"1.5 MB"`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Size(pub u64);

@@ -138,11 +138,12 @@ impl System {
             let Some(worker) = primary.free.pop_front() else { return };
             let Some(slot) = primary.handles.pop_front() else { return };
             let request = &mut self.requests[slot];
+            let counts = request.endpoint.index() < self.plan.endpoints.len();
             (request.stage, request.process) = (Stage::Handover, worker);
             let process = &mut server.processes[usize::from(worker)];
             process.queue.push_back(slot);
             process.queued_new += 1;
-            process.served += 1;
+            process.served += u64::from(counts);
             self.dirty.push((target, worker));
         }
     }

@@ -1,11 +1,14 @@
 //! What balancers are told: of clients before a run, of requests in progress and response times in it.
 
-use sim_core::{Seed, Span, Time};
+use sim_core::{Calendar, Seed, Span, Time};
 use smallvec::SmallVec;
 
 use super::System;
-use super::request::Request;
+use super::deadlines::Deadlines;
+use super::ending::Ending;
+use super::request::{NOWHERE, Request};
 use crate::balancer::Rotation;
+use crate::event::{Event, Ref};
 use crate::plan::{Algorithm, Balancer, BalancerId, Plan, Traffic};
 
 /// Empty rotations. Clients matter to the balancer that their requests reach first.
@@ -13,6 +16,15 @@ pub(super) fn rotations(plan: &Plan, seed: Seed) -> Vec<Rotation> {
     let of = |(id, balancer): (u16, &Balancer)| {
         let own = |traffic: &Traffic| traffic.clients.filter(|_| traffic.to == BalancerId(id)).unwrap_or(0);
         Rotation::new(balancer, &plan.traffic.iter().map(own).collect::<Vec<u32>>(), seed)
+    };
+    (0..).zip(&plan.balancers).map(of).collect()
+}
+
+/// Until when balancers wait for answers.
+pub(super) fn unanswered(plan: &Plan, calendar: &mut Calendar<Event>) -> Vec<Option<Deadlines>> {
+    let of = |(id, balancer): (u16, &Balancer)| {
+        let ahead = balancer.idle_timeout?;
+        Some(Deadlines::new(ahead, Event::Idle(BalancerId(id)), calendar))
     };
     (0..).zip(&plan.balancers).map(of).collect()
 }
@@ -40,6 +52,44 @@ pub(super) fn decays(plan: &Plan) -> Vec<Option<Span>> {
 }
 
 impl System {
+    /// A balancer begins to wait for an answer.
+    pub(super) fn await_answer(
+        &mut self,
+        balancer: BalancerId,
+        request: Ref,
+        calendar: &mut Calendar<Event>,
+    ) {
+        if let Some(deadlines) = &mut self.unanswered[balancer.index()] {
+            deadlines.add(request, &self.requests, calendar);
+        }
+    }
+
+    /// The idle timeout is over for the first attempt that is still unanswered. Its server does not learn of it.
+    pub(super) fn idle_timeout(&mut self, balancer: BalancerId, calendar: &mut Calendar<Event>) {
+        while let Some(slot) = self.unanswered[balancer.index()]
+            .as_mut()
+            .and_then(|deadlines| deadlines.due(&self.requests, calendar))
+        {
+            if self.requests[slot].abandoned || self.requests[slot].instance == NOWHERE {
+                continue;
+            }
+            self.abandon(slot);
+            let attempt = self.requests[slot];
+            self.tell(&attempt, Ending::NoAnswer, calendar);
+        }
+    }
+
+    /// Nobody waits for an attempt any more, whose server goes on.
+    pub(super) fn abandon(&mut self, slot: u32) {
+        let request = &mut self.requests[slot];
+        request.abandoned = true;
+        let target = request.instance;
+        if target != NOWHERE {
+            self.outstanding[target as usize] -= 1;
+            self.loaded(target);
+        }
+    }
+
     /// Requests in progress at an instance have changed, which balancers may go by.
     #[inline(always)]
     pub(super) fn loaded(&mut self, target: u32) {
@@ -61,13 +111,19 @@ impl System {
     #[inline(always)]
     pub(super) fn took(&mut self, attempt: &Request, now: Time) {
         if !self.decays.is_empty() {
-            self.remember_latency(attempt.instance, now, now.since(attempt.sent));
+            self.remember_latency(attempt, now);
         }
     }
 
     #[inline(never)]
-    fn remember_latency(&mut self, target: u32, now: Time, took: Span) {
-        if let Some(decay) = self.decays[self.instances[target].group.index()] {
+    fn remember_latency(&mut self, attempt: &Request, now: Time) {
+        let (target, took) = (attempt.instance, now.since(attempt.sent));
+        if target == NOWHERE {
+            return;
+        }
+        let decay = self.decays[self.instances[target].group.index()];
+        // A health check says little about how long requests take.
+        if let Some(decay) = decay.filter(|_| !self.is_check(attempt)) {
             self.latencies[target as usize].answered(now, took, decay);
         }
     }

@@ -10,12 +10,19 @@ use super::ending::Ending;
 use super::request::{NOWHERE, Request, Stage};
 use super::{ReachedLimit, System};
 use crate::balancer::Client;
-use crate::event::{Event, Ref, Slab};
-use crate::plan::{EndpointId, Retry, Traffic, TrafficId};
+use crate::event::{Event, Ref};
+use crate::plan::{EndpointId, Plan, Retry, Traffic, TrafficId};
 use crate::traffic::Arrivals;
 
 /// Deadlines that may be kept whether somebody waits for them or not.
 const LEAST_DEADLINES: usize = 1_024;
+
+/// All sources of a plan.
+pub(super) fn sources(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) -> Vec<Source> {
+    let idle_timeout = |traffic: &Traffic| plan.balancers[traffic.to.index()].idle_timeout;
+    let source = |traffic: &Traffic| Source::new(traffic, idle_timeout(traffic), seed, calendar);
+    plan.traffic.iter().map(source).collect()
+}
 
 /// A source of requests.
 #[derive(Clone, Debug)]
@@ -30,6 +37,8 @@ pub struct Source {
     /// Endpoints with the cumulative shares up to and including them.
     shares: Vec<(f64, EndpointId)>,
     timeout: Option<Span>,
+    /// Whether they wait for longer than the balancer does.
+    outlives_the_balancer: bool,
     /// When clients will have waited long enough, and for which attempt. Most attempts end long before, so there is one
     /// timer for the first that has not, and not an event for each.
     deadlines: VecDeque<(Time, Ref)>,
@@ -41,8 +50,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// The source of `traffic`, before its first request.
-    pub fn new(traffic: &Traffic, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
+    /// The source of `traffic`, before its first request, and how long its balancer waits for answers.
+    pub fn new(
+        traffic: &Traffic,
+        idle_timeout: Option<Span>,
+        seed: Seed,
+        calendar: &mut Calendar<Event>,
+    ) -> Self {
         let name = &traffic.name;
         let mut total = 0.0;
         let shares = traffic.mix.iter().map(|&(endpoint, share)| {
@@ -57,6 +71,8 @@ impl Source {
             next_number: Seed::new(0).keyed(&format!("traffic/{name}/number")).at(0).next_u64(),
             mix: seed.keyed(&format!("traffic/{name}/mix")),
             timeout: traffic.timeout,
+            outlives_the_balancer: idle_timeout
+                .is_some_and(|idle| traffic.timeout.is_none_or(|own| own > idle)),
             deadlines: VecDeque::new(),
             patience: calendar.timer(),
             retry: traffic.retry,
@@ -66,11 +82,8 @@ impl Source {
         }
     }
 
-    /// Who sends `request`: one of the clients, at all its attempts, or the instance that calls.
-    pub(super) fn client(&self, request: &Request, requests: &Slab<Request>) -> Client {
-        if let Some(parent) = requests.live(request.parent) {
-            return Client::instance(requests[parent].instance);
-        }
+    /// Who sends `request`: one of the clients, at all its attempts.
+    fn client(&self, request: &Request) -> Client {
         let mut draws = self.who.at(request.number);
         let number = match self.clients {
             Some(clients) => below(&mut draws, clients),
@@ -100,6 +113,14 @@ impl Source {
 }
 
 impl System {
+    /// Who sends `request`: a client, or the instance that calls.
+    pub(super) fn who_sends(&self, request: &Request) -> Client {
+        match self.requests.live(request.parent) {
+            Some(parent) => Client::instance(self.requests[parent].instance),
+            None => self.sources[request.source.index()].client(request),
+        }
+    }
+
     pub(super) fn start_sources(&mut self, calendar: &mut Calendar<Event>) {
         for index in 0..self.sources.len() {
             self.next_arrival(TrafficId(index as u16), calendar);
@@ -173,7 +194,11 @@ impl System {
                 waiting.deadlines.retain(|&(_, reference)| self.requests.live(reference).is_some());
             }
         }
+        let outlives = waiting.outlives_the_balancer;
         let to = self.plan.traffic[source.index()].to;
+        if outlives {
+            self.await_answer(to, reference, calendar);
+        }
         self.dispatch(reference.slot, to, calendar);
     }
 
@@ -193,11 +218,11 @@ impl System {
 
     /// A client stops waiting. The server does not learn of it and finishes its work in vain.
     fn give_up(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
-        let request = &mut self.requests[slot];
-        request.abandoned = true;
-        let attempt = *request;
-        self.outstanding[attempt.instance as usize] -= 1;
-        self.loaded(attempt.instance);
+        if self.requests[slot].abandoned {
+            return; // the balancer has answered in its server's place
+        }
+        self.abandon(slot);
+        let attempt = self.requests[slot];
         self.took(&attempt, calendar.now());
         self.attempt_failed(attempt, Ending::TimedOut, calendar);
     }

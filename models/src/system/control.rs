@@ -41,10 +41,13 @@ impl System {
         let threads = f64::from(runtime.computing_threads(plan.machine.processor.vcpus)).min(allotted);
         let carried: u64 = self.carried(group);
         let throttled = self.machine_totals(group).throttled;
-        let fleet = &mut self.fleets[group.index()];
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
         let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
-        let (mut serving, mut starting, mut without_credits) = (0, 0, 0);
+        let (mut serving, mut unhealthy, mut starting, mut without_credits) = (0, 0, 0, 0);
+        // Without a healthy target all get requests.
+        let fails_open =
+            self.balancers_of(group).iter().any(|id| self.rotations[id.index()].targets().is_empty());
+        let fleet = &mut self.fleets[group.index()];
         let mut oldest_start = now;
         let period_start = now - length;
         let nanos_had = length.as_nanos().max(1) as f64;
@@ -64,7 +67,8 @@ impl System {
                     }
                 }
             }
-            if instance.serving() {
+            unhealthy += u32::from(instance.taken_out() && !fails_open);
+            if instance.serving() || fails_open && instance.taken_out() {
                 serving += 1;
                 used += utilisation;
                 had += 1.0;
@@ -100,6 +104,7 @@ impl System {
             evenly: if had > 0.0 { bottlenecks / had } else { 0.0 },
             busiest_worker,
             serving,
+            unhealthy,
             starting,
             starting_for: now.since(oldest_start).as_secs_f64(),
             desired: fleet.desired,

@@ -86,6 +86,16 @@ impl Ending {
         }
     }
 
+    /// The status that the server itself answers with, where it answers; `usual` is that of its endpoint.
+    pub fn answer(self, usual: u16) -> Option<u16> {
+        match self {
+            Ending::Completed => Some(usual),
+            Ending::Shed => Some(503),
+            Ending::CallFailed => Some(500),
+            _ => None,
+        }
+    }
+
     /// What the client of a balancer of HTTP sees, and why. 460 is what the balancer logs of a client that closed the
     /// connection; the client itself sees nothing.
     pub fn status(self) -> (&'static str, &'static str) {

@@ -197,13 +197,20 @@ impl System {
         }
         let groups = plan.groups.iter().zip(&self.fleets).zip(touched);
         groups
-            .filter(|(_, touched)| *touched)
-            .map(|((group, fleet), _)| Suspect {
+            .zip(0..)
+            .filter(|((_, touched), _)| *touched)
+            .map(|(((group, fleet), _), index)| Suspect {
                 group,
                 runtime: plan.services[group.service.index()].runtime,
                 facts: &fleet.facts,
+                unreachable: self.unreachable(GroupId(index)),
             })
             .collect()
+    }
+
+    fn unreachable(&self, group: GroupId) -> Option<String> {
+        let mut own = self.plan.balancers.iter().filter(|balancer| balancer.targets == group);
+        own.find_map(|balancer| self.plan.unreachable(balancer))
     }
 
     fn series(&self) -> Vec<Row> {

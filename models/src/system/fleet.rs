@@ -7,6 +7,7 @@
 use sim_core::dist::Dist;
 use sim_core::stats::TimeWeighted;
 use sim_core::{Calendar, Keyed, Seed, Span, Time};
+use smallvec::SmallVec;
 
 use super::System;
 use super::ending::Ending;
@@ -15,7 +16,7 @@ use crate::balancer::Latency;
 use crate::event::{Event, Ref};
 use crate::machine::{Machine, Scheduler};
 use crate::measure::MinuteFacts;
-use crate::plan::{BalancerId, Group, GroupId, Metric, Scaling};
+use crate::plan::{BalancerId, Group, GroupId, Metric, Reach, Scaling};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
 use crate::scaling::{Datapoints, PolicyAlarms, Verdict};
@@ -151,7 +152,7 @@ impl System {
                 member.server.seen = u32::MAX; // warm
                 self.boot(instance.slot, calendar);
                 for balancer in self.balancers_of(group) {
-                    self.join(balancer, instance.slot, Time::ZERO);
+                    self.register(balancer, instance, true, calendar);
                 }
             }
             let plan = self.plan.clone();
@@ -223,6 +224,12 @@ impl System {
         let zone = (0u16..).zip(&by_zone).min_by_key(|&(_, count)| count).map_or(0, |(zone, _)| zone);
         let service = &self.plan.services[plan.service.index()];
         let runtime = service.runtime;
+        let reachable = self
+            .plan
+            .balancers
+            .iter()
+            .filter(|balancer| balancer.targets == group)
+            .all(|balancer| self.plan.reach(balancer) == Reach::Open);
         let next_slot_timer = calendar.timer();
         let reference = self.instances.insert(Instance {
             group,
@@ -237,6 +244,9 @@ impl System {
             pinned: runtime.workers.is_some_and(|workers| workers.pinned),
             server: Server::new(&runtime, plan.machine.processor.vcpus),
             rotations: 0,
+            targets: SmallVec::new(),
+            first_healthy: None,
+            reachable,
             launched: now,
             running: None,
             crashed: None,
@@ -285,7 +295,7 @@ impl System {
                 instance.running = Some(now);
                 self.boot(slot, calendar);
                 for balancer in self.balancers_of(group) {
-                    self.rotations[balancer.index()].register(slot);
+                    self.register(balancer, reference, false, calendar);
                 }
                 let plan = &self.plan.groups[group.index()];
                 calendar.after(draw(&plan.startup.boot, draws[1], number), Event::Stage(reference));
@@ -296,11 +306,10 @@ impl System {
             }
             Phase::AppStarting => {
                 instance.phase = Phase::Up;
-                let registered = instance.running.unwrap_or(now);
-                for balancer in self.balancers_of(group) {
-                    let interval = self.plan.balancers[balancer.index()].health_check.interval;
-                    let check = next_check(registered, interval, now);
-                    calendar.at(check, Event::TargetUp(balancer, reference));
+                if instance.rotations > 0 {
+                    // Without health checks it gets requests since it runs.
+                    let description = format!("The app of instance {number} is up.");
+                    self.log(group, ActivityKind::Healthy, now, description);
                 }
             }
             // The deregistration delay is over: what still runs is cut.
@@ -326,63 +335,11 @@ impl System {
         }
     }
 
-    /// A new target has passed its first check: one is enough.
-    pub(super) fn target_up(&mut self, balancer: BalancerId, reference: Ref, calendar: &mut Calendar<Event>) {
-        let Some(slot) = self.instances.live(reference) else { return };
-        if self.instances[slot].phase != Phase::Up {
-            return;
-        }
-        let now = calendar.now();
-        let first = !self.instances[slot].serving();
-        self.join(balancer, slot, now);
-        if first {
-            let instance = &self.instances[slot];
-            let description = format!(
-                "Instance {} passed its first health check {} after its launch and takes requests.",
-                instance.number,
-                now.since(instance.launched)
-            );
-            self.log(instance.group, ActivityKind::Healthy, now, description);
-        }
-    }
-
-    fn join(&mut self, balancer: BalancerId, slot: u32, now: Time) {
-        let instance = &mut self.instances[slot];
-        instance.rotations += 1;
-        if let Some(count) = self.plan.balancers[balancer.index()].keep_alive {
-            let number = instance.number << 16 | u64::from(balancer.0);
-            instance.server.keep(balancer, count, &mut self.connections.at(number));
-        }
-        self.rotations[balancer.index()].add(slot);
-        if instance.rotations == 1 {
-            self.fleets[instance.group.index()].serving.add(now, 1.0);
-        }
-    }
-
-    /// Takes an instance out of a rotation.
-    pub(super) fn part(&mut self, balancer: BalancerId, slot: u32, now: Time) {
-        if !self.rotations[balancer.index()].remove(slot) {
-            return;
-        }
-        let instance = &mut self.instances[slot];
-        instance.rotations -= 1;
-        if instance.rotations == 0 {
-            let fleet = &mut self.fleets[instance.group.index()];
-            fleet.serving.add(now, -1.0);
-            fleet.serving_min = fleet.serving_min.min(fleet.serving.value() as u32);
-        }
-    }
-
     /// Takes an instance out of service: no new requests, and the time to finish what it has.
     pub(super) fn terminate(&mut self, slot: u32, because: &str, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let group = self.instances[slot].group;
-        let mut delay = Span::ZERO;
-        for balancer in self.balancers_of(group) {
-            self.part(balancer, slot, now);
-            self.rotations[balancer.index()].deregister(slot);
-            delay = delay.max(self.plan.balancers[balancer.index()].deregistration_delay);
-        }
+        let delay = self.deregister(slot, now);
         let instance = &mut self.instances[slot];
         instance.phase = Phase::Draining;
         let (number, inside) = (instance.number, instance.server.inside);
@@ -404,6 +361,7 @@ impl System {
     /// An instance is no more; its bill is closed.
     pub(super) fn gone(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         self.instances[slot].machine.settle(calendar.now());
+        self.detach_unanswered(slot);
         let instance = &self.instances[slot];
         calendar.release(instance.timer);
         let fleet = &mut self.fleets[instance.group.index()];
@@ -415,13 +373,6 @@ impl System {
         fleet.members.retain(|&member| member != slot);
         self.instances.free(slot);
     }
-}
-
-/// The first of the checks, one every `interval` since `registered`, that is not before `now`.
-pub(super) fn next_check(registered: Time, interval: Span, now: Time) -> Time {
-    let interval = interval.as_nanos().max(1);
-    let checks = now.since(registered).as_nanos().div_ceil(interval);
-    registered + Span::from_nanos(interval.saturating_mul(checks))
 }
 
 fn draw(part: &Dist, draws: Keyed, instance: u64) -> Span {

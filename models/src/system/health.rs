@@ -4,15 +4,22 @@ use sim_core::{Calendar, Span, Time};
 
 use super::System;
 use super::ending::Ending;
-use super::fleet::next_check;
 use super::instance::{Instance, Phase};
-use crate::event::{Event, Ref};
-use crate::plan::{BalancerId, GroupId, HealthCheckKind, Incident};
+use crate::event::Event;
+use crate::plan::{GroupId, HealthCheckKind, Incident};
 use crate::results::ActivityKind;
+use crate::scaling;
 
 /// How long a group waits for an instance whose status check says `impaired` to recover before it replaces it. The
 /// guide says "a few minutes".
 const IMPAIRED_WAIT: Span = Span::from_secs(180);
+
+/// Who says that an instance is unhealthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnhealthyBy {
+    StatusCheck,
+    TargetGroup,
+}
 
 impl System {
     /// Something goes wrong.
@@ -51,47 +58,45 @@ impl System {
 
     fn crash(&mut self, slot: u32, description: String, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
-        let reference = self.instances.reference(slot);
         let instance = &mut self.instances[slot];
         let group = instance.group;
-        let registered = instance.running.unwrap_or(now);
         instance.phase = Phase::Crashed;
         instance.crashed = Some(now);
         self.fleets[group.index()].lost += 1;
         self.log(group, ActivityKind::Crash, now, description);
         self.lose_requests(slot, Ending::Lost, calendar);
-        for balancer in self.balancers_of(group) {
-            let check = self.plan.balancers[balancer.index()].health_check;
-            let noticed = next_check(registered, check.interval, now) + check.first_failures();
-            calendar.at(noticed, Event::TargetDown(balancer, reference));
-        }
     }
 
-    /// A target has failed as many checks as make it unhealthy.
-    pub(super) fn target_down(
-        &mut self,
-        balancer: BalancerId,
-        reference: Ref,
-        calendar: &mut Calendar<Event>,
-    ) {
-        let Some(slot) = self.instances.live(reference) else { return };
-        if self.instances[slot].phase == Phase::Crashed {
-            self.part(balancer, slot, calendar.now());
-        }
-    }
-
-    /// Replaces unhealthy instances, as far as the group knows of them: the old one is terminated first.
+    /// Replaces unhealthy instances, as far as the group knows of them: the old one is terminated first. Those that the
+    /// target group's checks have failed go a tenth of the desired capacity at a time, at least one, and a batch waits
+    /// until the one before it is healthy and warm (EC2 Auto Scaling, "Health checks for instances in an Auto Scaling
+    /// group"). Without that, checks that fail under load would take down all of a fleet at once.
     pub(super) fn replace_unhealthy(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
-        let unhealthy: Vec<(u32, &'static str)> = self.fleets[group.index()]
+        let unhealthy: Vec<(u32, UnhealthyBy)> = self.fleets[group.index()]
             .members
             .iter()
             .filter_map(|&slot| Some((slot, self.unhealthy_by(slot, now)?)))
             .collect();
+        let mut by_checks = self.replaced_at_once(group, now);
         for (slot, by) in unhealthy {
+            let by = match by {
+                UnhealthyBy::StatusCheck => "the EC2 status check",
+                UnhealthyBy::TargetGroup if by_checks == 0 => continue,
+                UnhealthyBy::TargetGroup => {
+                    by_checks -= 1;
+                    "the target group's health check"
+                }
+            };
             let instance = &self.instances[slot];
             let since = match (instance.crashed, instance.running) {
                 (Some(crashed), _) => format!("{} after it stopped", now.since(crashed)),
+                (None, Some(_)) if instance.phase == Phase::Up && instance.first_healthy.is_some() => {
+                    format!("with {} requests inside", instance.server.inside)
+                }
+                (None, Some(_)) if instance.phase == Phase::Up => {
+                    "its app is up, and no check has passed".to_string()
+                }
                 (None, Some(running)) => {
                     format!("its app is not up {} after it came into service", now.since(running))
                 }
@@ -104,32 +109,31 @@ impl System {
         self.reconcile(group, calendar);
     }
 
-    fn unhealthy_by(&self, slot: u32, now: Time) -> Option<&'static str> {
+    /// How many more instances may be replaced because the target group's checks failed.
+    fn replaced_at_once(&self, group: GroupId, now: Time) -> u32 {
+        let plan = &self.plan.groups[group.index()];
+        let fleet = &self.fleets[group.index()];
+        let warm_up = plan.instance_warmup.unwrap_or(Span::ZERO);
+        let under_way = |instance: &&Instance| match instance.phase {
+            Phase::Draining | Phase::Crashed => false,
+            // One that was there from the start has nothing before it.
+            _ if instance.running == Some(Time::ZERO) => false,
+            _ => instance.first_healthy.is_none_or(|healthy| now < healthy + warm_up),
+        };
+        let members = fleet.members.iter().filter(|&&slot| self.unhealthy_by(slot, now).is_none());
+        let under_way = members.map(|&slot| &self.instances[slot]).filter(under_way).count() as u32;
+        scaling::replaced_at_once(fleet.desired).saturating_sub(under_way)
+    }
+
+    fn unhealthy_by(&self, slot: u32, now: Time) -> Option<UnhealthyBy> {
         let instance = &self.instances[slot];
         let plan = &self.plan.groups[instance.group.index()];
         let running = instance.running?;
         let grace_over = now >= running + plan.grace_period;
-        if plan.health_check == HealthCheckKind::Elb && grace_over && self.fails_checks(slot, now) {
-            return Some("the target group's health check");
+        if plan.health_check == HealthCheckKind::Elb && grace_over && self.fails_checks(slot) {
+            return Some(UnhealthyBy::TargetGroup);
         }
         let crashed = instance.crashed.filter(|_| instance.phase == Phase::Crashed && instance.impaired)?;
-        (now.since(crashed) >= IMPAIRED_WAIT).then_some("the EC2 status check")
-    }
-
-    /// True where all balancers have found an instance unhealthy: one that crashed, or whose app is not up after as many
-    /// checks as make a target unhealthy.
-    fn fails_checks(&self, slot: u32, now: Time) -> bool {
-        let instance = &self.instances[slot];
-        match instance.phase {
-            Phase::Crashed => instance.rotations == 0,
-            Phase::Booting | Phase::AppStarting => {
-                let registered = instance.running.unwrap_or(now);
-                self.balancers_of(instance.group).into_iter().all(|balancer| {
-                    let check = self.plan.balancers[balancer.index()].health_check;
-                    now >= registered + check.first_failures()
-                })
-            }
-            Phase::Pending | Phase::Up | Phase::Draining => false,
-        }
+        (now.since(crashed) >= IMPAIRED_WAIT).then_some(UnhealthyBy::StatusCheck)
     }
 }

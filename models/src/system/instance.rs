@@ -1,6 +1,7 @@
 //! An instance: a machine, the process on it, and where it stands in its life.
 
 use sim_core::{Span, Time, Timer};
+use smallvec::SmallVec;
 
 use crate::machine::Machine;
 use crate::plan::GroupId;
@@ -33,6 +34,12 @@ pub struct Instance {
     pub server: Server,
     /// Balancers in whose rotation it is.
     pub rotations: u32,
+    /// What its balancers believe of it: slots of [`Target`](super::Target)s.
+    pub targets: SmallVec<[u32; 2]>,
+    /// When a balancer first found it healthy.
+    pub first_healthy: Option<Time>,
+    /// Whether all its balancers can connect to it once it is up.
+    pub reachable: bool,
     /// When it was launched.
     pub launched: Time,
     /// When it began to run: from then on it is billed, and in service for its group.
@@ -76,7 +83,12 @@ impl Instance {
         self.running.map(|running| if running == Time::ZERO { running } else { running + warm_up })
     }
 
-    /// True where it takes requests.
+    /// True where a balancer took it out of its rotation while it is up.
+    pub fn taken_out(&self) -> bool {
+        self.phase == Phase::Up && self.rotations == 0 && self.first_healthy.is_some()
+    }
+
+    /// True where it is a healthy target and takes requests.
     pub fn serving(&self) -> bool {
         self.phase == Phase::Up && self.rotations > 0
     }
@@ -90,6 +102,6 @@ impl Instance {
     /// True from its launch until it takes requests for the first time.
     pub fn starting(&self) -> bool {
         matches!(self.phase, Phase::Pending | Phase::Booting | Phase::AppStarting)
-            || (self.phase == Phase::Up && self.rotations == 0)
+            || (self.phase == Phase::Up && self.first_healthy.is_none())
     }
 }

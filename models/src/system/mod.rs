@@ -6,6 +6,7 @@
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
 //! * [`fleet`](self): instances and their life;
+//! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`control`](self): the control plane, once a minute.
 //!
@@ -16,6 +17,7 @@ mod accept;
 mod balancing;
 mod client;
 mod control;
+mod deadlines;
 mod ending;
 mod finish;
 mod fleet;
@@ -23,6 +25,7 @@ mod health;
 mod instance;
 mod request;
 mod serve;
+mod targets;
 mod threads;
 
 use std::sync::Arc;
@@ -34,6 +37,7 @@ use crate::balancer::{Latency, Rotation};
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
 use crate::plan::{BalancerId, GroupId, Plan};
+use deadlines::Deadlines;
 
 pub use client::Source;
 pub use ending::{Ending, EndingKind};
@@ -42,6 +46,7 @@ pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
 pub use request::{NOWHERE, Request, Stage};
 pub use serve::Program;
+pub use targets::{Target, TargetHealth, check_endpoint};
 
 /// The control plane's clock: CloudWatch evaluates alarms, and groups check health, once a minute.
 pub const MINUTE: Span = Span::from_secs(60);
@@ -65,6 +70,9 @@ pub struct System {
     /// Processes with a free slot and a queue, by instance, to be seen to before the event ends.
     dirty: Vec<(u32, u16)>,
     rotations: Vec<Rotation>,
+    targets: Slab<Target>,
+    /// Until when balancers wait for answers; `None` where one waits for ever.
+    unanswered: Vec<Option<Deadlines>>,
     sources: Vec<Source>,
     /// What hashes of connections are drawn from.
     connections: Keyed,
@@ -99,12 +107,10 @@ impl System {
             losing: None,
             dirty: Vec::new(),
             rotations: balancing::rotations(&plan, seed),
-            sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed, &mut calendar)).collect(),
-            programs: plan
-                .endpoints
-                .iter()
-                .map(|endpoint| Program::new(&plan, endpoint, seed, &mut calendar))
-                .collect(),
+            targets: Slab::default(),
+            unanswered: balancing::unanswered(&plan, &mut calendar),
+            sources: client::sources(&plan, seed, &mut calendar),
+            programs: serve::programs(&plan, seed, &mut calendar),
             connections: seed.keyed("connections"),
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
             measure: Measure::new(&plan),
@@ -178,9 +184,11 @@ impl Model for System {
             Event::WaitOver(request) => self.wait_over(request, calendar),
             Event::Timeout(source) => self.timeout(source, calendar),
             Event::Retry(request) => self.retry(request, calendar),
+            Event::NoConnection(request) => self.no_connection(request, calendar),
+            Event::Idle(balancer) => self.idle_timeout(balancer, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
-            Event::TargetUp(balancer, instance) => self.target_up(balancer, instance, calendar),
-            Event::TargetDown(balancer, instance) => self.target_down(balancer, instance, calendar),
+            Event::Check(target) => self.check(target, calendar),
+            Event::CheckTimeout(target) => self.check_timeout(target, calendar),
             Event::Schedule(group, policy, time) => self.run_schedule(group, policy, time, calendar),
             Event::Incident(index) => self.incident(index, calendar),
             Event::Minute => {

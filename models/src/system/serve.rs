@@ -88,6 +88,23 @@ impl Program {
     }
 }
 
+/// The programs of all endpoints, and behind them those of the balancers' health checks.
+pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) -> Vec<Program> {
+    let mut program = |endpoint: &Endpoint| Program::new(plan, endpoint, seed, calendar);
+    let mut programs: Vec<Program> = plan.endpoints.iter().map(&mut program).collect();
+    for balancer in &plan.balancers {
+        let bare = || Endpoint {
+            name: "health check".to_string(),
+            service: plan.groups[balancer.targets.index()].service,
+            steps: Vec::new(),
+            size: 0,
+            status: 200,
+        };
+        programs.push(program(&plan.checked_endpoint(balancer).cloned().unwrap_or_else(bare)));
+    }
+    programs
+}
+
 impl System {
     /// A balancer picks the target of a request that was just sent.
     #[inline]
@@ -95,12 +112,9 @@ impl System {
         let request = &self.requests[slot];
         let size = self.programs[request.endpoint.index()].size;
         self.measure.balanced(to, request.endpoint, size);
+        let asks_who = self.rotations[to.index()].asks_who();
+        let client = if asks_who { self.who_sends(request) } else { Client::ANY };
         let rotation = &mut self.rotations[to.index()];
-        let client = if rotation.asks_who() {
-            self.sources[request.source.index()].client(request, &self.requests)
-        } else {
-            Client::ANY
-        };
         let (outstanding, latencies) = (&self.outstanding, &self.latencies);
         let seen = Seen { now: calendar.now(), outstanding, latencies };
         let Some(target) = rotation.pick(request.key(), client, &seen) else {
@@ -113,12 +127,25 @@ impl System {
     /// A request reaches an instance.
     #[inline]
     fn arrive(&mut self, slot: u32, from: BalancerId, target: u32, calendar: &mut Calendar<Event>) {
-        let instance = &mut self.instances[target];
-        // A target that does not listen: it crashed, or the balancer fails open and the app is not up.
-        if instance.phase != Phase::Up {
-            self.turned_away(slot, Ending::NotListening, calendar);
+        let instance = &self.instances[target];
+        // It crashed, or the balancer fails open and the app is not up, or nobody listens where the balancer sends to.
+        if instance.phase != Phase::Up || !instance.reachable {
+            self.knock(slot, from, target, calendar);
             return;
         }
+        self.receive(slot, from, target, calendar);
+    }
+
+    /// An instance that is up gets a request.
+    #[inline]
+    pub(super) fn receive(
+        &mut self,
+        slot: u32,
+        from: BalancerId,
+        target: u32,
+        calendar: &mut Calendar<Event>,
+    ) {
+        let instance = &self.instances[target];
         if instance.server.inside >= instance.most_inside {
             self.out_of_memory(target, calendar);
             self.turned_away(slot, Ending::Lost, calendar);
@@ -152,9 +179,10 @@ impl System {
     pub(super) fn join_process(&mut self, slot: u32, process: u16, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
         request.process = process;
+        let counts = request.endpoint.index() < self.plan.endpoints.len(); // health checks do not
         let instance = &mut self.instances[request.instance];
         let process = &mut instance.server.processes[usize::from(process)];
-        process.served += 1;
+        process.served += u64::from(counts);
         if process.idle_slot() {
             request.thread = process.take_slot(instance.numbered);
             request.fresh = false;
@@ -334,6 +362,7 @@ impl System {
             ..parent
         };
         let child = self.requests.insert(child);
+        self.await_answer(to, child, calendar);
         self.dispatch(child.slot, to, calendar);
     }
 
@@ -413,7 +442,7 @@ impl System {
     }
 
     /// An attempt that no instance took.
-    fn turned_away(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn turned_away(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
         self.measure.served(request.endpoint, ending, calendar.now().since(request.sent));
         self.attempt_ends(slot, ending, calendar);
@@ -435,8 +464,16 @@ impl System {
                 self.took(&request, calendar.now());
             }
         }
+        self.tell(&request, ending, calendar);
+    }
+
+    /// Whoever waits for an attempt learns how it ended.
+    #[inline]
+    pub(super) fn tell(&mut self, request: &Request, ending: Ending, calendar: &mut Calendar<Event>) {
         if request.parent == Ref::NONE {
-            self.client_sees(request, ending, calendar);
+            self.client_sees(*request, ending, calendar);
+        } else if self.is_check(request) {
+            self.check_ends(request, ending, calendar);
         } else if let Some(parent) = self.requests.live(request.parent) {
             if ending == Ending::Completed {
                 self.resume(parent, calendar);

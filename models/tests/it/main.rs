@@ -12,6 +12,7 @@ mod real_traces;
 mod replay;
 mod runtimes;
 mod scaling_vectors;
+mod target_groups;
 mod theory;
 mod theory_vectors;
 mod timelines;

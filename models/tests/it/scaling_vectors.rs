@@ -330,3 +330,16 @@ fn missing_datapoints_stop_scaling_and_alarms_repeat() {
     assert_eq!((blind.verdict, blind.wanted), (Verdict::InsufficientData, None));
     assert_eq!(alarms.high, AlarmState::InsufficientData);
 }
+
+/// A tenth of the desired capacity.
+#[test]
+fn unhealthy_instances_are_replaced_in_batches() {
+    let vectors = vectors("health_replacement_batch");
+    assert!(!vectors.is_empty());
+    for vector in vectors {
+        let desired = number(&vector.input["desired_capacity"]) as u32;
+        let expected = number(&vector.expected["max_replaced_at_once"]) as u32;
+        assert_eq!(scalesim::scaling::replaced_at_once(desired), expected, "{}", vector.id);
+    }
+    assert_eq!(scalesim::scaling::replaced_at_once(4), 1);
+}

@@ -172,6 +172,8 @@ impl Setup {
             min = {}
             [balancer.b]
             targets = "g"
+            health_check = "none"
+            idle_timeout = "none"
             algorithm = {}
             "#,
             measured + warm_up,

@@ -156,7 +156,10 @@ fn scenario(
         }
         _ => "\"per-request\"".to_string(),
     };
-    let _ = writeln!(text, "balancer.front = {{ targets = \"servers\", connections = {connections} }}");
+    let _ = writeln!(
+        text,
+        "balancer.front = {{ targets = \"servers\", connections = {connections}, health_check = \"none\", idle_timeout = \"none\" }}"
+    );
     let _ = writeln!(text, "group.servers = {{ service = \"server\", machine = \"this\", min = 1 }}");
     let _ = writeln!(text, "[service.server]\nruntime = {}\nendpoint.api.steps = [{steps}]", server.runtime);
     let turbo: Vec<String> = (0..vcpus)

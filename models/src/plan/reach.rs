@@ -1,0 +1,64 @@
+//! Whether balancers reach their targets: the port that the app listens at, that of the target group, the security group.
+
+use super::{Balancer, Endpoint, Plan};
+
+/// What becomes of a connection to an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It comes about.
+    Open,
+    /// Nothing listens at the port: it is refused at once.
+    Refused,
+    /// Nobody answers: the machine does not run, or a security group drops the packets.
+    Dropped,
+}
+
+impl Plan {
+    /// The endpoint that a balancer's checks ask for; `None` where its path is none of the service, and is answered without
+    /// any work.
+    pub fn checked_endpoint(&self, balancer: &Balancer) -> Option<&Endpoint> {
+        let path = &balancer.health_check.as_ref()?.path;
+        let service = self.groups[balancer.targets.index()].service;
+        let asks = |endpoint: &&Endpoint| {
+            let name = endpoint.name.strip_prefix("GET ").unwrap_or(&endpoint.name);
+            endpoint.service == service && name == path
+        };
+        self.endpoints.iter().find(asks)
+    }
+
+    /// What becomes of connections that a balancer opens to targets that are up.
+    pub fn reach(&self, balancer: &Balancer) -> Reach {
+        let group = &self.groups[balancer.targets.index()];
+        if group.inbound.as_ref().is_some_and(|ports| !ports.contains(&balancer.port)) {
+            Reach::Dropped
+        } else if self.services[group.service.index()].port == balancer.port {
+            Reach::Open
+        } else {
+            Reach::Refused
+        }
+    }
+
+    /// Why a balancer reaches none of its targets, and what to change; `None` where it does reach them.
+    pub fn unreachable(&self, balancer: &Balancer) -> Option<String> {
+        let group = &self.groups[balancer.targets.index()];
+        let service = &self.services[group.service.index()];
+        let (name, port) = (&balancer.name, balancer.port);
+        match self.reach(balancer) {
+            Reach::Open => None,
+            Reach::Refused => Some(format!(
+                "balancer `{name}` sends to port {port}, and `{}` listens at {}: connections are refused; \
+                 set `balancer.{name}.port = {}`",
+                service.name, service.port, service.port
+            )),
+            Reach::Dropped => {
+                let ports: Vec<String> = group.inbound.iter().flatten().map(u16::to_string).collect();
+                let open = if ports.is_empty() { "none".to_string() } else { ports.join(", ") };
+                Some(format!(
+                    "balancer `{name}` sends to port {port}, and the security group of `{}` lets in at {open}: packets are \
+                     dropped; add {port} to `group.{}.security_group.inbound`",
+                    group.name, group.name
+                ))
+            }
+        }
+    }
+}
