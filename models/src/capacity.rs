@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{BalancerId, EndpointId, GroupId, Plan, Step};
+use crate::plan::{Balancer, BalancerId, EndpointId, GroupId, Plan, Step, TargetGroup};
 
 /// Seconds that an endpoint takes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,18 +67,20 @@ impl Plan {
                 .map(|(&(_, to), &weight)| (to, weight))
                 .collect();
             for (to, weight) in of_this {
-                let demand = &mut demands[self.balancers[to.index()].targets.index()];
                 let own = took[endpoint.index()];
                 let runtime = self.services[self.endpoints[endpoint.index()].service.index()].runtime;
                 let [primary, handover] = match self.balancers[to.index()].keep_alive {
                     Some(_) => [0.0; 2],
                     None => runtime.connection_costs().map(sim_core::Span::as_secs_f64),
                 };
-                demand.visits += weight;
-                demand.cpu += weight * (own.cpu + own.pool + primary + handover);
-                demand.on_threads += weight * (own.cpu + handover);
-                demand.primary += weight * primary;
-                demand.held += weight * own.held;
+                for (group, share) in self.shares(&self.balancers[to.index()]) {
+                    let (demand, weight) = (&mut demands[group.index()], weight * share);
+                    demand.visits += weight;
+                    demand.cpu += weight * (own.cpu + own.pool + primary + handover);
+                    demand.on_threads += weight * (own.cpu + handover);
+                    demand.primary += weight * primary;
+                    demand.held += weight * own.held;
+                }
                 for step in &self.endpoints[endpoint.index()].steps {
                     if let &Step::Call { to, endpoint } = step {
                         *visits.entry((endpoint, to)).or_insert(0.0) += weight;
@@ -173,12 +175,24 @@ impl Plan {
         }
     }
 
+    /// What share of a balancer's requests each of its groups gets, at their desired capacities.
+    fn shares(&self, balancer: &Balancer) -> Vec<(GroupId, f64)> {
+        let weighs = |target: &TargetGroup| {
+            let instances = self.groups[target.group.index()].desired.max(1);
+            f64::from(target.weight) * f64::from(instances)
+        };
+        let total: f64 = balancer.targets.iter().map(weighs).sum();
+        balancer.targets.iter().map(|target| (target.group, weighs(target) / total.max(1e-9))).collect()
+    }
+
     /// Marks the groups that a request for `endpoint` goes through.
     pub fn mark_groups(&self, to: BalancerId, endpoint: EndpointId, touched: &mut [bool]) {
         let mut seen = vec![false; self.endpoints.len()];
         let mut stack = vec![(to, endpoint)];
         while let Some((to, endpoint)) = stack.pop() {
-            touched[self.balancers[to.index()].targets.index()] = true;
+            for target in &self.balancers[to.index()].targets {
+                touched[target.group.index()] = true;
+            }
             if std::mem::replace(&mut seen[endpoint.index()], true) {
                 continue;
             }

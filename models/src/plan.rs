@@ -19,7 +19,7 @@ use sim_core::dist::Dist;
 use crate::cost::PriceBook;
 
 pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
-pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Stickiness};
+pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, TargetGroup};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::Incident;
 pub use objective::{Indicator, Objective};
@@ -143,6 +143,15 @@ pub enum Step {
 }
 
 impl Plan {
+    /// All Availability Zones of its groups, in the order of their names.
+    pub fn zones(&self) -> Vec<&str> {
+        let mut zones: Vec<&str> =
+            self.groups.iter().flat_map(|group| &group.zones).map(String::as_str).collect();
+        zones.sort_unstable();
+        zones.dedup();
+        zones
+    }
+
     /// How many requests fit into the memory of an instance; `None` where that does not matter.
     pub fn requests_in_memory(&self, group: &Group) -> Option<u32> {
         let service = &self.services[group.service.index()];

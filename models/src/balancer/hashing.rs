@@ -17,6 +17,8 @@ pub struct Table {
     hashes: Keyed,
     places: Keyed,
     stale: bool,
+    /// Each target as often as its weight says.
+    slots: Vec<u32>,
     /// By place on the ring.
     ring: Vec<(u64, u32)>,
     maglev: Vec<u32>,
@@ -27,7 +29,15 @@ impl Table {
     pub fn new(hashing: Hashing, balancer: &str, seed: Seed) -> Self {
         let hashes = seed.keyed(&format!("balancer/{balancer}/hash"));
         let places = seed.keyed(&format!("balancer/{balancer}/places"));
-        Table { hashing, hashes, places, stale: true, ring: Vec::new(), maglev: Vec::new() }
+        Table {
+            hashing,
+            hashes,
+            places,
+            stale: true,
+            slots: Vec::new(),
+            ring: Vec::new(),
+            maglev: Vec::new(),
+        }
     }
 
     /// The targets have changed.
@@ -35,14 +45,14 @@ impl Table {
         self.stale = true;
     }
 
-    /// The target of a client, among these, of which there is at least one.
-    pub fn pick(&mut self, client: u64, targets: &[u32]) -> u32 {
+    /// The target of a client, among these with their weights, of which there is at least one, and none weighs nothing.
+    pub fn pick(&mut self, client: u64, targets: &[u32], weight: impl Fn(u32) -> u32) -> u32 {
         let hash = self.hashes.at(client).next_u64();
         if std::mem::take(&mut self.stale) {
-            self.build(targets);
+            self.build(targets, weight);
         }
         match self.hashing {
-            Hashing::Modulo => targets[(hash % targets.len() as u64) as usize],
+            Hashing::Modulo => self.slots[(hash % self.slots.len() as u64) as usize],
             Hashing::Ring => {
                 let next = self.ring.partition_point(|&(place, _)| place < hash);
                 self.ring[next % self.ring.len()].1
@@ -51,23 +61,28 @@ impl Table {
         }
     }
 
-    fn build(&mut self, targets: &[u32]) {
+    fn build(&mut self, targets: &[u32], weight: impl Fn(u32) -> u32) {
         match self.hashing {
-            Hashing::Modulo => {}
+            Hashing::Modulo => {
+                let times = |&target: &u32| std::iter::repeat_n(target, weight(target) as usize);
+                self.slots = targets.iter().flat_map(times).collect();
+            }
             Hashing::Ring => {
                 self.ring.clear();
                 for &target in targets {
                     let mut places = self.places.at(u64::from(target));
-                    self.ring.extend((0..POINTS).map(|_| (places.next_u64(), target)));
+                    self.ring
+                        .extend((0..POINTS * u64::from(weight(target))).map(|_| (places.next_u64(), target)));
                 }
                 self.ring.sort_unstable();
             }
-            Hashing::Maglev => self.fill(targets),
+            Hashing::Maglev => self.fill(targets, weight),
         }
     }
 
     /// Targets take turns at the entry that they want most of those that are free (Eisenbud and others, NSDI 2016, 3.4).
-    fn fill(&mut self, targets: &[u32]) {
+    /// One that weighs half as much as the heaviest has every second turn.
+    fn fill(&mut self, targets: &[u32], weight: impl Fn(u32) -> u32) {
         const FREE: u32 = u32::MAX;
         let entries = ENTRIES as u64;
         // Where each target looks next, and how far it goes on from there.
@@ -80,13 +95,23 @@ impl Table {
             .collect();
         self.maglev.clear();
         self.maglev.resize(ENTRIES, FREE);
-        for turn in 0..ENTRIES {
-            let index = turn % targets.len();
-            let (at, step) = &mut wanted[index];
-            while self.maglev[*at as usize] != FREE {
-                *at = (*at + *step) % entries;
+        let heaviest = targets.iter().map(|&target| weight(target)).max().unwrap_or(1).max(1);
+        let mut due = vec![0; targets.len()];
+        let mut filled = 0;
+        while filled < ENTRIES {
+            for (index, &target) in targets.iter().enumerate() {
+                due[index] += weight(target);
+                if due[index] < heaviest || filled == ENTRIES {
+                    continue;
+                }
+                due[index] -= heaviest;
+                let (at, step) = &mut wanted[index];
+                while self.maglev[*at as usize] != FREE {
+                    *at = (*at + *step) % entries;
+                }
+                self.maglev[*at as usize] = target;
+                filled += 1;
             }
-            self.maglev[*at as usize] = targets[index];
         }
     }
 }
@@ -99,7 +124,7 @@ mod tests {
 
     fn spread(hashing: Hashing, targets: &[u32]) -> Vec<u32> {
         let mut table = Table::new(hashing, "front", Seed::new(7));
-        (0..CLIENTS).map(|client| table.pick(client, targets)).collect()
+        (0..CLIENTS).map(|client| table.pick(client, targets, |_| 1)).collect()
     }
 
     /// The busiest of ten targets, of an even share.
@@ -131,6 +156,22 @@ mod tests {
             let moved = stayed.clone().filter(|(was, is)| was != is).count() as f64 / stayed.count() as f64;
             assert!((least..=most).contains(&moved), "{hashing:?}: {moved} of the others moved");
             assert!(is.iter().all(|&target| target != 4));
+        }
+    }
+
+    /// Envoy's example: weights of 1 and 2 in a table of 65,537 are 21,846 and 43,691 entries. On the ring shares vary.
+    #[test]
+    fn weights_are_shares() {
+        let mut table = Table::new(Hashing::Maglev, "front", Seed::new(7));
+        table.pick(0, &[0, 1], |target| target + 1);
+        let light = table.maglev.iter().filter(|&&target| target == 0).count();
+        assert_eq!([light, ENTRIES - light], [21_846, 43_691]);
+        for (hashing, error) in [(Hashing::Modulo, 0.02), (Hashing::Ring, 0.08)] {
+            let mut table = Table::new(hashing, "front", Seed::new(7));
+            let light =
+                (0..CLIENTS).filter(|&client| table.pick(client, &[0, 1], |target| target + 1) == 0).count();
+            let share = light as f64 / CLIENTS as f64;
+            assert!((share - 1.0 / 3.0).abs() < error, "{hashing:?}: {share}");
         }
     }
 }

@@ -8,25 +8,27 @@ pub const FEW: usize = 64;
 
 /// No target, or one that is not here.
 const NONE: u32 = u32::MAX;
+/// More than anybody has.
+const MOST: u64 = u64::MAX;
 
 /// Requests in progress of each target of a rotation.
 #[derive(Clone, Debug)]
 pub struct Tournament {
     /// The number of leaves, a power of two. They are the second half of the tree; its root is at 1.
     leaves: usize,
-    tree: Vec<u32>,
+    tree: Vec<u64>,
     /// The place in the rotation, by instance.
     places: Vec<u32>,
 }
 
 impl Tournament {
-    /// Over these targets, of which there is at least one.
-    pub fn new(targets: &[u32], outstanding: &[u32]) -> Self {
+    /// Over these targets, of which there is at least one, of so many instances, with what each has to do.
+    pub fn new(targets: &[u32], instances: usize, load: impl Fn(u32) -> u64) -> Self {
         let leaves = targets.len().next_power_of_two();
-        let mut tree = vec![NONE; 2 * leaves];
-        let mut places = vec![NONE; outstanding.len()];
+        let mut tree = vec![MOST; 2 * leaves];
+        let mut places = vec![NONE; instances];
         for (place, &target) in (0..).zip(targets) {
-            tree[leaves + place as usize] = outstanding[target as usize];
+            tree[leaves + place as usize] = load(target);
             places[target as usize] = place;
         }
         for node in (1..leaves).rev() {
@@ -35,12 +37,12 @@ impl Tournament {
         Tournament { leaves, tree, places }
     }
 
-    /// A target has so many requests in progress now. One that is not in the rotation does not matter.
-    pub fn set(&mut self, target: u32, outstanding: u32) {
+    /// A target has so much to do now. One that is not in the rotation does not matter.
+    pub fn set(&mut self, target: u32, load: u64) {
         let place = self.places.get(target as usize).copied().filter(|&place| place != NONE);
         let Some(place) = place else { return };
         let mut node = self.leaves + place as usize;
-        self.tree[node] = outstanding;
+        self.tree[node] = load;
         while node > 1 {
             node /= 2;
             let least = self.tree[2 * node].min(self.tree[2 * node + 1]);
@@ -94,12 +96,12 @@ mod tests {
         /// It finds what looking at each finds, after any changes.
         #[test]
         fn it_agrees_with_looking_at_each(
-            loads in prop::collection::vec(0u32..5, 1..200),
-            changes in prop::collection::vec((0usize..200, 0u32..5, 0usize..300), 0..300),
+            loads in prop::collection::vec(0u64..5, 1..200),
+            changes in prop::collection::vec((0usize..200, 0u64..5, 0usize..300), 0..300),
         ) {
             let targets: Vec<u32> = (0..loads.len() as u32).rev().collect();
             let mut outstanding = loads;
-            let mut tournament = Tournament::new(&targets, &outstanding);
+            let mut tournament = Tournament::new(&targets, outstanding.len(), |target| outstanding[target as usize]);
             for (target, load, turn) in changes {
                 if let Some(entry) = outstanding.get_mut(target) {
                     *entry = load;

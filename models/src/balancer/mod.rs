@@ -1,21 +1,28 @@
 //! A balancer: who gets the next request.
 //!
-//! [`hashing`](self) is for algorithms that look at the client, [`cookies`](self) for those that remember it, and
-//! [`latency`](self) for the one that looks at how long targets take.
+//! [`hashing`](self) is for algorithms that look at the client, [`cookies`](self) for those that remember it,
+//! [`latency`](self) for the one that looks at how long targets take, [`least`](self) for the one that looks at all of them,
+//! [`weighted`](self) and [`anomalies`](self) for targets that are not equal, [`zones`](self) for nodes that keep to theirs.
 
+mod anomalies;
 mod cookies;
 mod hashing;
 mod latency;
 mod least;
+mod weighted;
+mod zones;
 
-use sim_core::chance::below;
-use sim_core::{Keyed, Seed, Time};
+use sim_core::chance::{below, unit};
+use sim_core::{Keyed, Seed, Span, Time};
 use smallvec::{SmallVec, smallvec};
 
-use crate::plan::{Algorithm, Balancer, Stickiness};
+use crate::plan::{Algorithm, Balancer, Minimum, Stickiness};
+use anomalies::Anomalies;
 use cookies::Cookies;
 use hashing::Table;
 use least::{FEW, Tournament};
+use weighted::{Chances, Turns};
+use zones::Zones;
 
 pub use latency::Latency;
 
@@ -23,19 +30,42 @@ pub use latency::Latency;
 #[derive(Clone, Debug)]
 pub struct Rotation {
     algorithm: Algorithm,
+    /// Those that get requests: the healthy ones, or all that are registered where too few are healthy.
+    used: Vec<u32>,
     /// Instances that are healthy targets, in the order they came in.
     targets: Vec<u32>,
     /// All registered targets, healthy or not.
     registered: Vec<u32>,
+    minimum_healthy: Minimum,
+    minimum_in_dns: Minimum,
     /// Whose turn it is.
     turn: usize,
     picks: Keyed,
+    /// What targets weigh, where that is not the same for all, or changes.
+    weights: Option<Box<Weights>>,
     /// Who has the fewest requests in progress, where that is asked for and there are many; `None` until it is built.
     tournament: Option<Box<Tournament>>,
     /// Who serves which client, for algorithms that hash it.
     table: Option<Box<Table>>,
     /// What clients hold, where they stick to their target.
     sticky: Option<Box<Sticky>>,
+    /// The nodes, where each keeps to its zone; then this one has no targets of its own.
+    zones: Option<Box<Zones>>,
+}
+
+/// What targets weigh.
+#[derive(Clone, Debug, Default)]
+struct Weights {
+    /// By instance.
+    of: Vec<u32>,
+    slow_start: Option<Span>,
+    /// Since when a target starts slowly, by instance.
+    since: Vec<Option<Time>>,
+    /// When it was registered, and whether nobody was there before.
+    registered: Vec<(Time, bool)>,
+    turns: Option<Turns>,
+    chances: Option<Chances>,
+    anomalies: Option<Anomalies>,
 }
 
 /// Cookies, and what makes them void.
@@ -69,6 +99,17 @@ impl Client {
     }
 }
 
+/// An instance as it is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The instance.
+    pub instance: u32,
+    /// Its weight.
+    pub weight: u32,
+    /// The number of its zone, of all zones of the plan.
+    pub zone: u16,
+}
+
 /// What a balancer knows of its targets when it picks one.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
@@ -82,8 +123,16 @@ pub struct Seen<'a> {
 
 impl Rotation {
     /// An empty rotation. Random picks are keyed by request, so that they do not depend on one another. `clients` are those
-    /// of each source that sends to it.
-    pub fn new(plan: &Balancer, clients: &[u32], seed: Seed) -> Self {
+    /// of each source that sends to it, `zones` is how many zones there are.
+    pub fn new(plan: &Balancer, zones: usize, clients: &[u32], seed: Seed) -> Self {
+        let mut rotation = Rotation::of_one_zone(plan, clients, seed);
+        if !plan.cross_zone {
+            rotation.zones = Some(Box::new(Zones::new(plan, zones, clients, seed)));
+        }
+        rotation
+    }
+
+    fn of_one_zone(plan: &Balancer, clients: &[u32], seed: Seed) -> Self {
         let table = match plan.algorithm {
             Algorithm::Hash(hashing) => Some(Box::new(Table::new(hashing, &plan.name, seed))),
             _ => None,
@@ -91,21 +140,51 @@ impl Rotation {
         let sticky = plan.stickiness.map(|Stickiness { duration }| {
             Box::new(Sticky { cookies: Cookies::new(duration, clients), places: Vec::new() })
         });
+        let mitigates = matches!(plan.algorithm, Algorithm::Random { anomaly_mitigation: true });
+        let weighs = !plan.weighs_equally() || plan.slow_start.is_some() || mitigates;
+        let weights = Weights {
+            slow_start: plan.slow_start,
+            anomalies: mitigates.then(Anomalies::default),
+            ..Weights::default()
+        };
         Rotation {
             algorithm: plan.algorithm,
+            used: Vec::new(),
             targets: Vec::new(),
             registered: Vec::new(),
+            minimum_healthy: plan.minimum_healthy,
+            minimum_in_dns: plan.minimum_in_dns,
             turn: 0,
             picks: seed.keyed(&format!("balancer/{}/pick", plan.name)),
+            weights: weighs.then(|| Box::new(weights)),
             tournament: None,
             table,
             sticky,
+            zones: None,
         }
     }
 
-    /// The healthy targets.
-    pub fn targets(&self) -> &[u32] {
-        &self.targets
+    /// The number of healthy targets.
+    pub fn healthy(&self) -> usize {
+        self.targets.len()
+            + self.zones.iter().flat_map(|zones| zones.all()).map(Rotation::healthy).sum::<usize>()
+    }
+
+    /// Whether a healthy target is left out of account, as too few are healthy.
+    pub fn fails_open(&self) -> bool {
+        match &self.zones {
+            Some(zones) => zones.all().all(Rotation::fails_open),
+            None => !self.minimum_healthy.kept(self.targets.len(), self.registered.len()),
+        }
+    }
+
+    /// All registered targets, where nodes do not keep to their zone.
+    pub fn registered(&self) -> &[u32] {
+        &self.registered
+    }
+
+    fn has_enough_for_dns(&self) -> bool {
+        self.minimum_in_dns.kept(self.targets.len(), self.registered.len())
     }
 
     /// True where it matters who sends a request.
@@ -114,46 +193,101 @@ impl Rotation {
         self.table.is_some() || self.sticky.is_some()
     }
 
-    /// Registers `instance`, whose health is not known yet.
-    pub fn register(&mut self, instance: u32) {
-        if !self.registered.contains(&instance) {
-            self.registered.push(instance);
-            self.changed(instance, false);
+    /// True where it matters how requests end.
+    #[inline]
+    pub fn asks_how_it_ends(&self) -> bool {
+        self.weights.as_ref().is_some_and(|weights| weights.anomalies.is_some())
+    }
+
+    /// A request to a target ended.
+    #[cold]
+    pub fn ended(&mut self, target: u32, error: bool) {
+        let nodes = self.zones.iter_mut().flat_map(|zones| zones.all_mut());
+        for node in nodes.filter(|node| node.registered.contains(&target)) {
+            node.ended(target, error);
+        }
+        let known = self.registered.contains(&target);
+        if let Some(anomalies) =
+            self.weights.as_mut().filter(|_| known).and_then(|weights| weights.anomalies.as_mut())
+        {
+            anomalies.ended(target, error);
         }
     }
 
-    /// Forgets `instance`.
-    pub fn deregister(&mut self, instance: u32) {
-        self.registered.retain(|&target| target != instance);
-        self.changed(instance, false);
-        if let Some(place) = self.sticky.as_mut().and_then(|sticky| sticky.places.get_mut(instance as usize))
+    /// Registers an instance, whose health is not known yet.
+    pub fn register(&mut self, target: Member, now: Time) {
+        if let Some(zones) = &mut self.zones {
+            zones.of(target.zone).register(target, now);
+            return zones.changed(now);
+        }
+        if !self.registered.contains(&target.instance) {
+            if let Some(weights) = &mut self.weights {
+                weights.register(target.instance, target.weight, &self.registered, now);
+            }
+            self.registered.push(target.instance);
+            self.changed(target.instance, false);
+        }
+    }
+
+    /// Forgets an instance.
+    pub fn deregister(&mut self, target: Member, now: Time) {
+        if let Some(zones) = &mut self.zones {
+            zones.of(target.zone).deregister(target, now);
+            return zones.changed(now);
+        }
+        self.registered.retain(|&other| other != target.instance);
+        self.changed(target.instance, false);
+        if let Some(place) =
+            self.sticky.as_mut().and_then(|sticky| sticky.places.get_mut(target.instance as usize))
         {
             place.0 += 1; // whoever gets its place is another
         }
     }
 
-    /// Takes `instance`, which is healthy, into the rotation.
-    pub fn add(&mut self, instance: u32) {
-        self.register(instance);
-        if !self.targets.contains(&instance) {
-            self.targets.push(instance);
-            self.changed(instance, true);
+    /// Takes an instance, which is healthy, into the rotation.
+    pub fn add(&mut self, target: Member, now: Time) {
+        if let Some(zones) = &mut self.zones {
+            zones.of(target.zone).add(target, now);
+            return zones.changed(now);
+        }
+        self.register(target, now);
+        if !self.targets.contains(&target.instance) {
+            if let Some(weights) = &mut self.weights {
+                weights.start(target.instance, &self.targets, now);
+            }
+            self.targets.push(target.instance);
+            self.changed(target.instance, true);
         }
     }
 
-    /// Takes `instance` out of the rotation; true where it was in. It stays registered.
-    pub fn remove(&mut self, instance: u32) -> bool {
-        let Some(position) = self.targets.iter().position(|&target| target == instance) else { return false };
-        self.targets.remove(position);
-        self.changed(instance, false);
-        if position < self.turn {
-            self.turn -= 1; // the next in turn stays the next in turn
+    /// Takes an instance out of the rotation; true where it was in. It stays registered.
+    pub fn remove(&mut self, target: Member, now: Time) -> bool {
+        if let Some(zones) = &mut self.zones {
+            let was_in = zones.of(target.zone).remove(target, now);
+            zones.changed(now);
+            return was_in;
         }
+        let Some(position) = self.targets.iter().position(|&other| other == target.instance) else {
+            return false;
+        };
+        self.targets.remove(position);
+        self.changed(target.instance, false);
         true
     }
 
+    /// Who gets requests is settled anew. The next in turn stays the next in turn.
     fn changed(&mut self, instance: u32, healthy: bool) {
+        let next = self.used.iter().skip(self.turn).find(|&&target| target != instance).copied();
+        let used = if self.fails_open() { &self.registered } else { &self.targets };
+        let weights = self.weights.as_deref();
+        let weighs = |target: &&u32| weights.is_none_or(|weights| weights.of(**target) > 0);
+        self.used = used.iter().filter(weighs).copied().collect();
+        let place = next.and_then(|next| self.used.iter().position(|&target| target == next));
+        self.turn = place.unwrap_or(self.turn.min(self.used.len()));
         self.tournament = None;
+        if let Some(weights) = &mut self.weights {
+            (weights.turns, weights.chances) = (None, None);
+        }
         if let Some(table) = &mut self.table {
             table.invalidate();
         }
@@ -168,26 +302,34 @@ impl Rotation {
     /// An instance has so many requests in progress now.
     #[inline]
     pub fn loaded(&mut self, instance: u32, outstanding: u32) {
-        if let Some(tournament) = &mut self.tournament {
-            tournament.set(instance, outstanding);
+        if let Some(zones) = &mut self.zones {
+            zones.all_mut().for_each(|node| node.loaded(instance, outstanding));
+        }
+        let Rotation { tournament, weights, .. } = self;
+        if let Some(tournament) = tournament {
+            tournament.set(instance, load(outstanding, instance, weights.as_deref()));
         }
     }
 
-    /// The target of the request whose draws are keyed by `key`; `None` where none is registered. Without a healthy one
+    /// The target of the request whose draws are keyed by `key`; `None` where none is registered. With too few healthy ones
     /// all registered targets get traffic: the balancer *fails open*. `client` only matters where it
     /// [asks who](Rotation::asks_who) sends.
     #[inline]
     pub fn pick(&mut self, key: u64, client: Client, seen: &Seen<'_>) -> Option<u32> {
-        if self.sticky.is_none() {
+        if self.sticky.is_none() && self.zones.is_none() {
             self.choose(key, client, seen)
         } else {
-            self.pick_again(key, client, seen)
+            self.pick_elsewhere(key, client, seen)
         }
     }
 
-    /// The target that a client has a cookie for, or a new one and a new cookie.
+    /// In the client's zone, or the target that it has a cookie for, or a new one and a new cookie.
     #[cold]
-    fn pick_again(&mut self, key: u64, client: Client, seen: &Seen<'_>) -> Option<u32> {
+    fn pick_elsewhere(&mut self, key: u64, client: Client, seen: &Seen<'_>) -> Option<u32> {
+        let asks_who = self.asks_who();
+        if let Some(zones) = &mut self.zones {
+            return zones.pick(key, client, asks_who, seen);
+        }
         let held = self.sticky.as_ref().and_then(|sticky| {
             let (target, epoch) = sticky.cookies.of(client, seen.now)?;
             (sticky.places.get(target as usize) == Some(&(epoch, true))).then_some(target)
@@ -202,26 +344,29 @@ impl Rotation {
 
     #[inline]
     fn choose(&mut self, key: u64, client: Client, seen: &Seen<'_>) -> Option<u32> {
-        if self.targets.is_empty() {
-            return self.fail_open(key, client, seen);
-        }
-        let count = self.targets.len();
-        if count == 1 {
-            return self.targets.first().copied();
+        let count = self.used.len();
+        if count <= 1 {
+            return self.used.first().copied();
         }
         match self.algorithm {
+            Algorithm::RoundRobin if self.weights.is_some() => self.weighted_turn(seen.now),
             Algorithm::RoundRobin => {
                 let turn = if self.turn < count { self.turn } else { 0 };
                 self.turn = turn + 1;
-                Some(self.targets[turn])
+                Some(self.used[turn])
             }
-            Algorithm::Random => {
+            Algorithm::Random { .. } if self.weights.is_some() => self.weighted_chance(key, seen.now),
+            Algorithm::Random { .. } => {
                 let pick = below(&mut self.picks.at(key), count as u32);
-                Some(self.targets[pick as usize])
+                Some(self.used[pick as usize])
             }
             Algorithm::LeastOutstandingRequests => Some(self.least_outstanding(seen.outstanding)),
             Algorithm::PowerOfChoices(choices) => {
-                let outstanding = |target: u32| f64::from(seen.outstanding[target as usize]);
+                let weights = self.weights.as_deref();
+                let outstanding = |target: u32| {
+                    let outstanding = f64::from(seen.outstanding[target as usize]);
+                    weights.map_or(outstanding, |weights| (outstanding + 1.0) / f64::from(weights.of(target)))
+                };
                 Some(self.best_of(choices, key, outstanding))
             }
             Algorithm::PeakEwma { decay } => Some(self.best_of(2, key, |target| {
@@ -229,39 +374,57 @@ impl Rotation {
                 seen.latencies[at].cost(seen.now, seen.outstanding[at], decay)
             })),
             Algorithm::Hash(_) => {
-                let Rotation { table, targets, .. } = self;
-                table.as_mut().map(|table| table.pick(client.key(), targets))
+                let Rotation { table, used, weights, .. } = self;
+                let weight = |target| weights.as_ref().map_or(1, |weights| weights.of(target));
+                table.as_mut().map(|table| table.pick(client.key(), used, weight))
             }
         }
     }
 
-    #[cold]
-    fn fail_open(&mut self, key: u64, client: Client, seen: &Seen<'_>) -> Option<u32> {
-        if self.registered.is_empty() {
-            return None;
+    fn weighted_turn(&mut self, now: Time) -> Option<u32> {
+        let Rotation { weights, used, .. } = self;
+        let weights = weights.as_mut()?;
+        if weights.turns.as_ref().is_some_and(|turns| turns.outdated(now)) {
+            weights.turns = None;
         }
-        self.tournament = None;
-        std::mem::swap(&mut self.targets, &mut self.registered);
-        let picked = self.choose(key, client, seen);
-        std::mem::swap(&mut self.targets, &mut self.registered);
-        self.tournament = None;
-        picked
+        let Weights { of, slow_start, since, turns, .. } = &mut **weights;
+        let turns = turns.get_or_insert_with(|| {
+            Turns::new(used, *slow_start, |target| {
+                let begun =
+                    since[target as usize].zip(*slow_start).filter(|&(since, ramp)| now < since + ramp);
+                (of[target as usize], begun.map(|(since, _)| since))
+            })
+        });
+        turns.next(now, *slow_start)
+    }
+
+    fn weighted_chance(&mut self, key: u64, now: Time) -> Option<u32> {
+        let Rotation { weights, used, picks, .. } = self;
+        let Weights { of, chances, anomalies, .. } = &mut **weights.as_mut()?;
+        if anomalies.as_mut().is_some_and(|anomalies| anomalies.compare(now, used)) {
+            *chances = None;
+        }
+        let chances = chances.get_or_insert_with(|| {
+            let own = |target: u32| anomalies.as_ref().map_or(1, |anomalies| anomalies.weight(target));
+            Chances::new(used.iter().map(|&target| u64::from(of[target as usize]) * own(target)))
+        });
+        chances.pick(unit(&mut picks.at(key))).map(|place| used[place])
     }
 
     /// So many different ones at random, and of these the first with the least cost.
     #[inline]
     fn best_of(&self, choices: u32, key: u64, cost: impl Fn(u32) -> f64) -> u32 {
-        let count = self.targets.len() as u32;
+        let count = self.used.len() as u32;
         let mut draws = self.picks.at(key);
         let first = below(&mut draws, count);
         if choices == 2 {
             let other = below(&mut draws, count - 1);
             let second = if other < first { other } else { other + 1 };
-            let (first, second) = (self.targets[first as usize], self.targets[second as usize]);
+            let (first, second) = (self.used[first as usize], self.used[second as usize]);
             return if cost(second) < cost(first) { second } else { first };
         }
         let mut drawn: SmallVec<[u32; 8]> = smallvec![first];
-        let mut best = self.targets[first as usize];
+        let mut best = self.used[first as usize];
         let mut least = cost(best);
         while drawn.len() < choices.min(count) as usize {
             // The n-th of those that were not drawn yet.
@@ -270,7 +433,7 @@ impl Rotation {
                 next += u32::from(next >= before);
             }
             drawn.insert(drawn.partition_point(|&before| before < next), next);
-            let target = self.targets[next as usize];
+            let target = self.used[next as usize];
             let cost = cost(target);
             if cost < least {
                 (best, least) = (target, cost);
@@ -282,20 +445,22 @@ impl Rotation {
     /// The first with the fewest requests in progress, looking round from whose turn it is.
     #[inline]
     fn least_outstanding(&mut self, outstanding: &[u32]) -> u32 {
-        let count = self.targets.len();
+        let count = self.used.len();
         let turn = if self.turn < count { self.turn } else { 0 };
         if count > FEW {
-            let Rotation { tournament, targets, .. } = self;
+            let Rotation { tournament, used, weights, .. } = self;
+            let of = |target: u32| load(outstanding[target as usize], target, weights.as_deref());
             let tournament =
-                tournament.get_or_insert_with(|| Box::new(Tournament::new(targets, outstanding)));
+                tournament.get_or_insert_with(|| Box::new(Tournament::new(used, outstanding.len(), of)));
             let place = tournament.least_from(turn);
             self.turn = place + 1;
-            return self.targets[place];
+            return self.used[place];
         }
-        let (before, after) = self.targets.split_at(turn);
-        let (mut best, mut fewest, mut best_at) = (self.targets[turn], u32::MAX, turn);
+        let (before, after) = self.used.split_at(turn);
+        let weights = self.weights.as_deref();
+        let (mut best, mut fewest, mut best_at) = (self.used[turn], u64::MAX, turn);
         for (at, &target) in (turn..).zip(after).chain((0..).zip(before)) {
-            let load = outstanding[target as usize];
+            let load = load(outstanding[target as usize], target, weights);
             if load < fewest {
                 (best, fewest, best_at) = (target, load, at);
                 if load == 0 {
@@ -308,6 +473,48 @@ impl Rotation {
     }
 }
 
+/// Requests in progress, by weight where that is not the same for all (nginx `least_conn`).
+#[inline]
+fn load(outstanding: u32, target: u32, weights: Option<&Weights>) -> u64 {
+    /// Weights are whole numbers below a thousand: quotients that differ do so by more than a millionth.
+    const SCALE: u64 = 1 << 24;
+    match weights {
+        Some(weights) => u64::from(outstanding) * SCALE / u64::from(weights.of(target).max(1)),
+        None => u64::from(outstanding),
+    }
+}
+
+impl Weights {
+    fn of(&self, target: u32) -> u32 {
+        self.of.get(target as usize).copied().unwrap_or(0)
+    }
+
+    fn register(&mut self, target: u32, weight: u32, others: &[u32], now: Time) {
+        let at = target as usize;
+        if self.of.len() <= at {
+            self.of.resize(at + 1, 0);
+            self.since.resize(at + 1, None);
+            self.registered.resize(at + 1, (Time::ZERO, false));
+        }
+        let among_the_first = others.iter().all(|&other| self.registered[other as usize].0 == now);
+        (self.of[at], self.since[at], self.registered[at]) = (weight, None, (now, among_the_first));
+        if let Some(anomalies) = &mut self.anomalies {
+            anomalies.forget(target);
+        }
+    }
+
+    /// A target that becomes healthy starts slowly, if there is a healthy one that does not, and unless it is among the first
+    /// that were registered (ALB, "Slow start mode").
+    fn start(&mut self, target: u32, healthy: &[u32], now: Time) {
+        let Some(ramp) = self.slow_start else { return };
+        let full = |other: &&u32| self.since[**other as usize].is_none_or(|since| now >= since + ramp);
+        let (_, among_the_first) = self.registered[target as usize];
+        if !among_the_first && healthy.iter().any(|other| full(&other)) {
+            self.since[target as usize] = Some(now);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,14 +523,18 @@ mod tests {
 
     const CLIENTS: u32 = 1_000;
 
+    fn member(instance: u32) -> Member {
+        Member { instance, weight: 1, zone: 0 }
+    }
+
     fn rotation(algorithm: Algorithm, targets: u32) -> Rotation {
         sticking(algorithm, targets, None)
     }
 
     fn sticking(algorithm: Algorithm, targets: u32, stickiness: Option<Stickiness>) -> Rotation {
         let plan = Balancer { algorithm, stickiness, ..Balancer::new("front", GroupId(0)) };
-        let mut rotation = Rotation::new(&plan, &[CLIENTS], Seed::new(1));
-        (0..targets).for_each(|target| rotation.add(target));
+        let mut rotation = Rotation::new(&plan, 1, &[CLIENTS], Seed::new(1));
+        (0..targets).for_each(|target| rotation.add(member(target), Time::ZERO));
         rotation
     }
 
@@ -348,8 +559,8 @@ mod tests {
     fn round_robin_takes_turns_and_keeps_them_when_a_target_goes() {
         let mut rotation = rotation(Algorithm::RoundRobin, 4);
         assert_eq!(picks(&mut rotation, &[0; 4], 6), [0, 1, 2, 3, 0, 1]);
-        assert!(rotation.remove(0));
-        assert!(!rotation.remove(0));
+        assert!(rotation.remove(member(0), Time::ZERO));
+        assert!(!rotation.remove(member(0), Time::ZERO));
         assert_eq!(picks(&mut rotation, &[0; 4], 3), [2, 3, 1]);
     }
 
@@ -371,7 +582,7 @@ mod tests {
 
     #[test]
     fn random_is_even_and_belongs_to_the_request() {
-        let mut rotation = rotation(Algorithm::Random, 2);
+        let mut rotation = rotation(Algorithm::Random { anomaly_mitigation: false }, 2);
         let seen = picks(&mut rotation, &[0; 2], 10_000);
         assert_eq!(seen, picks(&mut rotation, &[0; 2], 10_000));
         let first = seen.iter().filter(|&&target| target == 0).count();
@@ -382,20 +593,24 @@ mod tests {
     #[test]
     fn without_a_healthy_target_all_registered_ones_are_used() {
         let mut rotation = rotation(Algorithm::RoundRobin, 6);
-        (0..6).for_each(|target| assert!(rotation.remove(target)));
+        (0..6).for_each(|target| assert!(rotation.remove(member(target), Time::ZERO)));
         let mut used = picks(&mut rotation, &[0; 6], 12);
         used.sort_unstable();
         used.dedup();
         assert_eq!(used.len(), 6);
-        (1..6).for_each(|target| rotation.deregister(target));
+        (1..6).for_each(|target| rotation.deregister(member(target), Time::ZERO));
         assert_eq!(picks(&mut rotation, &[0; 6], 2), [0, 0]);
-        rotation.deregister(0);
+        rotation.deregister(member(0), Time::ZERO);
         assert_eq!(pick(&mut rotation, 1, 0, &[0; 6]), None);
     }
 
     #[test]
     fn without_targets_there_is_none() {
-        for algorithm in [Algorithm::RoundRobin, Algorithm::Random, Algorithm::PowerOfChoices(2)] {
+        for algorithm in [
+            Algorithm::RoundRobin,
+            Algorithm::Random { anomaly_mitigation: false },
+            Algorithm::PowerOfChoices(2),
+        ] {
             assert_eq!(pick(&mut rotation(algorithm, 0), 1, 0, &[]), None);
         }
     }
@@ -426,10 +641,10 @@ mod tests {
         assert_eq!([3, 2, 1, 0].map(|client| go(&mut rotation, 50, client)), [0, 2, 1, 0].map(Some));
         assert_eq!(go(&mut rotation, 100, 1), Some(1), "every request renews the cookie");
         assert_eq!(go(&mut rotation, 170, 2), Some(1), "after an hour it is in turn again");
-        assert!(rotation.remove(0));
+        assert!(rotation.remove(member(0), Time::ZERO));
         assert_eq!(go(&mut rotation, 51, 0), Some(2), "its target is not healthy");
-        rotation.deregister(0);
-        rotation.add(0);
+        rotation.deregister(member(0), Time::ZERO);
+        rotation.add(member(0), Time::ZERO);
         // The place that client 3 knows is another instance's now: who is in turn gets it, and somebody unknown the next.
         assert_eq!([3, CLIENTS + 5].map(|client| go(&mut rotation, 52, client)), [Some(0), Some(1)]);
     }
@@ -443,9 +658,9 @@ mod tests {
             };
             let first = of(&mut rotation, 1);
             assert_eq!(first, of(&mut rotation, 2), "whatever the request");
-            (0..4).for_each(|target| assert!(rotation.remove(target)));
+            (0..4).for_each(|target| assert!(rotation.remove(member(target), Time::ZERO)));
             assert_eq!(of(&mut rotation, 3).len(), 100, "all registered ones are used");
-            (1..4).for_each(|target| rotation.deregister(target));
+            (1..4).for_each(|target| rotation.deregister(member(target), Time::ZERO));
             assert!(of(&mut rotation, 4).iter().all(|&target| target == 0));
         }
     }

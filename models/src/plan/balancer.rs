@@ -4,17 +4,25 @@ use sim_core::Span;
 
 use super::{GroupId, Service};
 
-/// A load balancer with one target group.
+/// A load balancer and its target groups.
 #[derive(Clone, Debug)]
 pub struct Balancer {
     /// Its name in the scenario.
     pub name: String,
-    /// The group whose instances are its targets.
-    pub targets: GroupId,
+    /// The groups whose instances are its targets; at least one, all of the same service.
+    pub targets: Vec<TargetGroup>,
     /// How it picks one.
     pub algorithm: Algorithm,
     /// The port that it sends to.
     pub port: u16,
+    /// Whether each of its nodes sends to the targets of all zones, or to those of its own only.
+    pub cross_zone: bool,
+    /// With fewer healthy targets than this it sends to all that are registered; in each zone by itself without cross-zone.
+    pub minimum_healthy: Minimum,
+    /// With fewer healthy targets than this a zone leaves DNS, where nodes keep to their zone.
+    pub minimum_in_dns: Minimum,
+    /// How long the share of a new target grows until it is a full one.
+    pub slow_start: Option<Span>,
     /// How it finds out whether a target answers; `None` takes all that are registered to be healthy.
     pub health_check: Option<HealthCheck>,
     /// How long it waits for an answer (then 504); `None` waits for ever.
@@ -33,7 +41,11 @@ impl Balancer {
     pub fn new(name: &str, targets: GroupId) -> Balancer {
         Balancer {
             name: name.to_string(),
-            targets,
+            targets: vec![TargetGroup { group: targets, weight: 1 }],
+            cross_zone: true,
+            minimum_healthy: Minimum::Count(1),
+            minimum_in_dns: Minimum::Count(1),
+            slow_start: None,
             algorithm: Algorithm::RoundRobin,
             port: Service::USUAL_PORT,
             health_check: None,
@@ -41,6 +53,59 @@ impl Balancer {
             deregistration_delay: Span::ZERO,
             keep_alive: None,
             stickiness: None,
+        }
+    }
+
+    /// Whether it sends to the instances of a group.
+    pub fn has(&self, group: GroupId) -> bool {
+        self.targets.iter().any(|target| target.group == group)
+    }
+
+    /// The weight of a group's instances; 0 where it does not send to them.
+    pub fn weight_of(&self, group: GroupId) -> u32 {
+        self.targets.iter().find(|target| target.group == group).map_or(0, |target| target.weight)
+    }
+
+    /// The first of its groups: its service is that of all.
+    pub fn first_group(&self) -> GroupId {
+        self.targets[0].group
+    }
+
+    /// Whether all its targets have the same weight.
+    pub fn weighs_equally(&self) -> bool {
+        self.targets.windows(2).all(|pair| pair[0].weight == pair[1].weight)
+    }
+}
+
+/// A group behind a balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// The group.
+    pub group: GroupId,
+    /// The weight of each of its instances, 0 to [`TargetGroup::MOST_WEIGHT`]: how much it gets beside those of others.
+    pub weight: u32,
+}
+
+impl TargetGroup {
+    /// The largest weight, as for the target groups of an ALB.
+    pub const MOST_WEIGHT: u32 = 999;
+}
+
+/// A least number of targets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Minimum {
+    /// So many.
+    Count(u32),
+    /// A share of those that are registered, 0 to 1.
+    Share(f64),
+}
+
+impl Minimum {
+    /// Whether so many healthy targets of those that are registered are enough.
+    pub fn kept(self, healthy: usize, registered: usize) -> bool {
+        match self {
+            Minimum::Count(count) => healthy >= count as usize,
+            Minimum::Share(share) => healthy > 0 && healthy as f64 >= share * registered as f64,
         }
     }
 }
@@ -55,11 +120,14 @@ pub struct Stickiness {
 /// How a balancer picks a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// Each in turn.
+    /// Each in turn; those with more weight more often, and spread (nginx's smooth weighted round robin).
     RoundRobin,
-    /// Any, with equal chances.
-    Random,
-    /// One with the fewest requests in progress; ties go to each in turn.
+    /// Any, with chances by weight.
+    Random {
+        /// Whether targets that fail more than others get less (ALB's anomaly mitigation).
+        anomaly_mitigation: bool,
+    },
+    /// One with the fewest requests in progress by weight; ties go to each in turn.
     LeastOutstandingRequests,
     /// So many different ones at random, and of these the one with the fewest requests in progress (Mitzenmacher 2001; HAProxy's
     /// `random`, Envoy's `LEAST_REQUEST`).

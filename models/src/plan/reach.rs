@@ -1,6 +1,6 @@
 //! Whether balancers reach their targets: the port that the app listens at, that of the target group, the security group.
 
-use super::{Balancer, Endpoint, Plan};
+use super::{Balancer, Endpoint, GroupId, Plan};
 
 /// What becomes of a connection to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl Plan {
     /// any work.
     pub fn checked_endpoint(&self, balancer: &Balancer) -> Option<&Endpoint> {
         let path = &balancer.health_check.as_ref()?.path;
-        let service = self.groups[balancer.targets.index()].service;
+        let service = self.groups[balancer.first_group().index()].service;
         let asks = |endpoint: &&Endpoint| {
             let name = endpoint.name.strip_prefix("GET ").unwrap_or(&endpoint.name);
             endpoint.service == service && name == path
@@ -26,9 +26,9 @@ impl Plan {
         self.endpoints.iter().find(asks)
     }
 
-    /// What becomes of connections that a balancer opens to targets that are up.
-    pub fn reach(&self, balancer: &Balancer) -> Reach {
-        let group = &self.groups[balancer.targets.index()];
+    /// What becomes of connections that a balancer opens to instances of a group that are up.
+    pub fn reach(&self, balancer: &Balancer, group: GroupId) -> Reach {
+        let group = &self.groups[group.index()];
         if group.inbound.as_ref().is_some_and(|ports| !ports.contains(&balancer.port)) {
             Reach::Dropped
         } else if self.services[group.service.index()].port == balancer.port {
@@ -38,12 +38,13 @@ impl Plan {
         }
     }
 
-    /// Why a balancer reaches none of its targets, and what to change; `None` where it does reach them.
-    pub fn unreachable(&self, balancer: &Balancer) -> Option<String> {
-        let group = &self.groups[balancer.targets.index()];
+    /// Why a balancer reaches none of a group's instances, and what to change; `None` where it does reach them.
+    pub fn unreachable(&self, balancer: &Balancer, group: GroupId) -> Option<String> {
+        let reach = self.reach(balancer, group);
+        let group = &self.groups[group.index()];
         let service = &self.services[group.service.index()];
         let (name, port) = (&balancer.name, balancer.port);
-        match self.reach(balancer) {
+        match reach {
             Reach::Open => None,
             Reach::Refused => Some(format!(
                 "balancer `{name}` sends to port {port}, and `{}` listens at {}: connections are refused; \

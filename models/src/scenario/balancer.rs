@@ -5,8 +5,8 @@ use sim_core::Span;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Period, Port};
-use super::{Context, Names, health_check};
-use crate::plan::{Algorithm, Balancer, Hashing, Service, Stickiness};
+use super::{Context, Names, health_check, targets};
+use crate::plan::{Algorithm, Balancer, Hashing, Minimum, Service, Stickiness};
 
 /// The most connections that a balancer may keep open to a target.
 const MOST_CONNECTIONS: u32 = 65_535;
@@ -22,10 +22,12 @@ pub fn balancer(
 ) -> (Option<Balancer>, toml::Table) {
     let path = format!("balancer.{}", entry.key);
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
-    let targets = table.required::<String>("targets");
-    let targets = targets.and_then(|name| names.group(context, &name, &table.place_of("targets")));
+    let targets = targets::targets(context, names, &mut table);
     let algorithm = algorithm(context, &mut table);
     let stickiness = stickiness(context, &mut table);
+    let (cross_zone, minimum_in_dns) = targets::zones(context, &mut table, stickiness.is_some());
+    let minimum_healthy = table.or("minimum_healthy", Minimum::Count(1));
+    let slow_start = targets::slow_start(context, &mut table, algorithm);
     let port = table.or("port", Port(listens(names, services, &entry.key))).0;
     let health_check = health_check::health_check(context, &mut table);
     let idle_timeout = or_none(context, &mut table, "idle_timeout", Span::from_secs(60));
@@ -35,6 +37,10 @@ pub fn balancer(
         name: entry.key.clone(),
         targets,
         algorithm,
+        cross_zone,
+        minimum_healthy,
+        minimum_in_dns,
+        slow_start,
         port,
         health_check,
         idle_timeout,
@@ -71,9 +77,11 @@ fn or_none(context: &Context<'_>, table: &mut Reader<'_>, key: &'static str, def
 fn algorithm(context: &Context<'_>, table: &mut Reader<'_>) -> Algorithm {
     /// Finagle's.
     const DECAY: Span = Span::from_secs(10);
-    const KNOWN: [(&str, Algorithm); 9] = [
+    const RANDOM: Algorithm = Algorithm::Random { anomaly_mitigation: false };
+    const KNOWN: [(&str, Algorithm); 10] = [
         ("round-robin", Algorithm::RoundRobin),
-        ("random", Algorithm::Random),
+        ("random", RANDOM),
+        ("weighted-random", RANDOM),
         ("least-outstanding-requests", Algorithm::LeastOutstandingRequests),
         ("power-of-two-choices", Algorithm::PowerOfChoices(2)),
         ("power-of-choices", Algorithm::PowerOfChoices(2)),
@@ -109,6 +117,11 @@ fn algorithm(context: &Context<'_>, table: &mut Reader<'_>) -> Algorithm {
             let mut options = Reader::new(context.findings, inner, &entry.node);
             let decay = options.or("decay", Period(decay)).0;
             (Algorithm::PeakEwma { decay }, toml::Value::Table(options.finish()))
+        }
+        Algorithm::Random { .. } if name == "weighted-random" => {
+            let mut options = Reader::new(context.findings, inner, &entry.node);
+            let anomaly_mitigation = options.or("anomaly_mitigation", false);
+            (Algorithm::Random { anomaly_mitigation }, toml::Value::Table(options.finish()))
         }
         _ => {
             let label = format!("expected `\"{name}\"`");

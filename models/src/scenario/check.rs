@@ -100,7 +100,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     for (index, group) in (0u16..).zip(&plan.groups) {
         let place = place_of(document, &["group", &group.name]);
-        let targets_it = plan.balancers.iter().any(|balancer| balancer.targets == GroupId(index));
+        let targets_it = plan.balancers.iter().any(|balancer| balancer.has(GroupId(index)));
         if group.health_check == HealthCheckKind::Elb && !targets_it {
             let label = "no balancer has this group as its targets";
             findings.error(
@@ -149,25 +149,28 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
 
 /// What everybody gets wrong once: the run shows it, and this says so before.
 fn reachability(findings: &Findings, plan: &Plan, balancer: &Balancer) {
-    let group = &plan.groups[balancer.targets.index()];
-    if let Some(why) = plan.unreachable(balancer) {
-        let replaced = match (group.health_check, &balancer.health_check) {
-            (HealthCheckKind::Elb, Some(_)) => ", and the group replaces its instances for ever",
-            _ => "",
-        };
-        findings.note(format!("{why}. Until then no target is healthy{replaced}"));
-    } else if let (Some(check), Some(endpoint)) = (&balancer.health_check, plan.checked_endpoint(balancer))
+    for target in &balancer.targets {
+        let group = &plan.groups[target.group.index()];
+        if let Some(why) = plan.unreachable(balancer, target.group) {
+            let replaced = match (group.health_check, &balancer.health_check) {
+                (HealthCheckKind::Elb, Some(_)) => ", and the group replaces its instances for ever",
+                _ => "",
+            };
+            findings.note(format!("{why}. Until then no target is healthy{replaced}"));
+        }
+        if group.health_check == HealthCheckKind::Elb && balancer.health_check.is_none() {
+            findings.note(format!(
+                "group `{}` relies on the health checks of balancer `{}`, which has none: only EC2 status checks are left",
+                group.name, balancer.name
+            ));
+        }
+    }
+    if let (Some(check), Some(endpoint)) = (&balancer.health_check, plan.checked_endpoint(balancer))
         && !check.matches(endpoint.status)
     {
         findings.note(format!(
             "balancer `{}` checks `{}`, which answers {}, and its `health_check.matcher` does not have that status: no target is healthy",
             balancer.name, check.path, endpoint.status
-        ));
-    }
-    if group.health_check == HealthCheckKind::Elb && balancer.health_check.is_none() {
-        findings.note(format!(
-            "group `{}` relies on the health checks of balancer `{}`, which has none: only EC2 status checks are left",
-            group.name, balancer.name
         ));
     }
 }

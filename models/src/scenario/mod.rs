@@ -19,6 +19,7 @@ mod replay;
 mod runtime;
 mod service;
 mod sla;
+mod targets;
 mod traffic;
 mod units;
 
@@ -403,20 +404,35 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
     names
 }
 
+/// A text in a table, if there is one.
+fn text(entry: &Entry, key: &str) -> Option<String> {
+    let Value::Table(entries) = &entry.node.value else { return None };
+    match &entries.iter().find(|entry| entry.key == key)?.node.value {
+        Value::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
 impl Names<'_> {
     /// From a balancer to the service behind it, by names alone and without a word about what is missing.
     fn follow(&self, balancer: &Entry) -> Option<ServiceId> {
-        let text = |entry: &Entry, key: &str| match &entry.node.value {
-            Value::Table(entries) => {
-                entries.iter().find(|entry| entry.key == key).and_then(|entry| match &entry.node.value {
-                    Value::String(text) => Some(text.clone()),
-                    _ => None,
-                })
-            }
+        let named = |entries: &Vec<Entry>| {
+            let targets = &entries.iter().find(|entry| entry.key == "targets")?.node.value;
+            let Value::Table(targets) = targets else { return None };
+            targets.first().map(|target| target.key.clone())
+        };
+        let first = match &balancer.node.value {
+            Value::Table(entries) => named(entries),
             _ => None,
         };
-        let group = text(balancer, "targets")?;
-        let service = text(self.groups.iter().find(|entry| entry.key == group)?, "service")?;
+        let group = text(balancer, "targets").or(first)?;
+        let index = self.groups.iter().position(|entry| entry.key == group)?;
+        self.service_of(GroupId(u16::try_from(index).ok()?))
+    }
+
+    /// The service that a group runs, by names alone and without a word about what is missing.
+    fn service_of(&self, group: GroupId) -> Option<ServiceId> {
+        let service = text(self.groups.get(group.index())?, "service")?;
         let index = self.services.iter().position(|entry| entry.key == service)?;
         u16::try_from(index).ok().map(ServiceId)
     }

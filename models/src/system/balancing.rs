@@ -7,15 +7,16 @@ use super::System;
 use super::deadlines::Deadlines;
 use super::ending::Ending;
 use super::request::{NOWHERE, Request};
-use crate::balancer::Rotation;
+use crate::balancer::{Member, Rotation};
 use crate::event::{Event, Ref};
 use crate::plan::{Algorithm, Balancer, BalancerId, Plan, Traffic};
 
 /// Empty rotations. Clients matter to the balancer that their requests reach first.
 pub(super) fn rotations(plan: &Plan, seed: Seed) -> Vec<Rotation> {
+    let zones = plan.zones().len();
     let of = |(id, balancer): (u16, &Balancer)| {
         let own = |traffic: &Traffic| traffic.clients.filter(|_| traffic.to == BalancerId(id)).unwrap_or(0);
-        Rotation::new(balancer, &plan.traffic.iter().map(own).collect::<Vec<u32>>(), seed)
+        Rotation::new(balancer, zones, &plan.traffic.iter().map(own).collect::<Vec<u32>>(), seed)
     };
     (0..).zip(&plan.balancers).map(of).collect()
 }
@@ -34,7 +35,9 @@ pub(super) fn least(plan: &Plan) -> Vec<SmallVec<[BalancerId; 1]>> {
     let mut least = vec![SmallVec::new(); plan.groups.len()];
     for (balancer, id) in plan.balancers.iter().zip(0..) {
         if balancer.algorithm == Algorithm::LeastOutstandingRequests {
-            least[balancer.targets.index()].push(BalancerId(id));
+            for target in &balancer.targets {
+                least[target.group.index()].push(BalancerId(id));
+            }
         }
     }
     if least.iter().all(SmallVec::is_empty) { Vec::new() } else { least }
@@ -45,13 +48,43 @@ pub(super) fn decays(plan: &Plan) -> Vec<Option<Span>> {
     let mut decays = vec![None; plan.groups.len()];
     for balancer in &plan.balancers {
         if let Algorithm::PeakEwma { decay } = balancer.algorithm {
-            decays[balancer.targets.index()].get_or_insert(decay);
+            for target in &balancer.targets {
+                decays[target.group.index()].get_or_insert(decay);
+            }
         }
     }
     if decays.iter().all(Option::is_none) { Vec::new() } else { decays }
 }
 
 impl System {
+    /// An instance as a balancer registers it.
+    pub(super) fn member(&self, balancer: BalancerId, slot: u32) -> Member {
+        let instance = &self.instances[slot];
+        let zone = &self.plan.groups[instance.group.index()].zones[usize::from(instance.zone)];
+        let zone = self.plan.zones().binary_search(&zone.as_str()).unwrap_or(0) as u16;
+        let weight = self.plan.balancers[balancer.index()].weight_of(instance.group);
+        Member { instance: slot, weight, zone }
+    }
+
+    /// How a request ended, for balancers that go by it.
+    #[inline(always)]
+    pub(super) fn tell_ending(&mut self, request: &Request, target: u32, ending: Ending) {
+        if self.asks_how_it_ends {
+            self.tell_how_it_ended(request, target, ending);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_how_it_ended(&mut self, request: &Request, target: u32, ending: Ending) {
+        let error = !matches!(ending, Ending::Completed | Ending::TimedOut | Ending::RateLimited);
+        if target == NOWHERE || self.is_check(request) {
+            return;
+        }
+        for rotation in self.rotations.iter_mut().filter(|rotation| rotation.asks_how_it_ends()) {
+            rotation.ended(target, error);
+        }
+    }
+
     /// A balancer begins to wait for an answer.
     pub(super) fn await_answer(
         &mut self,

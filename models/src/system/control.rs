@@ -9,7 +9,7 @@ use crate::cost::{BalancerUsage, HourOfUse, InstanceUsage, Surplus, Usage};
 use crate::event::Event;
 use crate::machine::{Supply, Tally};
 use crate::measure::{Carried, CarriedMark, MachineTotals, MinuteFacts};
-use crate::plan::{GroupId, Metric, Scaling};
+use crate::plan::{GroupId, Metric, Scaling, TargetGroup};
 use crate::results::{Activity, ActivityKind, GroupRow};
 use crate::scaling::{self, Datapoint, Decision, Observation};
 
@@ -21,7 +21,8 @@ impl System {
     /// The minute ends.
     pub(super) fn minute(&mut self, calendar: &mut Calendar<Event>) {
         for (balancer, plan) in self.measure.balancers.iter_mut().zip(&self.plan.balancers) {
-            let in_progress = self.fleets[plan.targets.index()].request_seconds(calendar.now());
+            let of = |target: &TargetGroup| self.fleets[target.group.index()].request_seconds(calendar.now());
+            let in_progress = plan.targets.iter().map(of).sum();
             balancer.close_minute(in_progress);
         }
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
@@ -39,14 +40,12 @@ impl System {
         let runtime = self.plan.services[plan.service.index()].runtime;
         let allotted = plan.machine.processor.allotted();
         let threads = f64::from(runtime.computing_threads(plan.machine.processor.vcpus)).min(allotted);
-        let carried: u64 = self.carried(group);
         let throttled = self.machine_totals(group).throttled;
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
         let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
         let (mut serving, mut unhealthy, mut starting, mut without_credits) = (0, 0, 0, 0);
         // Without a healthy target all get requests.
-        let fails_open =
-            self.balancers_of(group).iter().any(|id| self.rotations[id.index()].targets().is_empty());
+        let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
         let fleet = &mut self.fleets[group.index()];
         let mut oldest_start = now;
         let period_start = now - length;
@@ -85,7 +84,7 @@ impl System {
                 oldest_start = oldest_start.min(instance.launched);
             }
         }
-        let in_minute = carried - std::mem::replace(&mut fleet.carried_at_minute, carried);
+        let in_minute = fleet.received - std::mem::replace(&mut fleet.received_at_minute, fleet.received);
         for ((policy, metric), (sum, count)) in plan.scaling.iter().zip(&mut fleet.metrics).zip(warm) {
             let Scaling::TargetTracking(policy) = policy else { continue };
             let point = match policy.metric {
@@ -136,11 +135,6 @@ impl System {
             tally.add(&own);
         }
         tally
-    }
-
-    fn carried(&self, group: GroupId) -> u64 {
-        let balancers = self.measure.balancers.iter().zip(&self.plan.balancers);
-        balancers.filter(|(_, plan)| plan.targets == group).map(|(carried, _)| carried.requests).sum()
     }
 
     /// Asks the group's target tracking policies, and does what they say.
@@ -352,7 +346,8 @@ impl System {
                 }
             });
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).map(|(carried, plan)| {
-            let in_progress = self.fleets[plan.targets.index()].request_seconds(now);
+            let of = |target: &TargetGroup| self.fleets[target.group.index()].request_seconds(now);
+            let in_progress = plan.targets.iter().map(of).sum();
             BalancerUsage {
                 balancer: plan.name.clone(),
                 seconds: now.as_secs_f64(),

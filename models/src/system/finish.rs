@@ -209,8 +209,8 @@ impl System {
     }
 
     fn unreachable(&self, group: GroupId) -> Option<String> {
-        let mut own = self.plan.balancers.iter().filter(|balancer| balancer.targets == group);
-        own.find_map(|balancer| self.plan.unreachable(balancer))
+        let mut own = self.plan.balancers.iter().filter(|balancer| balancer.has(group));
+        own.find_map(|balancer| self.plan.unreachable(balancer, group))
     }
 
     fn series(&self) -> Vec<Row> {

@@ -56,8 +56,10 @@ pub struct Fleet {
     pub facts: Vec<MinuteFacts>,
     /// Instances lost since the last minute.
     pub lost: u32,
-    /// Requests its balancers had carried at the last minute.
-    pub carried_at_minute: u64,
+    /// Requests that its balancers have sent to its instances.
+    pub received: u64,
+    /// How many that were at the last minute.
+    pub received_at_minute: u64,
     /// Requests refused until the last minute.
     pub refused_at_minute: u64,
     /// How often CPU quotas had run out at the last minute.
@@ -110,7 +112,8 @@ impl Fleet {
             verdicts: plan.scaling.iter().map(|_| Verdict::InsufficientData).collect(),
             facts: Vec::new(),
             lost: 0,
-            carried_at_minute: 0,
+            received: 0,
+            received_at_minute: 0,
             refused_at_minute: 0,
             throttled_at_minute: 0,
             refused_before: 0,
@@ -171,10 +174,7 @@ impl System {
 
     pub(super) fn balancers_of(&self, group: GroupId) -> Vec<BalancerId> {
         let ids = (0u16..).map(BalancerId);
-        ids.zip(&self.plan.balancers)
-            .filter(|(_, balancer)| balancer.targets == group)
-            .map(|(id, _)| id)
-            .collect()
+        ids.zip(&self.plan.balancers).filter(|(_, balancer)| balancer.has(group)).map(|(id, _)| id).collect()
     }
 
     /// Launches what is missing, takes out what is too many.
@@ -228,8 +228,8 @@ impl System {
             .plan
             .balancers
             .iter()
-            .filter(|balancer| balancer.targets == group)
-            .all(|balancer| self.plan.reach(balancer) == Reach::Open);
+            .filter(|balancer| balancer.has(group))
+            .all(|balancer| self.plan.reach(balancer, group) == Reach::Open);
         let next_slot_timer = calendar.timer();
         let reference = self.instances.insert(Instance {
             group,

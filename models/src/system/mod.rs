@@ -70,6 +70,8 @@ pub struct System {
     /// Processes with a free slot and a queue, by instance, to be seen to before the event ends.
     dirty: Vec<(u32, u16)>,
     rotations: Vec<Rotation>,
+    /// Whether one of them goes by how requests end.
+    asks_how_it_ends: bool,
     targets: Slab<Target>,
     /// Until when balancers wait for answers; `None` where one waits for ever.
     unanswered: Vec<Option<Deadlines>>,
@@ -97,6 +99,7 @@ impl System {
     /// A world at time zero: the initial instances are up and in rotation, and every source is about to send.
     pub fn start(plan: Arc<Plan>, seed: Seed) -> Simulation<System> {
         let mut calendar = Calendar::new();
+        let rotations = balancing::rotations(&plan, seed);
         let mut system = System {
             requests: Slab::default(),
             instances: Slab::default(),
@@ -106,7 +109,8 @@ impl System {
             least: balancing::least(&plan),
             losing: None,
             dirty: Vec::new(),
-            rotations: balancing::rotations(&plan, seed),
+            asks_how_it_ends: rotations.iter().any(Rotation::asks_how_it_ends),
+            rotations,
             targets: Slab::default(),
             unanswered: balancing::unanswered(&plan, &mut calendar),
             sources: client::sources(&plan, seed, &mut calendar),

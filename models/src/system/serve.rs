@@ -95,7 +95,7 @@ pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) 
     for balancer in &plan.balancers {
         let bare = || Endpoint {
             name: "health check".to_string(),
-            service: plan.groups[balancer.targets.index()].service,
+            service: plan.groups[balancer.first_group().index()].service,
             steps: Vec::new(),
             size: 0,
             status: 200,
@@ -128,6 +128,7 @@ impl System {
     #[inline]
     fn arrive(&mut self, slot: u32, from: BalancerId, target: u32, calendar: &mut Calendar<Event>) {
         let instance = &self.instances[target];
+        self.fleets[instance.group.index()].received += 1;
         // It crashed, or the balancer fails open and the app is not up, or nobody listens where the balancer sends to.
         if instance.phase != Phase::Up || !instance.reachable {
             self.knock(slot, from, target, calendar);
@@ -160,6 +161,8 @@ impl System {
     /// The accept queue of an instance is full.
     pub(super) fn refuse(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
         self.fleets[self.instances[target].group.index()].refused += 1;
+        let request = self.requests[slot];
+        self.tell_ending(&request, target, Ending::QueueFull);
         self.turned_away(slot, Ending::QueueFull, calendar);
     }
 
@@ -453,6 +456,7 @@ impl System {
     fn attempt_ends(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let request = self.requests[slot];
         self.requests.free(slot);
+        self.tell_ending(&request, request.instance, ending);
         if request.abandoned {
             return;
         }

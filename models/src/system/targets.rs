@@ -74,7 +74,8 @@ impl System {
         calendar: &mut Calendar<Event>,
     ) {
         let now = calendar.now();
-        self.rotations[balancer.index()].register(instance.slot);
+        let member = self.member(balancer, instance.slot);
+        self.rotations[balancer.index()].register(member, now);
         let health = if healthy { TargetHealth::Healthy } else { TargetHealth::Initial };
         let target = self.targets.insert(Target {
             balancer,
@@ -103,7 +104,8 @@ impl System {
         for target in std::mem::take(&mut self.instances[slot].targets) {
             let balancer = self.targets[target].balancer;
             self.part(balancer, slot, now);
-            self.rotations[balancer.index()].deregister(slot);
+            let member = self.member(balancer, slot);
+            self.rotations[balancer.index()].deregister(member, now);
             self.targets.free(target);
             delay = delay.max(self.plan.balancers[balancer.index()].deregistration_delay);
         }
@@ -270,6 +272,8 @@ impl System {
 
     /// A healthy target gets requests.
     fn join(&mut self, balancer: BalancerId, slot: u32, now: Time) {
+        let member = self.member(balancer, slot);
+        self.rotations[balancer.index()].add(member, now);
         let instance = &mut self.instances[slot];
         instance.rotations += 1;
         instance.first_healthy.get_or_insert(now);
@@ -277,7 +281,6 @@ impl System {
             let number = instance.number << 16 | u64::from(balancer.0);
             instance.server.keep(balancer, count, &mut self.connections.at(number));
         }
-        self.rotations[balancer.index()].add(slot);
         if instance.rotations == 1 {
             self.fleets[instance.group.index()].serving.add(now, 1.0);
         }
@@ -285,7 +288,8 @@ impl System {
 
     /// An instance gets no more requests from a balancer.
     fn part(&mut self, balancer: BalancerId, slot: u32, now: Time) {
-        if !self.rotations[balancer.index()].remove(slot) {
+        let member = self.member(balancer, slot);
+        if !self.rotations[balancer.index()].remove(member, now) {
             return;
         }
         let instance = &mut self.instances[slot];
@@ -306,7 +310,8 @@ impl System {
             Phase::AppStarting | Phase::Crashed => return Reach::Refused,
             Phase::Up | Phase::Draining => {}
         }
-        self.plan.balancers.get(balancer.index()).map_or(Reach::Open, |balancer| self.plan.reach(balancer))
+        let balancer = self.plan.balancers.get(balancer.index());
+        balancer.map_or(Reach::Open, |balancer| self.plan.reach(balancer, instance.group))
     }
 
     /// A request comes to an instance that does not take connections from everybody, or from nobody.
@@ -314,7 +319,11 @@ impl System {
     pub(super) fn knock(&mut self, slot: u32, from: BalancerId, target: u32, calendar: &mut Calendar<Event>) {
         match self.reach(from, target) {
             Reach::Open => self.receive(slot, from, target, calendar),
-            Reach::Refused => self.turned_away(slot, Ending::NotListening, calendar),
+            Reach::Refused => {
+                let request = self.requests[slot];
+                self.tell_ending(&request, target, Ending::NotListening);
+                self.turned_away(slot, Ending::NotListening, calendar);
+            }
             Reach::Dropped => {
                 // The balancer waits for it, and counts it as in progress.
                 self.requests[slot].instance = target;

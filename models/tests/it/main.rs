@@ -18,3 +18,4 @@ mod theory_vectors;
 mod timelines;
 mod traces;
 mod traffic;
+mod weights_and_zones;
