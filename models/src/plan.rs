@@ -9,6 +9,7 @@ mod group;
 mod incident;
 mod objective;
 mod service;
+mod supervisor;
 mod traffic;
 
 use jiff::Zoned;
@@ -20,9 +21,10 @@ use crate::cost::PriceBook;
 pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Stickiness};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
-pub use incident::Incident;
+pub use incident::{Incident, IncidentKind, When};
 pub use objective::{Indicator, Objective};
 pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service, Workers};
+pub use supervisor::{GiveUp, Supervisor};
 pub use traffic::{Retry, Traffic};
 
 macro_rules! id {

@@ -201,6 +201,7 @@ impl System {
             .map(|((group, fleet), _)| Suspect {
                 group,
                 runtime: plan.services[group.service.index()].runtime,
+                supervisor: plan.services[group.service.index()].supervisor,
                 facts: &fleet.facts,
             })
             .collect()

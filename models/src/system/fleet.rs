@@ -14,7 +14,7 @@ use super::instance::{Instance, Phase};
 use crate::balancer::Latency;
 use crate::event::{Event, Ref};
 use crate::machine::{Machine, Scheduler};
-use crate::measure::MinuteFacts;
+use crate::measure::{MinuteFacts, Trouble};
 use crate::plan::{BalancerId, Group, GroupId, Metric, Scaling};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
@@ -67,6 +67,14 @@ pub struct Fleet {
     pub request_seconds_before: f64,
     /// Where in the log each policy's last decision not to act stands.
     pub last_no_action: Vec<Option<usize>>,
+    /// How many incidents hold each of its zones lost, by zone; empty while none does.
+    pub zones_lost: Vec<u32>,
+    /// The log has said that there is no zone to launch in.
+    pub stranded: bool,
+    /// What incidents did to it since the last minute.
+    pub trouble: Trouble,
+    /// Draws of how long processes take that are started again.
+    pub restarts: Keyed,
     next_number: u64,
     draws: [Keyed; 3],
 }
@@ -115,6 +123,10 @@ impl Fleet {
             refused_before: 0,
             request_seconds_before: 0.0,
             last_no_action: vec![None; plan.scaling.len()],
+            zones_lost: Vec::new(),
+            stranded: false,
+            trouble: Trouble::default(),
+            restarts: draws("restarts"),
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],
         }
@@ -179,7 +191,7 @@ impl System {
     /// Launches what is missing, takes out what is too many.
     pub(super) fn reconcile(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let desired = self.fleets[group.index()].desired as usize;
-        while self.counted(group).count() < desired {
+        while self.counted(group).count() < desired && self.can_launch(group, calendar) {
             self.launch(group, calendar);
         }
         while self.counted(group).count() > desired {
@@ -220,7 +232,7 @@ impl System {
         for &member in &fleet.members {
             by_zone[usize::from(self.instances[member].zone)] += 1;
         }
-        let zone = (0u16..).zip(&by_zone).min_by_key(|&(_, count)| count).map_or(0, |(zone, _)| zone);
+        let zone = fleet.launch_zone(&by_zone).unwrap_or(0);
         let service = &self.plan.services[plan.service.index()];
         let runtime = service.runtime;
         let next_slot_timer = calendar.timer();
@@ -241,6 +253,11 @@ impl System {
             running: None,
             crashed: None,
             impaired: false,
+            app_started: now,
+            doomed: false,
+            lives: Vec::new(),
+            up_again: None,
+            slow: 1.0,
             most_inside: self.plan.requests_in_memory(plan).unwrap_or(u32::MAX),
             seen_core_nanos: [0.0; 2],
         });
@@ -291,9 +308,13 @@ impl System {
                 calendar.after(draw(&plan.startup.boot, draws[1], number), Event::Stage(reference));
             }
             Phase::Booting => {
-                instance.phase = Phase::AppStarting;
-                calendar.after(draw(&plan.startup.app, draws[2], number), Event::Stage(reference));
+                (instance.phase, instance.app_started) = (Phase::AppStarting, now);
+                let fails = self.start_fails(slot);
+                self.instances[slot].doomed |= fails.is_some();
+                let takes = fails.unwrap_or_else(|| draw(&plan.startup.app, draws[2], number));
+                calendar.after(takes, Event::Stage(reference));
             }
+            Phase::AppStarting if instance.doomed => self.first_start_failed(slot, calendar),
             Phase::AppStarting => {
                 instance.phase = Phase::Up;
                 let registered = instance.running.unwrap_or(now);
@@ -329,19 +350,28 @@ impl System {
     /// A new target has passed its first check: one is enough.
     pub(super) fn target_up(&mut self, balancer: BalancerId, reference: Ref, calendar: &mut Calendar<Event>) {
         let Some(slot) = self.instances.live(reference) else { return };
-        if self.instances[slot].phase != Phase::Up {
+        let now = calendar.now();
+        let joined = self.rotations[balancer.index()].targets().contains(&slot);
+        if self.instances[slot].phase != Phase::Up || joined || !self.has_passed(balancer, slot, now) {
             return;
         }
-        let now = calendar.now();
         let first = !self.instances[slot].serving();
         self.join(balancer, slot, now);
         if first {
             let instance = &self.instances[slot];
-            let description = format!(
-                "Instance {} passed its first health check {} after its launch and takes requests.",
-                instance.number,
-                now.since(instance.launched)
-            );
+            let number = instance.number;
+            let description = match instance.up_again {
+                Some(since) => {
+                    format!(
+                        "Instance {number} passed its health checks {} after it was up again.",
+                        now.since(since)
+                    )
+                }
+                None => format!(
+                    "Instance {number} passed its first health check {} after its launch and takes requests.",
+                    now.since(instance.launched)
+                ),
+            };
             self.log(instance.group, ActivityKind::Healthy, now, description);
         }
     }

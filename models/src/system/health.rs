@@ -7,7 +7,7 @@ use super::ending::Ending;
 use super::fleet::next_check;
 use super::instance::{Instance, Phase};
 use crate::event::{Event, Ref};
-use crate::plan::{BalancerId, GroupId, HealthCheckKind, Incident};
+use crate::plan::{BalancerId, GroupId, HealthCheckKind};
 use crate::results::ActivityKind;
 
 /// How long a group waits for an instance whose status check says `impaired` to recover before it replaces it. The
@@ -15,29 +15,16 @@ use crate::results::ActivityKind;
 const IMPAIRED_WAIT: Span = Span::from_secs(180);
 
 impl System {
-    /// Something goes wrong.
-    pub(super) fn incident(&mut self, index: u16, calendar: &mut Calendar<Event>) {
-        let Incident::Crash { group, count, .. } = self.plan.incidents[usize::from(index)];
-        let victims: Vec<u32> = self.fleets[group.index()]
-            .members
-            .iter()
-            .copied()
-            .filter(|&slot| self.instances[slot].in_service() && self.instances[slot].crashed.is_none())
-            .take(count as usize)
-            .collect();
-        for slot in victims {
-            let Instance { number, server, .. } = &self.instances[slot];
-            let description = format!("Instance {number} crashed and lost {} requests.", server.inside);
-            self.instances[slot].impaired = true;
-            self.crash(slot, description, calendar);
-        }
-    }
-
     /// The kernel kills a server whose requests need more memory than there is. The machine goes on, so that only the
-    /// balancer notices.
+    /// balancer notices, and a supervisor where there is one.
     pub(super) fn out_of_memory(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let Instance { number, server, group, .. } = &self.instances[slot];
         let plan = &self.plan.groups[group.index()];
+        if self.plan.services[plan.service.index()].supervisor.is_some() {
+            let all: Vec<u16> = server.living().collect();
+            let how = format!("ran out of the {} GiB of memory", plan.machine.memory_gib);
+            return self.die(slot, &all, ActivityKind::Crash, &how, calendar);
+        }
         let unnoticed = match plan.health_check {
             HealthCheckKind::Elb => "",
             HealthCheckKind::Ec2 => "; EC2 status checks do not notice, and nobody replaces it",
@@ -49,17 +36,27 @@ impl System {
         self.crash(slot, description, calendar);
     }
 
-    fn crash(&mut self, slot: u32, description: String, calendar: &mut Calendar<Event>) {
-        let now = calendar.now();
-        let reference = self.instances.reference(slot);
+    pub(super) fn crash(&mut self, slot: u32, description: String, calendar: &mut Calendar<Event>) {
+        self.log(self.instances[slot].group, ActivityKind::Crash, calendar.now(), description);
+        self.stop(slot, calendar);
+    }
+
+    /// An instance stops: nobody on it does anything any more.
+    pub(super) fn stop(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let instance = &mut self.instances[slot];
-        let group = instance.group;
-        let registered = instance.running.unwrap_or(now);
         instance.phase = Phase::Crashed;
-        instance.crashed = Some(now);
-        self.fleets[group.index()].lost += 1;
-        self.log(group, ActivityKind::Crash, now, description);
+        instance.crashed = Some(calendar.now());
+        instance.lives.clear();
+        self.fleets[instance.group.index()].lost += 1;
         self.lose_requests(slot, Ending::Lost, calendar);
+        self.checks_fail(slot, calendar);
+    }
+
+    /// An instance answers nobody from now on: balancers find out by their checks.
+    pub(super) fn checks_fail(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let now = calendar.now();
+        let (reference, group) = (self.instances.reference(slot), self.instances[slot].group);
+        let registered = self.instances[slot].running.unwrap_or(now);
         for balancer in self.balancers_of(group) {
             let check = self.plan.balancers[balancer.index()].health_check;
             let noticed = next_check(registered, check.interval, now) + check.first_failures();
@@ -75,7 +72,14 @@ impl System {
         calendar: &mut Calendar<Event>,
     ) {
         let Some(slot) = self.instances.live(reference) else { return };
-        if self.instances[slot].phase == Phase::Crashed {
+        let instance = &self.instances[slot];
+        let check = self.plan.balancers[balancer.index()].health_check;
+        let registered = instance.running.unwrap_or_default();
+        // It may have been up again in between, and down once more for less long than that.
+        let since = instance.crashed.filter(|_| instance.phase == Phase::Crashed);
+        let noticed =
+            since.map(|since| next_check(registered, check.interval, since) + check.first_failures());
+        if noticed.is_some_and(|noticed| calendar.now() >= noticed) {
             self.part(balancer, slot, calendar.now());
         }
     }
