@@ -7,7 +7,7 @@ pub struct Trouble {
     pub zones_lost: Vec<u16>,
     /// Times that processes died.
     pub deaths: u32,
-    /// Processes that nobody started again.
+    /// Processes that nobody starts again, the most at a time.
     pub given_up: u32,
     /// Instances whose CPU work took longer, the most at a time.
     pub slow: u32,
@@ -28,7 +28,7 @@ impl Trouble {
             }
         }
         self.deaths += other.deaths;
-        self.given_up += other.given_up;
+        self.given_up = self.given_up.max(other.given_up);
         self.slow = self.slow.max(other.slow);
         self.slowest = self.slowest.max(other.slowest);
         self.waits = self.waits.max(other.waits);

@@ -198,8 +198,8 @@ fn dependency(
     }
     let share = table.or("share", 1.0);
     if !(share > 0.0 && share <= 1.0) {
-        let message = format!("`{}` is no share: {share}", table.path_of("share"));
-        context.findings.error(&table.place_of("share"), message, "expected more than 0, and up to 1", None);
+        let message = format!("`{}` is {share}", table.path_of("share"));
+        context.findings.error(&table.place_of("share"), message, "expected a share above 0 and up to 1", None);
     }
     let after = span(context, table, "after");
     Some(IncidentKind::DependencyDown { service: service?, share, after })

@@ -17,9 +17,7 @@ pub fn stress(minute: &MinuteFacts) -> f64 {
 fn sum<'a>(minutes: impl IntoIterator<Item = &'a MinuteFacts>) -> Trouble {
     let mut sum = Trouble::default();
     for trouble in minutes.into_iter().filter_map(|minute| minute.trouble.as_deref()) {
-        let given_up = sum.given_up.max(trouble.given_up); // as they stand, not one by one
         sum.add(trouble);
-        sum.given_up = given_up;
     }
     sum
 }

@@ -36,7 +36,7 @@ impl System {
     pub(super) fn observe_minute(&mut self, group: GroupId, now: Time, length: Span) -> MinuteFacts {
         let plan = self.plan.clone();
         let plan = &plan.groups[group.index()];
-        let trouble = self.trouble_of_minute(group);
+        let trouble = self.trouble_of_minute(group, now);
         let runtime = self.plan.services[plan.service.index()].runtime;
         let allotted = plan.machine.processor.allotted();
         let threads = f64::from(runtime.computing_threads(plan.machine.processor.vcpus)).min(allotted);

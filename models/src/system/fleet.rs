@@ -73,6 +73,8 @@ pub struct Fleet {
     pub stranded: bool,
     /// What incidents did to it since the last minute.
     pub trouble: Trouble,
+    /// What they did at an instant that may yet be that of a minute's end.
+    pub trouble_now: (Time, Trouble),
     /// Draws of how long processes take that are started again.
     pub restarts: Keyed,
     next_number: u64,
@@ -126,6 +128,7 @@ impl Fleet {
             zones_lost: Vec::new(),
             stranded: false,
             trouble: Trouble::default(),
+            trouble_now: (Time::ZERO, Trouble::default()),
             restarts: draws("restarts"),
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],

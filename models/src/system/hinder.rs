@@ -2,10 +2,11 @@
 //! program asks only while there is something to ask.
 
 use sim_core::chance::unit;
-use sim_core::{Calendar, Span};
+use sim_core::{Calendar, Span, Time};
 
 use super::System;
 use super::ending::Ending;
+use super::fleet::Fleet;
 use super::serve::Program;
 use crate::event::{Event, Ref};
 use crate::measure::Trouble;
@@ -176,17 +177,33 @@ impl System {
         trouble
     }
 
-    /// Remembers it for the minute, which it may not last for. Processes that are given up count as they stand.
-    pub(super) fn note_trouble(&mut self, group: GroupId) {
-        let trouble = Trouble { given_up: 0, ..self.trouble(group) };
-        self.fleets[group.index()].trouble.add(&trouble);
+    /// Remembers it for the minute, which it may not last for, and that processes died. What happens as a minute ends belongs to
+    /// the next.
+    pub(super) fn note_trouble(&mut self, group: GroupId, deaths: u32, now: Time) {
+        let trouble = Trouble { deaths, ..self.trouble(group) };
+        let fleet = &mut self.fleets[group.index()];
+        fleet.settle_trouble(now);
+        fleet.trouble_now.1.add(&trouble);
     }
 
-    /// The incidents of the minute that ends.
-    pub(super) fn trouble_of_minute(&mut self, group: GroupId) -> Option<Box<Trouble>> {
-        let now = self.trouble(group);
-        let mut trouble = std::mem::take(&mut self.fleets[group.index()].trouble);
-        trouble.add(&now);
+    /// The incidents of the minute that ends; what goes on is there in the next one too.
+    pub(super) fn trouble_of_minute(&mut self, group: GroupId, now: Time) -> Option<Box<Trouble>> {
+        let goes_on = self.trouble(group);
+        let fleet = &mut self.fleets[group.index()];
+        if fleet.trouble_now.0 < now {
+            fleet.settle_trouble(now);
+        }
+        let trouble = std::mem::replace(&mut fleet.trouble, goes_on);
         (trouble != Trouble::default()).then(|| Box::new(trouble))
+    }
+}
+
+impl Fleet {
+    /// What happened at an instant that is over belongs to its minute.
+    fn settle_trouble(&mut self, now: Time) {
+        if self.trouble_now.0 < now {
+            let (_, before) = std::mem::replace(&mut self.trouble_now, (now, Trouble::default()));
+            self.trouble.add(&before);
+        }
     }
 }

@@ -189,7 +189,7 @@ impl System {
             format!("CPU work on {} takes {factor} times as long{}.", instances(&numbers), how_long(lasts))
         };
         self.log(group, ActivityKind::IncidentBegan, now, words);
-        self.note_trouble(group);
+        self.note_trouble(group, 0, now);
     }
 
     fn slow_ends(&mut self, group: GroupId, victims: &[Ref], now: Time) {
@@ -213,7 +213,7 @@ impl System {
         for group in groups {
             if self.plan.groups[group.index()].service == service {
                 self.log(group, words.0, now, words.1.clone());
-                self.note_trouble(group);
+                self.note_trouble(group, 0, now);
             }
         }
     }

@@ -82,7 +82,6 @@ impl System {
         let supervisor = self.supervisor(slot);
         let instance = &mut self.instances[slot];
         let group = instance.group;
-        self.fleets[group.index()].trouble.deaths += numbers.len() as u32;
         let mut next = Next::Never;
         for &number in numbers {
             let life = &mut instance.lives()[usize::from(number)];
@@ -97,6 +96,7 @@ impl System {
             }
         }
         self.log_death(slot, numbers, (kind, how), next, (lost, now));
+        self.note_trouble(group, numbers.len() as u32, now);
         self.server_down(slot, calendar);
     }
 
@@ -318,7 +318,6 @@ impl System {
         for slot in slots {
             self.release(slot, after, calendar);
         }
-        self.note_trouble(group);
     }
 
     /// All processes of an instance are started anew, and will not live.

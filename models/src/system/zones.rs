@@ -84,7 +84,7 @@ impl System {
             for slot in inside {
                 self.stop_with_zone(slot, calendar);
             }
-            self.note_trouble(group);
+            self.note_trouble(group, 0, calendar.now());
         }
     }
 
