@@ -7,7 +7,9 @@ pub struct Trouble {
     pub zones_lost: Vec<u16>,
     /// Times that processes died.
     pub deaths: u32,
-    /// Processes that nobody starts again, the most at a time.
+    /// Processes that were dead, the most at a time.
+    pub dead: u32,
+    /// Those of them that nobody starts again.
     pub given_up: u32,
     /// Instances whose CPU work took longer, the most at a time.
     pub slow: u32,
@@ -28,6 +30,7 @@ impl Trouble {
             }
         }
         self.deaths += other.deaths;
+        self.dead = self.dead.max(other.dead);
         self.given_up = self.given_up.max(other.given_up);
         self.slow = self.slow.max(other.slow);
         self.slowest = self.slowest.max(other.slowest);

@@ -82,7 +82,7 @@ fn when(context: &Context<'_>, table: &mut Reader<'_>) -> Option<When> {
         (None, None) => {
             table.missing(
                 "at",
-                "when it happens, such as \"14:00\"; or `every` = { exp = { mean = \"6h\" } }",
+                "when it happens, such as \"14:00\"; or `every`, such as { exp = { mean = \"6h\" } }",
             );
             None
         }
@@ -199,7 +199,12 @@ fn dependency(
     let share = table.or("share", 1.0);
     if !(share > 0.0 && share <= 1.0) {
         let message = format!("`{}` is {share}", table.path_of("share"));
-        context.findings.error(&table.place_of("share"), message, "expected a share above 0 and up to 1", None);
+        context.findings.error(
+            &table.place_of("share"),
+            message,
+            "expected a share above 0 and up to 1",
+            None,
+        );
     }
     let after = span(context, table, "after");
     Some(IncidentKind::DependencyDown { service: service?, share, after })

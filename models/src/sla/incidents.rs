@@ -1,6 +1,6 @@
 //! Incidents as causes: what went wrong goes before what it led to.
 
-use super::Suspect;
+use super::{OVERLOADED, Suspect};
 use crate::measure::{MinuteFacts, Trouble};
 use crate::plan::Supervisor;
 use crate::results::CauseKind;
@@ -8,7 +8,7 @@ use crate::results::CauseKind;
 /// How much worse off a group is for an incident than for being busy.
 pub fn stress(minute: &MinuteFacts) -> f64 {
     minute.trouble.as_ref().map_or(0.0, |trouble| {
-        let stopped = !trouble.zones_lost.is_empty() || trouble.deaths > 0 || trouble.given_up > 0;
+        let stopped = !trouble.zones_lost.is_empty() || trouble.deaths > 0 || trouble.dead > 0;
         if stopped { 10.0 } else { 5.0 }
     })
 }
@@ -20,6 +20,11 @@ fn sum<'a>(minutes: impl IntoIterator<Item = &'a MinuteFacts>) -> Trouble {
         sum.add(trouble);
     }
     sum
+}
+
+/// More came than the instances that were there can do: nothing has to go wrong for that.
+fn too_much(minutes: &[MinuteFacts]) -> bool {
+    minutes.iter().any(|minute| minute.load >= OVERLOADED * minute.capacity)
 }
 
 impl Suspect<'_> {
@@ -47,17 +52,18 @@ impl Suspect<'_> {
             );
             return Some((CauseKind::ZoneLost, words));
         }
-        if now.deaths == 0 && now.given_up == 0 {
+        let whole = now.dead == 0 && minutes.iter().all(|minute| minute.serving >= minute.desired);
+        if (now.deaths == 0 && now.dead == 0) || (whole && too_much(minutes)) {
             return None;
         }
         let died = match now.deaths {
-            0 => format!("processes of {name} are dead"),
+            0 => format!("{} processes of {name} were dead", now.dead),
             1 => format!("a process of {name} died"),
             deaths => format!("processes of {name} died {deaths} times"),
         };
         let left = match (now.given_up, &self.supervisor) {
             (0, _) => String::new(),
-            (dead, Some(Supervisor { name, .. })) => format!(", and {name} has given up {dead}"),
+            (dead, Some(Supervisor { name, .. })) => format!(", and {name} has given up on {dead}"),
             (dead, None) => format!(", and nobody starts {dead} of them again"),
         };
         Some((CauseKind::ProcessDied, format!("{died}{left}; {state}")))
@@ -75,7 +81,7 @@ impl Suspect<'_> {
             let words: Vec<String> = failing.into_iter().chain(slow).collect();
             return Some((CauseKind::DependencyFailed, format!("{}; {load}", words.join(", and "))));
         }
-        if trouble.slow > 0 {
+        if trouble.slow > 0 && !too_much(minutes) {
             let many = if trouble.slow == 1 { "instance" } else { "instances" };
             let hottest = minutes.iter().map(|minute| minute.hottest).fold(0.0, f64::max);
             let words = format!(

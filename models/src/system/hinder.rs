@@ -163,6 +163,7 @@ impl System {
         };
         for &slot in &fleet.members {
             let instance = &self.instances[slot];
+            trouble.dead += u32::from(instance.server.dead);
             trouble.given_up += instance.given_up();
             if instance.slow != 1.0 {
                 trouble.slow += 1;

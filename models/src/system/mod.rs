@@ -67,6 +67,8 @@ pub struct System {
     decays: Vec<Option<Span>>,
     /// An instance that is losing everything at this instant.
     losing: Option<supervise::Losing>,
+    /// The last failed start of processes in the log.
+    told: Option<supervise::Told>,
     /// Processes with a free slot and a queue, by instance, to be seen to before the event ends.
     dirty: Vec<(u32, u16)>,
     rotations: Vec<Rotation>,
@@ -106,6 +108,7 @@ impl System {
             decays: balancing::decays(&plan),
             least: balancing::least(&plan),
             losing: None,
+            told: None,
             dirty: Vec::new(),
             rotations: balancing::rotations(&plan, seed),
             sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed, &mut calendar)).collect(),

@@ -40,6 +40,27 @@ enum State {
     GivenUp,
 }
 
+/// A death of processes, for the log.
+#[derive(Clone, Copy, Debug)]
+struct Death {
+    at: Time,
+    next: Next,
+    /// Requests that were lost with them.
+    lost: u32,
+}
+
+/// The last failed start that was told, which others at the same instant join.
+#[derive(Clone, Debug)]
+pub struct Told {
+    instance: Ref,
+    at: Time,
+    kind: ActivityKind,
+    next: Next,
+    numbers: Vec<u16>,
+    /// Where it stands in the log.
+    index: usize,
+}
+
 /// Whom an instance, or a part of it, loses at this instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Losing {
@@ -85,7 +106,9 @@ impl System {
         let mut next = Next::Never;
         for &number in numbers {
             let life = &mut instance.lives()[usize::from(number)];
-            life.died = now;
+            if life.state == State::Up {
+                life.died = now;
+            }
             next = supervisor.map_or(Next::Never, |rules| life.history.died(&rules, now));
             match next {
                 Next::Never => life.state = State::GivenUp,
@@ -95,7 +118,7 @@ impl System {
                 }
             }
         }
-        self.log_death(slot, numbers, (kind, how), next, (lost, now));
+        self.log_death(slot, numbers, kind, how, Death { at: now, next, lost });
         self.note_trouble(group, numbers.len() as u32, now);
         self.server_down(slot, calendar);
     }
@@ -105,49 +128,83 @@ impl System {
         self.plan.services[group.service.index()].supervisor
     }
 
-    /// What became of processes that died together, whose supervisor does the same with all of them.
-    fn log_death(
-        &mut self,
+    /// Tells what became of processes that died together, whose supervisor does the same with all of them. Those of one
+    /// instance that fail at one instant, one after another, are told as one.
+    fn log_death(&mut self, slot: u32, numbers: &[u16], kind: ActivityKind, how: &str, death: Death) {
+        let Some(&first) = numbers.first() else { return };
+        let supervised = self.supervisor(slot).is_some();
+        let kind = if supervised && death.next == Next::Never { ActivityKind::GaveUp } else { kind };
+        let (reference, now) = (self.instances.reference(slot), death.at);
+        let last = self.told.as_ref().filter(|told| {
+            (told.instance, told.at, told.kind, told.next) == (reference, now, kind, death.next)
+        });
+        let all: Vec<u16> = last.iter().flat_map(|told| &told.numbers).chain(numbers).copied().collect();
+        let words = self.words_of_death(slot, &all, kind, how, death);
+        let instance = &self.instances[slot];
+        let again = kind == ActivityKind::FailedStart
+            && instance.lives[usize::from(first)].history.restarts > MOST_TOLD;
+        if let Some(index) = last.filter(|_| !again).map(|told| told.index) {
+            self.measure.log[index].description = words;
+            self.instances[slot].lives[usize::from(first)].told = Some(index);
+            if let Some(told) = &mut self.told {
+                told.numbers = all;
+            }
+            return;
+        }
+        let before = self.measure.log.len();
+        let activity = self.activity(instance.group, kind, now, words);
+        let told = &mut self.instances[slot].lives[usize::from(first)].told;
+        self.measure.log_repeated(told, activity, again);
+        let is_new = self.measure.log.len() > before && numbers.len() < self.instances[slot].lives.len();
+        self.told = is_new.then(|| Told {
+            instance: reference,
+            at: now,
+            kind,
+            next: death.next,
+            numbers: all,
+            index: before,
+        });
+    }
+
+    fn words_of_death(
+        &self,
         slot: u32,
         numbers: &[u16],
-        (kind, how): (ActivityKind, &str),
-        next: Next,
-        (lost, now): (u32, Time),
-    ) {
-        let supervisor = self.supervisor(slot);
+        kind: ActivityKind,
+        how: &str,
+        Death { at, next, lost }: Death,
+    ) -> String {
         let instance = &self.instances[slot];
-        let (group, whole) = (instance.group, instance.server.living().next().is_none());
-        let Some(first) = numbers.first().map(|&number| usize::from(number)) else { return };
-        let history = &instance.lives[first].history;
-        let lived = if kind == ActivityKind::FailedStart {
-            format!(" {} after its start", now.since(history.started))
-        } else {
-            String::new()
+        let history = numbers.first().map(|&number| instance.lives[usize::from(number)].history);
+        let (started, restarts) = history.map_or((at, 0), |history| (history.started, history.restarts));
+        let (its, it) = if numbers.len() > 1 { ("their", "them") } else { ("its", "it") };
+        let lived = match kind {
+            ActivityKind::FailedStart | ActivityKind::GaveUp if at > started => {
+                format!(" {} after {its} start", at.since(started))
+            }
+            _ => String::new(),
         };
         let requests = if lost > 0 { format!(" and lost {lost} requests") } else { String::new() };
+        let supervisor = self.supervisor(slot);
         let does = match (supervisor, next) {
-            (Some(rules), Next::Start(after)) => {
-                format!("; {} starts it again in {after} (restart {} in a row)", rules.name, history.restarts)
+            (Some(rules), Next::Start(after)) if after.is_zero() => {
+                format!("; {} starts {it} again at once (restart {restarts} in a row)", rules.name)
             }
-            (Some(rules), Next::Never) => format!("; {} gives it up", rules.name),
-            (None, _) => "; nobody starts it again".to_string(),
+            (Some(rules), Next::Start(after)) => {
+                format!("; {} starts {it} again in {after} (restart {restarts} in a row)", rules.name)
+            }
+            (Some(rules), Next::Never) => format!("; {} gives up on {it}", rules.name),
+            (None, _) => format!("; nobody starts {it} again"),
         };
-        let ec2 = self.plan.groups[group.index()].health_check == HealthCheckKind::Ec2;
-        let unnoticed = if whole && next == Next::Never && ec2 {
-            ", EC2 status checks do not notice, and nobody replaces the instance"
+        let ec2 = self.plan.groups[instance.group.index()].health_check == HealthCheckKind::Ec2;
+        let whole = instance.lives.iter().all(|life| life.state == State::GivenUp);
+        let unnoticed = if whole && ec2 {
+            "; EC2 status checks do not notice, and nobody replaces the instance"
         } else {
             ""
         };
-        let words = format!(
-            "{} of instance {} {how}{lived}{requests}{does}{unnoticed}.",
-            name(numbers, instance.server.processes.len()),
-            instance.number
-        );
-        let kind = if supervisor.is_some() && next == Next::Never { ActivityKind::GaveUp } else { kind };
-        let again = kind == ActivityKind::FailedStart && history.restarts > MOST_TOLD;
-        let activity = self.activity(group, kind, now, words);
-        let told = &mut self.instances[slot].lives[first].told;
-        self.measure.log_repeated(told, activity, again);
+        let (number, name) = (instance.number, name(numbers, instance.server.processes.len()));
+        format!("{name} of instance {number} {how}{lived}{requests}{does}{unnoticed}.")
     }
 
     /// Kills processes and loses what they had: how many requests that was. What waits for a worker stays, unless the last
@@ -335,8 +392,11 @@ impl System {
             match life.state {
                 State::Waiting => {} // its start is to come, and asks then
                 State::Starting => life.doomed = true,
-                State::Up | State::GivenUp => {
-                    (life.state, life.doomed, life.died) = (State::Starting, true, now);
+                state @ (State::Up | State::GivenUp) => {
+                    if state == State::Up {
+                        life.died = now;
+                    }
+                    (life.state, life.doomed) = (State::Starting, true);
                     calendar.after(after, Event::Process(reference, number));
                 }
             }
@@ -369,11 +429,12 @@ fn key(instance: u64, process: u16, now: Time) -> u64 {
     (instance ^ u64::from(process) << 48).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(now.as_nanos())
 }
 
-/// `The server`, `Process 2`, `All 4 processes`.
+/// `The server`, `Process 2`, `Both processes`, `All 4 processes`.
 fn name(numbers: &[u16], of: usize) -> String {
     match numbers {
         _ if of == 1 => "The server".to_string(),
         [number] => format!("Process {number}"),
+        numbers if numbers.len() == of && of == 2 => "Both processes".to_string(),
         numbers if numbers.len() == of => format!("All {of} processes"),
         numbers => format!("{} processes", numbers.len()),
     }

@@ -247,7 +247,7 @@ fn pm2_gives_up_and_the_server_stays_dead() {
     assert_eq!(instants(&results, ActivityKind::FailedStart).len(), 15);
     let given_up = of_kind(&results, ActivityKind::GaveUp);
     assert!(given_up.len() == 1 && (given_up[0].at - 608.0).abs() < 1e-9, "{given_up:?}");
-    assert!(given_up[0].description.contains("pm2 gives it up"), "{}", given_up[0].description);
+    assert!(given_up[0].description.contains("pm2 gives up on it"), "{}", given_up[0].description);
     assert!(
         given_up[0].description.contains("EC2 status checks do not notice"),
         "{}",

@@ -141,9 +141,9 @@ const MARKED: [(ActivityKind, char, RGBColor, &str); 8] = [
     (ActivityKind::Scheduled, '•', PURPLE, "scheduled"),
     (ActivityKind::Manual, '•', INK, "by hand"),
     (ActivityKind::Crash, '✗', VERMILION, "crash"),
-    (ActivityKind::GaveUp, '■', VERMILION, "given up"),
-    (ActivityKind::IncidentBegan, '▼', VERMILION, "incident"),
-    (ActivityKind::IncidentOver, '▲', GREEN, "over"),
+    (ActivityKind::GaveUp, '×', VERMILION, "given up"),
+    (ActivityKind::IncidentBegan, '!', VERMILION, "incident"),
+    (ActivityKind::IncidentOver, '✓', GREEN, "over"),
 ];
 
 fn instances<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(), DrawError<DB>> {
