@@ -156,7 +156,7 @@ impl System {
         let told = &mut self.instances[slot].lives[usize::from(first)].told;
         self.measure.log_repeated(told, activity, again);
         let is_new = self.measure.log.len() > before && numbers.len() < self.instances[slot].lives.len();
-        self.told = is_new.then(|| Told {
+        self.told = is_new.then_some(Told {
             instance: reference,
             at: now,
             kind,

@@ -1,6 +1,8 @@
 //! Processes that die, and who starts them again.
 
+use scalesim::machine::{Burst, Machine};
 use scalesim::results::ActivityKind;
+use sim_core::{Span, Time};
 
 use super::{CASE, Case, all_answered, event_loop, instants, none_answered, of_kind};
 
@@ -179,5 +181,68 @@ fn a_dead_worker_takes_its_capacity_with_it() {
     for accept in ["reuse-port", "shared"] {
         let (dead, alive) = (cpu("\"none\"", accept), cpu("\"pm2\"", accept));
         assert!((74.0..75.5).contains(&dead) && alive > 99.0, "{accept}: {dead} and {alive} %");
+    }
+}
+
+/// A dependency that takes ten times as long fills the memory: the kernel kills the server, and the supervisor starts it again
+/// as often as that happens.
+#[test]
+fn a_supervisor_starts_again_what_ran_out_of_memory() {
+    let service = format!(
+        "{}\nmemory = {{ process = \"100 MiB\", request = \"50 MiB\" }}",
+        event_loop("{ restart = {} }")
+    );
+    let rest =
+        "[[incident]]\nslow_dependency = { service = \"s\", at = \"10min\", for = \"10min\", factor = 10 }";
+    let case = Case {
+        rate: "20/s",
+        service: &service,
+        steps: "{ wait = \"100ms\" }",
+        group: "min = 1\nmachine = \"small\"",
+        rest: &format!("[machine.small]\nvcpus = 1\nmemory = \"1 GiB\"\n{rest}"),
+        ..CASE
+    };
+    let results = case.play();
+    let crashes = of_kind(&results, ActivityKind::Crash);
+    // Eighteen requests fit, which come in about a second; the app takes ten to start.
+    assert!((48..=57).contains(&crashes.len()), "{}", crashes.len());
+    assert!(crashes[0].description.contains("ran out of the 1 GiB of memory"), "{}", crashes[0].description);
+    assert!(all_answered(&results, 0.0, 10.0) && all_answered(&results, 21.0, 40.0));
+}
+
+/// Two bursts share a vCPU; one ends with its process after 10 ms, and the other has it alone: 5 ms of 10 are done, so that it is
+/// done at 15 ms. A third that waited is not forgotten.
+#[test]
+fn a_burst_that_ends_leaves_its_vcpu_to_others() {
+    let scheduler = |scheduler: &str| {
+        let group = "min = 1\nmachine = \"m\"";
+        let rest = format!("[machine.m]\nvcpus = 1\nscheduler = {scheduler}");
+        let plan = Case { group, rest: &rest, ..CASE }.scenario().plan().clone();
+        Machine::new(&plan.groups[0].machine.processor)
+    };
+    let free = "{ slices = { slice = \"100us\", tick = \"100us\", switch = \"0s\", migration = \"0s\", wakeup = \"0s\", refill = \"0s\" } }";
+    for kind in ["{ shares = { switch = \"0s\" } }", free] {
+        let mut machine = scheduler(kind);
+        let at = |micros: u64| Time::ZERO + Span::from_micros(micros);
+        let mut next = None;
+        for task in 0..2 {
+            next = machine.start(Time::ZERO, Burst::new(task, Span::from_millis(10))).or(next);
+        }
+        let mut finished = Vec::new();
+        let mut ended = false;
+        while let Some(time) = next {
+            if time > at(10_000) && !ended {
+                ended = true;
+                next = machine.end(at(10_000), &[0]);
+                continue;
+            }
+            let progress = machine.progress(time);
+            finished.extend(progress.finished.map(|task| (task, time)));
+            next = progress.next;
+        }
+        let [(1, done)] = finished[..] else { panic!("{kind}: {finished:?}") };
+        assert!((done.as_secs_f64() - 0.015).abs() < 0.000_2, "{kind}: {done:?}");
+        assert_eq!(machine.runnable(), 0);
+        assert!((machine.core_nanos(done) - 15e6).abs() < 2e5, "{kind}: {}", machine.core_nanos(done));
     }
 }

@@ -154,6 +154,14 @@ proptest! {
     }
 
     #[test]
+    fn resolved_incidents_are_the_same_incidents(text in scenarios()) {
+        let scenario = Scenario::parse(&text).unwrap_or_else(|errors| panic!("{errors}"));
+        let again = Scenario::parse(scenario.resolved()).unwrap_or_else(|errors| panic!("{errors}"));
+        prop_assert_eq!(scenario.resolved(), again.resolved());
+        prop_assert_eq!(format!("{:?}", scenario.plan()), format!("{:?}", again.plan()));
+    }
+
+    #[test]
     fn incidents_are_the_same_with_the_same_seed(text in scenarios()) {
         let scenario = Scenario::parse(&text).unwrap_or_else(|errors| panic!("{errors}"));
         let json = || serde_json::to_string(&Experiment::new(&scenario).run()).unwrap();
