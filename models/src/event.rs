@@ -25,6 +25,8 @@ pub enum Event {
     Cpu(u32),
     /// A request's wait step is over.
     WaitOver(Ref),
+    /// A request's wait step has failed.
+    WaitFailed(Ref),
     /// A source's clients have waited long enough, as far as they still wait.
     Timeout(TrafficId),
     /// A client's backoff is over: it tries again.
@@ -42,8 +44,12 @@ pub enum Event {
     CheckTimeout(Ref),
     /// A scheduled action or a manual change of a group: its policy's index, and which of its times.
     Schedule(GroupId, u16, u32),
-    /// An incident of the plan.
+    /// An incident of the plan begins.
     Incident(u16),
+    /// An incident is over.
+    IncidentOver(u16),
+    /// A process that died is started, or its app is up, or has died again.
+    Process(Ref, u16),
 
     /// The control plane's minute: metric periods close, alarms are evaluated, groups check health.
     Minute,

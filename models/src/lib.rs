@@ -22,6 +22,7 @@ pub mod runtime;
 pub mod scaling;
 pub mod scenario;
 pub mod sla;
+pub mod supervisor;
 pub mod system;
 pub mod theory;
 pub mod traffic;

@@ -10,6 +10,7 @@ mod incident;
 mod objective;
 mod reach;
 mod service;
+mod supervisor;
 mod traffic;
 
 use jiff::Zoned;
@@ -21,10 +22,11 @@ use crate::cost::PriceBook;
 pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, TargetGroup};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
-pub use incident::Incident;
+pub use incident::{Incident, IncidentKind, When};
 pub use objective::{Indicator, Objective};
 pub use reach::Reach;
 pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service, Workers};
+pub use supervisor::{GiveUp, Supervisor};
 pub use traffic::{Retry, Traffic};
 
 macro_rules! id {

@@ -346,6 +346,14 @@ pub enum CauseKind {
     NoHealthyInstance,
     /// An instance was lost.
     InstanceLost,
+    /// An Availability Zone was lost, with all instances in it.
+    ZoneLost,
+    /// Processes died, and were started again or were not.
+    ProcessDied,
+    /// CPU work took longer on some instances: a grey failure.
+    SlowInstance,
+    /// What the service waits for outside the model was slow or failed.
+    DependencyFailed,
     /// The fleet was overloaded at its maximum size.
     AtMaximumSize,
     /// Overloaded, and new instances were still starting or warming up.
@@ -500,8 +508,18 @@ pub enum ActivityKind {
     Healthy,
     /// An instance is being taken out of service.
     Terminate,
-    /// An instance crashed.
+    /// An instance crashed, or a process of it.
     Crash,
+    /// A process that was started again died again.
+    FailedStart,
+    /// A process that had died is up again.
+    Restarted,
+    /// A supervisor starts a process no more.
+    GaveUp,
+    /// An incident began that has an end.
+    IncidentBegan,
+    /// An incident is over.
+    IncidentOver,
     /// An unhealthy instance is being replaced.
     Replace,
     /// An alarm changed state.

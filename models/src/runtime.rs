@@ -5,6 +5,8 @@
 //! CPU step. In a pool of threads it keeps its slot until the response. With an interpreter lock only one of the threads
 //! computes at a time. Several processes are workers that were forked before: [`Front`] says who of them gets a connection.
 
+mod death;
+
 use std::collections::VecDeque;
 
 use rand::Rng;
@@ -32,6 +34,8 @@ pub struct Server {
     pub backlog: u32,
     /// The worker behind each connection that a balancer keeps open, by balancer. Nothing moves such a connection.
     pub kept: Vec<(BalancerId, Vec<u16>)>,
+    /// Processes that are dead.
+    pub dead: u16,
 }
 
 /// Who of several workers gets a connection.
@@ -145,7 +149,7 @@ impl Server {
             Some(Accept::ReusePort) => Front::ReusePort,
         };
         let backlog = runtime.workers.map_or(0, |workers| workers.backlog);
-        Server { processes, front, inside: 0, seen: 0, backlog, kept: Vec::new() }
+        Server { processes, front, inside: 0, seen: 0, backlog, kept: Vec::new(), dead: 0 }
     }
 
     /// A balancer opens connections that it will keep.
@@ -159,7 +163,11 @@ impl Server {
             Front::Shared(_) => bits.next_u64().trailing_zeros() % workers,
         };
         let kept: Vec<u16> = (0..count).map(worker).map(|worker| worker as u16).collect();
+        self.kept.retain(|(other, _)| *other != balancer);
         self.kept.push((balancer, kept));
+        if self.dead > 0 {
+            self.reconnect(bits);
+        }
     }
 
     /// The worker behind one of a balancer's connections; `None` where it opens one for each request.

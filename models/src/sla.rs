@@ -1,10 +1,12 @@
 //! Why a window broke its objective: the facts of its minutes, judged in the order in which an engineer would.
 
+mod incidents;
+
 use sim_core::Time;
 
 use crate::machine::Quota;
 use crate::measure::{MinuteFacts, ViolationRecord};
-use crate::plan::{Group, Runtime, Scaling};
+use crate::plan::{Group, Runtime, Scaling, Supervisor};
 use crate::results::CauseKind;
 use crate::scaling::Verdict;
 
@@ -26,6 +28,8 @@ pub struct Suspect<'a> {
     pub group: &'a Group,
     /// What it runs.
     pub runtime: Runtime,
+    /// Who starts its processes again.
+    pub supervisor: Option<Supervisor>,
     /// Its minutes.
     pub facts: &'a [MinuteFacts],
     /// Why its balancers do not reach it, where they do not.
@@ -48,6 +52,7 @@ fn stress(minutes: &[MinuteFacts]) -> f64 {
         .iter()
         .map(|m| {
             f64::from(m.lost) * 10.0
+                + incidents::stress(m)
                 + if m.serving == 0 { 10.0 } else { 0.0 }
                 + m.hottest
                 + if m.refused > 0 { 1.0 } else { 0.0 }
@@ -76,6 +81,10 @@ impl<'a> Suspect<'a> {
         let load = load(peak);
         let fleet = format!("{} of {} instances serving in {name}", peak.serving, peak.desired);
 
+        let state = format!("{fleet}; {load}, bottleneck {:.0} % busy", 100.0 * peak.hottest);
+        if let Some(found) = self.stopped(minutes, self.not_whole_before(window), &state) {
+            return found;
+        }
         if minutes.iter().any(|m| m.serving == 0) {
             return (
                 CauseKind::NoHealthyInstance,
@@ -97,6 +106,9 @@ impl<'a> Suspect<'a> {
                     100.0 * peak.hottest
                 ),
             );
+        }
+        if let Some(found) = self.hindered(minutes, &load) {
+            return found;
         }
         let overloaded = peak.hottest >= OVERLOADED || minutes.iter().any(|m| m.refused > 0);
         if let Some(found) = self.held_back(minutes, &load) {
@@ -315,10 +327,17 @@ impl<'a> Suspect<'a> {
         self.group.instance_warmup.is_some() || self.group.scaling.iter().any(own)
     }
 
+    /// The minutes right before a window in which the group had fewer instances than it should have had.
+    fn not_whole_before(&self, window: &ViolationRecord) -> &'a [MinuteFacts] {
+        let (from, _) = minute_range(window, self.facts.len());
+        let whole = self.facts[..from].iter().rposition(|m| m.serving >= m.desired).map_or(0, |at| at + 1);
+        &self.facts[whole..from]
+    }
+
     /// Instances lost since the group last had as many as it should have had.
     fn lost_and_not_replaced(&self, window: &ViolationRecord) -> u32 {
         let (from, to) = minute_range(window, self.facts.len());
-        let whole = self.facts[..from].iter().rposition(|m| m.serving >= m.desired).map_or(0, |at| at + 1);
+        let whole = from - self.not_whole_before(window).len();
         let since = &self.facts[whole..to];
         let short = self.facts[from..to].iter().any(|m| m.serving < m.desired) || whole < from;
         if short { since.iter().map(|m| m.lost).sum() } else { 0 }

@@ -360,8 +360,13 @@ impl Summary<'_> {
 }
 
 fn notable(activity: &Activity) -> bool {
-    use ActivityKind::{Crash, Manual, Replace, ScaleIn, ScaleOut, Scheduled};
-    matches!(activity.kind, ScaleOut | ScaleIn | Scheduled | Manual | Crash | Replace)
+    use ActivityKind::{
+        Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Replace, ScaleIn, ScaleOut, Scheduled,
+    };
+    matches!(
+        activity.kind,
+        ScaleOut | ScaleIn | Scheduled | Manual | Crash | Replace | GaveUp | IncidentBegan | IncidentOver
+    )
 }
 
 fn times(name: &str, times: &Distribution, width: usize) -> String {

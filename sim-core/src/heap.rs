@@ -77,6 +77,16 @@ impl<K: Ord + Copy, V: Copy> MinHeap<K, V> {
         self.hole = false;
     }
 
+    /// Removes the entries that are not to be kept.
+    pub fn retain(&mut self, mut keep: impl FnMut(K, V) -> bool) {
+        self.close_hole();
+        for (key, value) in std::mem::take(&mut self.entries) {
+            if keep(key, value) {
+                self.push(key, value);
+            }
+        }
+    }
+
     /// All entries, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.entries[usize::from(self.hole)..].iter()

@@ -142,6 +142,15 @@ impl Machine {
         }
     }
 
+    /// Ends the bursts of these tasks, which stand in order, as when the process dies that they belong to. Returns when
+    /// to ask next.
+    pub fn end(&mut self, now: Time, tasks: &[u32]) -> Option<Time> {
+        match self {
+            Machine::Shares(shares) => shares.end(now, tasks),
+            Machine::Slices(slices) => slices.end_all(now, tasks),
+        }
+    }
+
     /// Bursts that are not done.
     pub fn runnable(&self) -> usize {
         match self {

@@ -137,6 +137,19 @@ impl Shares {
         self.share(now);
     }
 
+    /// Ends the bursts of these tasks, which stand in order. Returns when to ask next.
+    pub fn end(&mut self, now: Time, tasks: &[u32]) -> Option<Time> {
+        self.advance(now);
+        for class in self.classes_mut() {
+            class.runnable.retain(|_, task| tasks.binary_search(&task).is_err());
+            if class.runnable.is_empty() {
+                class.virtual_now = 0.0;
+            }
+        }
+        self.share(now);
+        self.next(now)
+    }
+
     /// Threads of one weight, and nothing that runs out: the hot path.
     #[inline]
     fn plain(&self) -> bool {

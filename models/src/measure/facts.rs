@@ -1,5 +1,6 @@
 //! What the control plane could not see but the simulator can: the facts of each minute, for finding causes.
 
+use super::Trouble;
 use crate::scaling::Verdict;
 
 /// A group's minute.
@@ -42,4 +43,6 @@ pub struct MinuteFacts {
     pub without_credits: u32,
     /// What the group's most active target tracking policy said, if it has one, and in which words.
     pub policy: Option<(Verdict, String)>,
+    /// What incidents did to it, where there were any.
+    pub trouble: Option<Box<Trouble>>,
 }

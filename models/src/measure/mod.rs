@@ -3,6 +3,7 @@
 
 mod facts;
 mod rows;
+mod trouble;
 mod windows;
 
 use sim_core::stats::{Histogram, Precision};
@@ -15,6 +16,7 @@ use crate::system::{Ending, EndingKind, Instance, Request};
 
 pub use facts::MinuteFacts;
 pub use rows::{RowRecord, Rows};
+pub use trouble::Trouble;
 pub use windows::{ViolationRecord, WindowCollector};
 
 /// Activities that are kept; further ones are counted.
@@ -352,6 +354,17 @@ impl Measure {
         } else {
             self.log_dropped += 1;
         }
+    }
+
+    /// Notes an activity that may come many times in a row, of which the first are entries of their own and the others one.
+    pub fn log_repeated(&mut self, last: &mut Option<usize>, activity: Activity, again: bool) {
+        if let Some(entry) = last.filter(|_| again).and_then(|index| self.log.get_mut(index)) {
+            (entry.until, entry.description) = (activity.at, activity.description);
+            entry.times += 1;
+            return;
+        }
+        *last = (self.log.len() < MOST_ACTIVITIES).then_some(self.log.len());
+        self.log(activity);
     }
 
     /// Notes a decision not to act. The same decision again and again is one entry.

@@ -3,6 +3,8 @@
 use sim_core::Span;
 use sim_core::dist::Dist;
 
+use super::Supervisor;
+
 /// A program that answers requests.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -23,6 +25,8 @@ pub struct Service {
     pub collector: Option<Collector>,
     /// The TCP port that it listens at.
     pub port: u16,
+    /// Who starts its processes again when they die; `None` leaves them dead.
+    pub supervisor: Option<Supervisor>,
 }
 
 impl Service {

@@ -19,6 +19,7 @@ mod replay;
 mod runtime;
 mod service;
 mod sla;
+mod supervisor;
 mod targets;
 mod traffic;
 mod units;
@@ -472,10 +473,11 @@ impl Parts {
         let traffic = table_of(root, "traffic", names.traffic, |entry| {
             traffic::traffic(context, names, entry, &endpoints)
         });
+        let known = incident::Known { groups: &groups, services: &services, endpoints: &endpoints };
         let mut incidents = Vec::new();
         let mut shown = Vec::new();
         for (index, node) in root.items("incident").iter().enumerate() {
-            if let Some((incident, resolved)) = incident::incident(context, names, index, node) {
+            if let Some((incident, resolved)) = incident::incident(context, names, &known, index, node) {
                 incidents.push(incident);
                 shown.push(toml::Value::Table(resolved));
             }

@@ -41,6 +41,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     let cold = cold(context, &mut table);
     let collector = collector(context, &mut table, &runtime);
     let port = table.or("port", Port(Service::USUAL_PORT)).0;
+    let supervisor = super::supervisor::supervisor(context, &mut table);
     let mut resolved = toml::Table::new();
     let mut drafts = Vec::new();
     let endpoints = table.named("endpoint");
@@ -53,8 +54,8 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
         resolved.insert(endpoint.key.clone(), toml::Value::Table(shown));
     }
     table.resolve("endpoint", resolved);
-    let service =
-        Service { name: entry.key.clone(), runtime, memory, working_set, weight, cold, collector, port };
+    let name = entry.key.clone();
+    let service = Service { name, runtime, memory, working_set, weight, cold, collector, port, supervisor };
     (service, drafts, table.finish())
 }
 

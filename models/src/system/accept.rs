@@ -38,7 +38,10 @@ impl System {
             Front::Single => {}
             Front::ReusePort => {
                 // A hash of the connection chooses a listener, whatever its load.
-                let worker = below(&mut draws, server.processes.len() as u32) as u16;
+                let worker = match server.dead {
+                    0 => below(&mut draws, server.processes.len() as u32) as u16,
+                    _ => server.open_listener(&mut draws),
+                };
                 self.send_to(worker, slot, target, calendar);
             }
             Front::Shared(listener) => {
@@ -131,7 +134,7 @@ impl System {
     }
 
     /// Sends accepted connections to free workers. Each gets one, and no other until it has acknowledged.
-    fn hand_over(&mut self, target: u32) {
+    pub(super) fn hand_over(&mut self, target: u32) {
         let server = &mut self.instances[target].server;
         let Front::Primary(primary) = &mut server.front else { return };
         while !primary.handles.is_empty() {

@@ -37,6 +37,7 @@ impl System {
     pub(super) fn observe_minute(&mut self, group: GroupId, now: Time, length: Span) -> MinuteFacts {
         let plan = self.plan.clone();
         let plan = &plan.groups[group.index()];
+        let trouble = self.trouble_of_minute(group, now);
         let runtime = self.plan.services[plan.service.index()].runtime;
         let allotted = plan.machine.processor.allotted();
         let threads = f64::from(runtime.computing_threads(plan.machine.processor.vcpus)).min(allotted);
@@ -58,7 +59,8 @@ impl System {
             let total = instance.machine.core_nanos(now);
             let nanos = total - std::mem::replace(&mut instance.seen_core_nanos[MINUTE_MARK], total);
             let utilisation = nanos / (nanos_had * allotted);
-            if instance.in_service() && instance.phase != Phase::Crashed {
+            // A machine whose server is dead goes on, and its CPU idles.
+            if instance.in_service() && !instance.impaired {
                 for (policy, (sum, count)) in plan.scaling.iter().zip(&mut warm) {
                     if instance.warm_at(plan.warm_up(policy)).is_some_and(|warm| warm <= period_start) {
                         *sum += 100.0 * utilisation;
@@ -114,6 +116,7 @@ impl System {
             throttled: throttled - std::mem::replace(&mut fleet.throttled_at_minute, throttled),
             without_credits,
             policy: None,
+            trouble,
         }
     }
 
@@ -253,7 +256,13 @@ impl System {
         self.measure.log_no_action(&mut fleet.last_no_action[policy], activity, same);
     }
 
-    fn activity(&self, group: GroupId, kind: ActivityKind, now: Time, description: String) -> Activity {
+    pub(super) fn activity(
+        &self,
+        group: GroupId,
+        kind: ActivityKind,
+        now: Time,
+        description: String,
+    ) -> Activity {
         Activity {
             at: now.as_secs_f64(),
             until: now.as_secs_f64(),

@@ -202,6 +202,7 @@ impl System {
             .map(|(((group, fleet), _), index)| Suspect {
                 group,
                 runtime: plan.services[group.service.index()].runtime,
+                supervisor: plan.services[group.service.index()].supervisor,
                 facts: &fleet.facts,
                 unreachable: self.unreachable(GroupId(index)),
             })

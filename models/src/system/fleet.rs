@@ -15,7 +15,7 @@ use super::instance::{Instance, Phase};
 use crate::balancer::Latency;
 use crate::event::{Event, Ref};
 use crate::machine::{Machine, Scheduler};
-use crate::measure::MinuteFacts;
+use crate::measure::{MinuteFacts, Trouble};
 use crate::plan::{BalancerId, Group, GroupId, Metric, Reach, Scaling};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
@@ -70,6 +70,16 @@ pub struct Fleet {
     pub request_seconds_before: f64,
     /// Where in the log each policy's last decision not to act stands.
     pub last_no_action: Vec<Option<usize>>,
+    /// How many incidents hold each of its zones lost, by zone; empty while none does.
+    pub zones_lost: Vec<u32>,
+    /// The log has said that there is no zone to launch in.
+    pub stranded: bool,
+    /// What incidents did to it since the last minute.
+    pub trouble: Trouble,
+    /// What they did at an instant that may yet be that of a minute's end.
+    pub trouble_now: (Time, Trouble),
+    /// Draws of how long processes take that are started again.
+    pub restarts: Keyed,
     next_number: u64,
     draws: [Keyed; 3],
 }
@@ -119,6 +129,11 @@ impl Fleet {
             refused_before: 0,
             request_seconds_before: 0.0,
             last_no_action: vec![None; plan.scaling.len()],
+            zones_lost: Vec::new(),
+            stranded: false,
+            trouble: Trouble::default(),
+            trouble_now: (Time::ZERO, Trouble::default()),
+            restarts: draws("restarts"),
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],
         }
@@ -180,7 +195,7 @@ impl System {
     /// Launches what is missing, takes out what is too many.
     pub(super) fn reconcile(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let desired = self.fleets[group.index()].desired as usize;
-        while self.counted(group).count() < desired {
+        while self.counted(group).count() < desired && self.can_launch(group, calendar) {
             self.launch(group, calendar);
         }
         while self.counted(group).count() > desired {
@@ -221,7 +236,7 @@ impl System {
         for &member in &fleet.members {
             by_zone[usize::from(self.instances[member].zone)] += 1;
         }
-        let zone = (0u16..).zip(&by_zone).min_by_key(|&(_, count)| count).map_or(0, |(zone, _)| zone);
+        let zone = fleet.launch_zone(&by_zone).unwrap_or(0);
         let service = &self.plan.services[plan.service.index()];
         let runtime = service.runtime;
         let reachable = self
@@ -251,6 +266,10 @@ impl System {
             running: None,
             crashed: None,
             impaired: false,
+            app_started: now,
+            doomed: false,
+            lives: Vec::new(),
+            slow: 1.0,
             most_inside: self.plan.requests_in_memory(plan).unwrap_or(u32::MAX),
             seen_core_nanos: [0.0; 2],
         });
@@ -301,9 +320,13 @@ impl System {
                 calendar.after(draw(&plan.startup.boot, draws[1], number), Event::Stage(reference));
             }
             Phase::Booting => {
-                instance.phase = Phase::AppStarting;
-                calendar.after(draw(&plan.startup.app, draws[2], number), Event::Stage(reference));
+                (instance.phase, instance.app_started) = (Phase::AppStarting, now);
+                let fails = self.start_fails(slot);
+                self.instances[slot].doomed |= fails.is_some();
+                let takes = fails.unwrap_or_else(|| draw(&plan.startup.app, draws[2], number));
+                calendar.after(takes, Event::Stage(reference));
             }
+            Phase::AppStarting if instance.doomed => self.first_start_failed(slot, calendar),
             Phase::AppStarting => {
                 instance.phase = Phase::Up;
                 if instance.rotations > 0 {

@@ -6,7 +6,7 @@ use super::System;
 use super::ending::Ending;
 use super::instance::{Instance, Phase};
 use crate::event::Event;
-use crate::plan::{GroupId, HealthCheckKind, Incident};
+use crate::plan::{GroupId, HealthCheckKind};
 use crate::results::ActivityKind;
 use crate::scaling;
 
@@ -22,29 +22,16 @@ enum UnhealthyBy {
 }
 
 impl System {
-    /// Something goes wrong.
-    pub(super) fn incident(&mut self, index: u16, calendar: &mut Calendar<Event>) {
-        let Incident::Crash { group, count, .. } = self.plan.incidents[usize::from(index)];
-        let victims: Vec<u32> = self.fleets[group.index()]
-            .members
-            .iter()
-            .copied()
-            .filter(|&slot| self.instances[slot].in_service() && self.instances[slot].crashed.is_none())
-            .take(count as usize)
-            .collect();
-        for slot in victims {
-            let Instance { number, server, .. } = &self.instances[slot];
-            let description = format!("Instance {number} crashed and lost {} requests.", server.inside);
-            self.instances[slot].impaired = true;
-            self.crash(slot, description, calendar);
-        }
-    }
-
     /// The kernel kills a server whose requests need more memory than there is. The machine goes on, so that only the
-    /// balancer notices.
+    /// balancer notices, and a supervisor where there is one.
     pub(super) fn out_of_memory(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let Instance { number, server, group, .. } = &self.instances[slot];
         let plan = &self.plan.groups[group.index()];
+        if self.plan.services[plan.service.index()].supervisor.is_some() {
+            let all: Vec<u16> = server.living().collect();
+            let how = format!("ran out of the {} GiB of memory", plan.machine.memory_gib);
+            return self.die(slot, &all, ActivityKind::Crash, &how, calendar);
+        }
         let unnoticed = match plan.health_check {
             HealthCheckKind::Elb => "",
             HealthCheckKind::Ec2 => "; EC2 status checks do not notice, and nobody replaces it",
@@ -56,14 +43,18 @@ impl System {
         self.crash(slot, description, calendar);
     }
 
-    fn crash(&mut self, slot: u32, description: String, calendar: &mut Calendar<Event>) {
-        let now = calendar.now();
+    pub(super) fn crash(&mut self, slot: u32, description: String, calendar: &mut Calendar<Event>) {
+        self.log(self.instances[slot].group, ActivityKind::Crash, calendar.now(), description);
+        self.stop(slot, calendar);
+    }
+
+    /// An instance stops: nobody on it does anything any more.
+    pub(super) fn stop(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let instance = &mut self.instances[slot];
-        let group = instance.group;
         instance.phase = Phase::Crashed;
-        instance.crashed = Some(now);
-        self.fleets[group.index()].lost += 1;
-        self.log(group, ActivityKind::Crash, now, description);
+        instance.crashed = Some(calendar.now());
+        instance.lives.clear();
+        self.fleets[instance.group.index()].lost += 1;
         self.lose_requests(slot, Ending::Lost, calendar);
     }
 

@@ -3,6 +3,7 @@
 use sim_core::{Span, Time, Timer};
 use smallvec::SmallVec;
 
+use super::supervise::Life;
 use crate::machine::Machine;
 use crate::plan::GroupId;
 use crate::runtime::Server;
@@ -50,6 +51,14 @@ pub struct Instance {
     pub impaired: bool,
     /// Requests that fit into its memory.
     pub most_inside: u32,
+    /// When its app was started.
+    pub app_started: Time,
+    /// The start of its app that is under way will fail.
+    pub doomed: bool,
+    /// What became of its processes; empty until one dies.
+    pub lives: Vec<Life>,
+    /// How many times as long its CPU work takes as it should: 1 unless an incident makes it slow.
+    pub slow: f64,
     /// Core nanoseconds at the last minute, and at the last row of the series.
     pub seen_core_nanos: [f64; 2],
 }

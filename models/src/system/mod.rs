@@ -8,6 +8,7 @@
 //! * [`fleet`](self): instances and their life;
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
+//! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
 //! * [`control`](self): the control plane, once a minute.
 //!
 //! A request costs a handful of events and no allocation; the control plane acts every few seconds, so there
@@ -22,11 +23,15 @@ mod ending;
 mod finish;
 mod fleet;
 mod health;
+mod hinder;
+mod incidents;
 mod instance;
 mod request;
 mod serve;
+mod supervise;
 mod targets;
 mod threads;
+mod zones;
 
 use std::sync::Arc;
 
@@ -66,7 +71,9 @@ pub struct System {
     /// How fast that is forgotten, by group; empty where no balancer asks.
     decays: Vec<Option<Span>>,
     /// An instance that is losing everything at this instant.
-    losing: Option<u32>,
+    losing: Option<supervise::Losing>,
+    /// The last failed start of processes in the log.
+    told: Option<supervise::Told>,
     /// Processes with a free slot and a queue, by instance, to be seen to before the event ends.
     dirty: Vec<(u32, u16)>,
     rotations: Vec<Rotation>,
@@ -79,6 +86,10 @@ pub struct System {
     /// What hashes of connections are drawn from.
     connections: Keyed,
     programs: Vec<Program>,
+    /// By the plan's order.
+    incidents: Vec<incidents::Ongoing>,
+    /// What services wait for outside the model, by service; empty where no incident is about that.
+    dependencies: Vec<hinder::Dependency>,
     fleets: Vec<Fleet>,
     measure: Measure,
     /// Requests per second that one instance of each group can serve.
@@ -108,6 +119,7 @@ impl System {
             decays: balancing::decays(&plan),
             least: balancing::least(&plan),
             losing: None,
+            told: None,
             dirty: Vec::new(),
             asks_how_it_ends: rotations.iter().any(Rotation::asks_how_it_ends),
             rotations,
@@ -116,6 +128,8 @@ impl System {
             sources: client::sources(&plan, seed, &mut calendar),
             programs: serve::programs(&plan, seed, &mut calendar),
             connections: seed.keyed("connections"),
+            incidents: incidents::ongoing(&plan, seed),
+            dependencies: hinder::dependencies(&plan),
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
             measure: Measure::new(&plan),
             capacity_per_instance: (0..plan.groups.len())
@@ -156,15 +170,13 @@ impl System {
         self.reached
     }
 
-    fn start_clocks(&self, calendar: &mut Calendar<Event>) {
+    fn start_clocks(&mut self, calendar: &mut Calendar<Event>) {
         calendar.after(MINUTE, Event::Minute);
         calendar.after(self.measure.interval(), Event::Row);
         for (index, objective) in (0u16..).zip(&self.plan.objectives) {
             calendar.after(objective.window, Event::Window(index));
         }
-        for (index, incident) in (0u16..).zip(&self.plan.incidents) {
-            calendar.at(incident.at(), Event::Incident(index));
-        }
+        self.start_incidents(calendar);
         if !self.plan.warm_up.is_zero() {
             calendar.after(self.plan.warm_up, Event::WarmUpOver);
         }
@@ -186,6 +198,7 @@ impl Model for System {
             Event::Arrival(source) => self.arrival(source, calendar),
             Event::Cpu(instance) => self.cpu(instance, calendar),
             Event::WaitOver(request) => self.wait_over(request, calendar),
+            Event::WaitFailed(request) => self.wait_failed(request, calendar),
             Event::Timeout(source) => self.timeout(source, calendar),
             Event::Retry(request) => self.retry(request, calendar),
             Event::NoConnection(request) => self.no_connection(request, calendar),
@@ -195,6 +208,8 @@ impl Model for System {
             Event::CheckTimeout(target) => self.check_timeout(target, calendar),
             Event::Schedule(group, policy, time) => self.run_schedule(group, policy, time, calendar),
             Event::Incident(index) => self.incident(index, calendar),
+            Event::IncidentOver(index) => self.incident_over(index, calendar),
+            Event::Process(instance, number) => self.process_goes_on(instance, number, calendar),
             Event::Minute => {
                 self.minute(calendar);
                 self.tick(calendar, MINUTE, Event::Minute);

@@ -56,6 +56,8 @@ impl Request {
 pub enum Stage {
     /// Its steps, on the thread it holds.
     Steps,
+    /// Nothing: the balancer waits for a connection that will not come about.
+    Connecting,
     /// A turn at an interpreter lock.
     Locked,
     /// A pool step, beside the loop.

@@ -12,6 +12,7 @@ use super::accept::FIRST_WORKER;
 use super::ending::Ending;
 use super::instance::Phase;
 use super::request::{NOWHERE, Request, Stage};
+use super::supervise::Losing;
 use crate::balancer::{Client, Seen};
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
@@ -28,6 +29,12 @@ pub struct Program {
     cold: Option<Cold>,
     /// What stops its process, and how long.
     collector: Option<(Collector, Keyed)>,
+    /// CPU work may take longer than drawn: something is cold, collected, or slow.
+    work_differs: bool,
+    /// Some instance is slow.
+    slow: bool,
+    /// What it waits for is slow or down.
+    pub(super) waits_differ: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +55,7 @@ enum Op {
         draws: Keyed,
     },
     /// A wait that is always the same needs no heap.
-    WaitFixed(FixedDelay),
+    WaitFixed(FixedDelay, Span),
     Call {
         to: BalancerId,
         endpoint: EndpointId,
@@ -66,7 +73,7 @@ impl Program {
                 Step::Cpu(demand) => Op::Cpu { demand: demand.clone(), draws, overhead: Span::ZERO },
                 Step::Pool(demand) => Op::Pool { demand: demand.clone(), draws },
                 Step::Wait(time) => match time.constant_span() {
-                    Some(delay) => Op::WaitFixed(calendar.fixed_delay(delay)),
+                    Some(delay) => Op::WaitFixed(calendar.fixed_delay(delay), delay),
                     None => Op::Wait { time: time.clone(), draws },
                 },
                 &Step::Call { to, endpoint } => Op::Call { to, endpoint },
@@ -84,7 +91,23 @@ impl Program {
         }
         let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
         let collector = service.collector.clone().map(|collector| (collector, pauses()));
-        Program { steps, size: endpoint.size, cold: service.cold.clone(), collector }
+        let mut program = Program {
+            steps,
+            size: endpoint.size,
+            cold: service.cold.clone(),
+            collector,
+            work_differs: false,
+            slow: false,
+            waits_differ: false,
+        };
+        program.set_slow(false);
+        program
+    }
+
+    /// Some instance that runs it is slow, or none is any more.
+    pub(super) fn set_slow(&mut self, slow: bool) {
+        self.slow = slow;
+        self.work_differs = slow || self.cold.is_some() || self.collector.is_some();
     }
 }
 
@@ -244,22 +267,33 @@ impl System {
         match program.steps.get(usize::from(request.step)) {
             Some(Op::Cpu { demand, draws, overhead }) => {
                 let mut demand = demand.span(&mut draws.at(key)) + *overhead;
-                if program.cold.is_some() || program.collector.is_some() {
+                if program.work_differs {
                     demand = self.slowed(slot, demand, calendar);
                 }
                 self.compute(slot, demand, calendar);
             }
             Some(Op::Pool { demand, draws }) => {
-                let demand = demand.span(&mut draws.at(key));
+                let mut demand = demand.span(&mut draws.at(key));
+                if program.slow {
+                    demand = self.slower(slot, demand);
+                }
                 self.beside_the_loop(slot, demand, holding, calendar);
             }
             Some(Op::Wait { time, draws }) => {
                 let time = time.span(&mut draws.at(key));
-                calendar.after(time, Event::WaitOver(self.requests.reference(slot)));
+                if program.waits_differ {
+                    self.wait_differently(slot, time, calendar);
+                } else {
+                    calendar.after(time, Event::WaitOver(self.requests.reference(slot)));
+                }
                 self.yield_loop(slot, holding);
             }
-            Some(&Op::WaitFixed(lane)) => {
-                calendar.after_fixed(lane, Event::WaitOver(self.requests.reference(slot)));
+            Some(&Op::WaitFixed(lane, time)) => {
+                if program.waits_differ {
+                    self.wait_differently(slot, time, calendar);
+                } else {
+                    calendar.after_fixed(lane, Event::WaitOver(self.requests.reference(slot)));
+                }
                 self.yield_loop(slot, holding);
             }
             Some(&Op::Call { to, endpoint }) => {
@@ -270,7 +304,7 @@ impl System {
         }
     }
 
-    /// What a CPU step takes on a server that is cold, or whose collector is due.
+    /// What a CPU step takes on a server that is cold or slow, or whose collector is due.
     fn slowed(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) -> Span {
         let request = &self.requests[slot];
         let program = &self.programs[request.endpoint.index()];
@@ -281,7 +315,7 @@ impl System {
             demand = demand.mul_f64(slower);
         }
         if request.step > 0 {
-            return demand;
+            return self.slower(slot, demand);
         }
         server.seen = server.seen.saturating_add(1);
         let process = &mut server.processes[usize::from(request.process)];
@@ -297,7 +331,7 @@ impl System {
                 }
             }
         }
-        demand
+        self.slower(slot, demand)
     }
 
     /// A CPU step begins on the thread that the request holds; with an interpreter lock, once it has that.
@@ -384,6 +418,7 @@ impl System {
                 request.step += 1;
                 self.proceed(slot, true, calendar);
             }
+            Stage::Connecting => {}
             Stage::Locked => self.turn_over(slot, calendar),
             Stage::Pool => self.pool_done(slot, calendar),
             Stage::Accepting => self.accepted(slot, calendar),
@@ -422,7 +457,7 @@ impl System {
 
     /// A request leaves its instance, answered or not.
     #[inline]
-    fn leave(&mut self, slot: u32, holding: bool, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn leave(&mut self, slot: u32, holding: bool, ending: Ending, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let request = self.requests[slot];
         let target = request.instance;
@@ -453,7 +488,7 @@ impl System {
 
     /// The server, or the balancer, is done with an attempt: whoever waits for it learns so.
     #[inline]
-    fn attempt_ends(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn attempt_ends(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let request = self.requests[slot];
         self.requests.free(slot);
         self.tell_ending(&request, request.instance, ending);
@@ -483,7 +518,7 @@ impl System {
                 self.resume(parent, calendar);
             } else {
                 let Request { instance, process, .. } = self.requests[parent];
-                if self.losing == Some(instance) {
+                if self.is_lost(instance, process) {
                     return; // it is lost by itself
                 }
                 let holding = !self.instances[instance].server.processes[usize::from(process)].event_loop;
@@ -502,7 +537,7 @@ impl System {
             .map(|(slot, _)| self.requests.reference(slot))
             .collect();
         self.empty_instance(target, now);
-        self.losing = Some(target);
+        self.losing = Some(Losing::Everything(target));
         for reference in inside {
             let Some(slot) = self.requests.live(reference) else { continue };
             let request = self.requests[slot];

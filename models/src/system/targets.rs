@@ -326,7 +326,8 @@ impl System {
             }
             Reach::Dropped => {
                 // The balancer waits for it, and counts it as in progress.
-                self.requests[slot].instance = target;
+                let request = &mut self.requests[slot];
+                (request.instance, request.stage) = (target, Stage::Connecting);
                 self.outstanding[target as usize] += 1;
                 self.loaded(target);
                 calendar.after(CONNECT_TIMEOUT, Event::NoConnection(self.requests.reference(slot)));

@@ -6,6 +6,7 @@ mod determinism;
 mod diagnostics;
 mod front_door;
 mod golden;
+mod incidents;
 mod kernel;
 mod machine;
 mod real_traces;

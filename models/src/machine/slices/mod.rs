@@ -9,6 +9,7 @@
 //! the same however long it has).
 
 mod counts;
+mod death;
 mod placement;
 mod queue;
 mod rhythm;

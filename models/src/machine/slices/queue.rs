@@ -135,6 +135,13 @@ impl RunQueue {
         Some((task, place))
     }
 
+    /// Takes out those that are not to be kept.
+    pub fn retain(&mut self, mut keep: impl FnMut(u32) -> bool) {
+        self.waiting.retain(|waiting| keep(waiting.task));
+        self.weights = self.waiting.iter().map(|waiting| waiting.place.weight).sum();
+        self.runtimes = self.waiting.iter().map(|waiting| waiting.place.weight * waiting.place.runtime).sum();
+    }
+
     /// Virtual time has come this far.
     pub fn raise_floor(&mut self, runtime: f64) {
         self.floor = self.floor.max(runtime);

@@ -1,0 +1,97 @@
+//! Incidents as causes: what went wrong goes before what it led to.
+
+use super::{OVERLOADED, Suspect};
+use crate::measure::{MinuteFacts, Trouble};
+use crate::plan::Supervisor;
+use crate::results::CauseKind;
+
+/// How much worse off a group is for an incident than for being busy.
+pub fn stress(minute: &MinuteFacts) -> f64 {
+    minute.trouble.as_ref().map_or(0.0, |trouble| {
+        let stopped = !trouble.zones_lost.is_empty() || trouble.deaths > 0 || trouble.dead > 0;
+        if stopped { 10.0 } else { 5.0 }
+    })
+}
+
+/// What incidents did in some minutes, one with another.
+fn sum<'a>(minutes: impl IntoIterator<Item = &'a MinuteFacts>) -> Trouble {
+    let mut sum = Trouble::default();
+    for trouble in minutes.into_iter().filter_map(|minute| minute.trouble.as_deref()) {
+        sum.add(trouble);
+    }
+    sum
+}
+
+/// More came than the instances that were there can do: nothing has to go wrong for that.
+fn too_much(minutes: &[MinuteFacts]) -> bool {
+    minutes.iter().any(|minute| minute.load >= OVERLOADED * minute.capacity)
+}
+
+impl Suspect<'_> {
+    /// What stopped, in the minutes of a window and in those before in which the group was not whole again: a zone, or
+    /// processes.
+    pub(super) fn stopped(
+        &self,
+        minutes: &[MinuteFacts],
+        since_whole: &[MinuteFacts],
+        state: &str,
+    ) -> Option<(CauseKind, String)> {
+        let (now, then) = (sum(minutes), sum(since_whole));
+        let name = &self.group.name;
+        let zones = if now.zones_lost.is_empty() { &then.zones_lost } else { &now.zones_lost };
+        if !zones.is_empty() {
+            let lost: u32 = since_whole.iter().chain(minutes).map(|minute| minute.lost).sum();
+            let zones: Vec<&str> = zones
+                .iter()
+                .filter_map(|&zone| self.group.zones.get(usize::from(zone)))
+                .map(String::as_str)
+                .collect();
+            let words = format!(
+                "zone {} lost with {lost} instances of {name} that are not replaced; {state}",
+                zones.join(" and ")
+            );
+            return Some((CauseKind::ZoneLost, words));
+        }
+        let whole = now.dead == 0 && minutes.iter().all(|minute| minute.serving >= minute.desired);
+        if (now.deaths == 0 && now.dead == 0) || (whole && too_much(minutes)) {
+            return None;
+        }
+        let died = match now.deaths {
+            0 => format!("{} processes of {name} were dead", now.dead),
+            1 => format!("a process of {name} died"),
+            deaths => format!("processes of {name} died {deaths} times"),
+        };
+        let left = match (now.given_up, &self.supervisor) {
+            (0, _) => String::new(),
+            (dead, Some(Supervisor { name, .. })) => format!(", and {name} has given up on {dead}"),
+            (dead, None) => format!(", and nobody starts {dead} of them again"),
+        };
+        Some((CauseKind::ProcessDied, format!("{died}{left}; {state}")))
+    }
+
+    /// What was slow or failed, though all went on.
+    pub(super) fn hindered(&self, minutes: &[MinuteFacts], load: &str) -> Option<(CauseKind, String)> {
+        let name = &self.group.name;
+        let trouble = sum(minutes);
+        if trouble.failing > 0.0 || trouble.waits > 0.0 {
+            let failing = (trouble.failing > 0.0)
+                .then(|| format!("{:.0} % of what {name} waits for failed", 100.0 * trouble.failing));
+            let slow = (trouble.waits > 0.0)
+                .then(|| format!("what {name} waits for took {} times as long", trouble.waits));
+            let words: Vec<String> = failing.into_iter().chain(slow).collect();
+            return Some((CauseKind::DependencyFailed, format!("{}; {load}", words.join(", and "))));
+        }
+        if trouble.slow > 0 && !too_much(minutes) {
+            let many = if trouble.slow == 1 { "instance" } else { "instances" };
+            let hottest = minutes.iter().map(|minute| minute.hottest).fold(0.0, f64::max);
+            let words = format!(
+                "CPU work took {} times as long on {} {many} of {name}, the busiest {:.0} % busy; {load}",
+                trouble.slowest,
+                trouble.slow,
+                100.0 * hottest
+            );
+            return Some((CauseKind::SlowInstance, words));
+        }
+        None
+    }
+}
