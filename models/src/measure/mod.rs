@@ -290,6 +290,15 @@ impl Measure {
         requests.attempts += 1;
     }
 
+    /// A message through a session that a balancer has let through before: no request to it, but bytes.
+    #[inline]
+    pub fn message(&mut self, balancer: BalancerId, endpoint: EndpointId, size: u64) {
+        self.balancers[balancer.index()].bytes += size;
+        let requests = &mut self.endpoints[endpoint.index()].served.requests;
+        requests.offered += 1;
+        requests.attempts += 1;
+    }
+
     /// An attempt found a free slot.
     #[inline]
     pub fn started_at_once(&mut self, endpoint: EndpointId) {

@@ -21,6 +21,8 @@ pub struct Service {
     pub cold: Option<Cold>,
     /// Pauses in which all of a process stands still.
     pub collector: Option<Collector>,
+    /// Open sessions (websockets) that an instance takes; further handshakes are refused. `None` takes all.
+    pub most_connections: Option<u32>,
 }
 
 /// A server that is slow at first: interpreters before their compilers have seen enough, caches before they are filled.
@@ -62,6 +64,8 @@ pub struct Memory {
     pub process: u64,
     /// Each request inside, waiting or in progress: its thread, its buffers, its session.
     pub request: u64,
+    /// Each open session (websocket): its buffers, its state.
+    pub connection: u64,
 }
 
 /// How an instance turns requests into CPU work and waiting.

@@ -21,9 +21,10 @@ impl System {
     /// The minute ends.
     pub(super) fn minute(&mut self, calendar: &mut Calendar<Event>) {
         for (balancer, plan) in self.measure.balancers.iter_mut().zip(&self.plan.balancers) {
-            let in_progress = self.fleets[plan.targets.index()].request_seconds(calendar.now());
+            let in_progress = self.fleets[plan.targets.index()].in_progress_seconds(calendar.now());
             balancer.close_minute(in_progress);
         }
+        self.see_spread(calendar.now());
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             let mut facts = self.observe_minute(group, calendar.now(), MINUTE);
             self.decide(group, &mut facts, calendar);
@@ -82,6 +83,9 @@ impl System {
             }
         }
         let in_minute = carried - std::mem::replace(&mut fleet.carried_at_minute, carried);
+        let integral = fleet.connections.integral(now);
+        let connections = (integral - std::mem::replace(&mut fleet.connections_at_minute, integral))
+            / length.as_secs_f64().max(1e-9);
         for ((policy, metric), (sum, count)) in plan.scaling.iter().zip(&mut fleet.metrics).zip(warm) {
             let Scaling::TargetTracking(policy) = policy else { continue };
             let point = match policy.metric {
@@ -89,6 +93,9 @@ impl System {
                 // The balancer's metric knows nothing of warm-ups.
                 Metric::RequestCountPerTarget => (serving > 0 && in_minute > 0)
                     .then(|| Datapoint::of(in_minute as f64 / f64::from(serving), serving)),
+                Metric::ConnectionsPerTarget => {
+                    (serving > 0).then(|| Datapoint::of(connections / f64::from(serving), serving))
+                }
             };
             metric.push(now, point);
         }
@@ -279,6 +286,7 @@ impl System {
                 draining: 0,
                 cpu: 0.0,
                 queued: 0,
+                sessions: fleet.connections.value() as u32,
             };
             let (mut used, mut had) = (0.0, 0.0);
             for &slot in &fleet.members {
@@ -304,6 +312,7 @@ impl System {
     /// Measurement begins.
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
+        self.count_sessions_from(now);
         let totals = |index: usize| self.machine_totals(GroupId(index as u16));
         self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
         let tally = |index: usize| self.tally(GroupId(index as u16));
@@ -347,7 +356,7 @@ impl System {
                 }
             });
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).map(|(carried, plan)| {
-            let in_progress = self.fleets[plan.targets.index()].request_seconds(now);
+            let in_progress = self.fleets[plan.targets.index()].in_progress_seconds(now);
             BalancerUsage {
                 balancer: plan.name.clone(),
                 seconds: now.as_secs_f64(),

@@ -5,6 +5,7 @@
 //! * [`accept`](self): which worker of an instance gets a request;
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
+//! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
 //! * [`health`](self): what goes wrong with them;
 //! * [`control`](self): the control plane, once a minute.
@@ -23,6 +24,7 @@ mod health;
 mod instance;
 mod request;
 mod serve;
+mod sessions;
 mod threads;
 
 use std::sync::Arc;
@@ -33,7 +35,7 @@ use smallvec::SmallVec;
 use crate::balancer::{Latency, Rotation};
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
-use crate::plan::{BalancerId, GroupId, Plan};
+use crate::plan::{BalancerId, EndpointId, GroupId, Plan};
 
 pub use client::Source;
 pub use ending::{Ending, EndingKind};
@@ -42,6 +44,7 @@ pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
 pub use request::{NOWHERE, Request, Stage};
 pub use serve::Program;
+use sessions::Sessions;
 
 /// The control plane's clock: CloudWatch evaluates alarms, and groups check health, once a minute.
 pub const MINUTE: Span = Span::from_secs(60);
@@ -66,6 +69,8 @@ pub struct System {
     dirty: Vec<(u32, u16)>,
     rotations: Vec<Rotation>,
     sources: Vec<Source>,
+    /// Connections that stay open; `None` where no source has any.
+    sessions: Option<Box<Sessions>>,
     /// What hashes of connections are drawn from.
     connections: Keyed,
     programs: Vec<Program>,
@@ -100,11 +105,10 @@ impl System {
             dirty: Vec::new(),
             rotations: balancing::rotations(&plan, seed),
             sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed, &mut calendar)).collect(),
-            programs: plan
-                .endpoints
-                .iter()
-                .map(|endpoint| Program::new(&plan, endpoint, seed, &mut calendar))
+            programs: (0..plan.endpoints.len() as u16)
+                .map(|id| Program::new(&plan, EndpointId(id), seed, &mut calendar))
                 .collect(),
+            sessions: Sessions::new(&plan, seed, &mut calendar),
             connections: seed.keyed("connections"),
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
             measure: Measure::new(&plan),
@@ -115,6 +119,7 @@ impl System {
             plan,
         };
         system.start_fleets(&mut calendar);
+        system.start_sessions(&mut calendar);
         system.start_sources(&mut calendar);
         system.start_clocks(&mut calendar);
         Simulation::new(system, calendar)
@@ -178,6 +183,11 @@ impl Model for System {
             Event::WaitOver(request) => self.wait_over(request, calendar),
             Event::Timeout(source) => self.timeout(source, calendar),
             Event::Retry(request) => self.retry(request, calendar),
+            Event::Message(source) => self.message(source, calendar),
+            Event::SessionOver(session) => self.session_over(session, calendar),
+            Event::Reconnect(session) => self.reconnect(session, calendar),
+            Event::RoomStart(source, room) => self.room_overdue(source, room, calendar),
+            Event::RoomOver(source, room) => self.room_over(source, room, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
             Event::TargetUp(balancer, instance) => self.target_up(balancer, instance, calendar),
             Event::TargetDown(balancer, instance) => self.target_down(balancer, instance, calendar),

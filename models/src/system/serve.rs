@@ -12,10 +12,11 @@ use super::accept::FIRST_WORKER;
 use super::ending::Ending;
 use super::instance::Phase;
 use super::request::{NOWHERE, Request, Stage};
+use super::sessions::{MESSAGE, NOBODY};
 use crate::balancer::{Client, Seen};
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
-use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, Step};
+use crate::plan::{BalancerId, Cold, Collector, EndpointId, Plan, Step};
 use crate::runtime::{Front, Server};
 
 /// An endpoint, ready to run.
@@ -23,7 +24,7 @@ use crate::runtime::{Front, Server};
 pub struct Program {
     steps: Vec<Op>,
     /// Bytes of a request and its response.
-    size: u64,
+    pub(super) size: u64,
     /// How slow its server is at first.
     cold: Option<Cold>,
     /// What stops its process, and how long.
@@ -56,9 +57,10 @@ enum Op {
 }
 
 impl Program {
-    /// The program of `endpoint`. Its draws are named after the service, the endpoint and the step. The runtime's overhead
+    /// The program of an endpoint. Its draws are named after the service, the endpoint and the step. The runtime's overhead
     /// is part of the first step, or a step of its own before one that needs no core.
-    pub fn new(plan: &Plan, endpoint: &Endpoint, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
+    pub fn new(plan: &Plan, id: EndpointId, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
+        let endpoint = &plan.endpoints[id.index()];
         let service = &plan.services[endpoint.service.index()];
         let op = |(index, step): (usize, &Step)| {
             let draws = seed.keyed(&format!("service/{}/{}/{index}", service.name, endpoint.name));
@@ -73,13 +75,14 @@ impl Program {
             }
         };
         let mut steps: Vec<Op> = endpoint.steps.iter().enumerate().map(op).collect();
+        let added = plan.overhead(id);
         match steps.first_mut() {
-            Some(Op::Cpu { overhead, .. }) => *overhead = service.runtime.overhead,
-            _ if service.runtime.overhead.is_zero() => {}
+            Some(Op::Cpu { overhead, .. }) => *overhead = added,
+            _ if added.is_zero() => {}
             _ => {
                 let (demand, draws) =
                     (Dist::constant(0.0).expect("zero is a constant"), seed.keyed("overhead"));
-                steps.insert(0, Op::Cpu { demand, draws, overhead: service.runtime.overhead });
+                steps.insert(0, Op::Cpu { demand, draws, overhead: added });
             }
         }
         let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
@@ -112,13 +115,24 @@ impl System {
 
     /// A request reaches an instance.
     #[inline]
-    fn arrive(&mut self, slot: u32, from: BalancerId, target: u32, calendar: &mut Calendar<Event>) {
+    pub(super) fn arrive(
+        &mut self,
+        slot: u32,
+        from: BalancerId,
+        target: u32,
+        calendar: &mut Calendar<Event>,
+    ) {
         let instance = &mut self.instances[target];
         // A target that does not listen: it crashed, or the balancer fails open and the app is not up.
         if instance.phase != Phase::Up {
             self.turned_away(slot, Ending::NotListening, calendar);
             return;
         }
+        if self.requests[slot].session != NOBODY && !self.takes_handshake(slot, target) {
+            self.turned_away(slot, Ending::Shed, calendar);
+            return;
+        }
+        let instance = &mut self.instances[target];
         if instance.server.inside >= instance.most_inside {
             self.out_of_memory(target, calendar);
             self.turned_away(slot, Ending::Lost, calendar);
@@ -145,6 +159,9 @@ impl System {
         self.outstanding[target as usize] += 1;
         self.loaded(target);
         self.requests[slot].instance = target;
+        if self.requests[slot].session != NOBODY {
+            self.handshake_enters(slot, target);
+        }
     }
 
     /// A new request takes a slot of a process, or waits for one.
@@ -166,7 +183,8 @@ impl System {
             }
             self.proceed(slot, true, calendar);
         } else {
-            process.queued_new += 1;
+            // A message waits in its connection, which was accepted long ago.
+            process.queued_new += u32::from(request.session != MESSAGE);
             process.queue.push_back(slot);
         }
     }
@@ -193,7 +211,7 @@ impl System {
             request.thread = process.take_slot(instance.numbered);
             if request.fresh {
                 request.fresh = false;
-                process.queued_new -= 1;
+                process.queued_new -= u32::from(request.session != MESSAGE);
                 self.measure.started_late(request.endpoint, calendar.now().since(request.sent));
             }
             if request.stage == Stage::Handover {
@@ -323,6 +341,7 @@ impl System {
             parent: self.requests.reference(slot),
             instance: NOWHERE,
             endpoint,
+            session: NOBODY,
             process: 0,
             thread: 0,
             left: 0,
@@ -403,17 +422,18 @@ impl System {
                 self.dirty.push((target, request.process));
             }
         }
-        let last_of_draining = instance.server.inside == 0 && instance.phase == Phase::Draining;
+        let last = instance.server.inside == 0 && instance.phase == Phase::Draining;
         self.fleets[instance.group.index()].inside.add(now, -1.0);
         self.measure.served(request.endpoint, ending, now.since(request.sent));
+        let last_of_draining = last.then(|| self.instances.reference(target));
         self.attempt_ends(slot, ending, calendar);
-        if last_of_draining {
-            self.gone(target, calendar);
+        if let Some(target) = last_of_draining {
+            self.gone_if_empty(target, calendar);
         }
     }
 
     /// An attempt that no instance took.
-    fn turned_away(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn turned_away(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
         self.measure.served(request.endpoint, ending, calendar.now().since(request.sent));
         self.attempt_ends(slot, ending, calendar);
@@ -424,6 +444,9 @@ impl System {
     fn attempt_ends(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let request = self.requests[slot];
         self.requests.free(slot);
+        if request.session != NOBODY {
+            return self.session_attempt_ends(&request, ending, calendar);
+        }
         if request.abandoned {
             return;
         }
@@ -467,6 +490,9 @@ impl System {
             let request = self.requests[slot];
             self.measure.served(request.endpoint, ending, now.since(request.sent));
             self.attempt_ends(slot, ending, calendar);
+        }
+        if self.sessions.is_some() {
+            self.lose_sessions(target, calendar);
         }
         self.losing = None;
         self.outstanding[target as usize] = 0;
