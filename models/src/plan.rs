@@ -153,12 +153,16 @@ impl Plan {
         Some(memory.saturating_sub(process.saturating_mul(processes)))
     }
 
-    /// Open sessions that an instance can have: what it takes, and what fits into its memory; `None` without a limit.
+    /// Open sessions that an instance can have: what it takes, and what fits into its memory beside a request; `None` without
+    /// a limit.
     pub fn most_sessions(&self, group: &Group) -> Option<u32> {
         let service = &self.services[group.service.index()];
-        let connection = service.memory.map_or(0, |memory| memory.connection);
-        let fit = self.memory_left(group).filter(|_| connection > 0);
-        let fit = fit.map(|left| u32::try_from(left / connection).unwrap_or(u32::MAX));
+        let memory = service.memory.filter(|memory| memory.connection > 0);
+        let fit = memory.zip(self.memory_left(group)).map(|(memory, left)| {
+            // Beside one request: without room for that the server would be killed by the next message.
+            let sessions = left.saturating_sub(memory.request) / memory.connection;
+            u32::try_from(sessions).unwrap_or(u32::MAX)
+        });
         service.most_connections.into_iter().chain(fit).min()
     }
 

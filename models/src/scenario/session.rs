@@ -136,6 +136,13 @@ pub fn check(findings: &Findings, document: &Node, plan: &Plan) {
         }
     }
     for (index, group) in (0u16..).zip(&plan.groups) {
+        let memory = plan.services[group.service.index()].memory;
+        if let Some(most) = plan.most_sessions(group).filter(|_| memory.is_some_and(|m| m.connection > 0)) {
+            findings.note(format!(
+                "group `{}`: an instance holds {most} open sessions, by `most_connections` or by its memory beside one request",
+                group.name
+            ));
+        }
         let has = |traffic: &Traffic| {
             traffic.sessions.is_some() && plan.balancers[traffic.to.index()].targets == GroupId(index)
         };

@@ -12,6 +12,7 @@ mod real_traces;
 mod replay;
 mod runtimes;
 mod scaling_vectors;
+mod sessions;
 mod theory;
 mod theory_vectors;
 mod timelines;

@@ -9,6 +9,7 @@
 //! A session is one entry of a slab and one event, its end, however often it is lost and opened again. Messages need no
 //! event each: those of all open sessions of a source are one Poisson process. Systems without sessions have none of this.
 
+mod audit;
 mod counts;
 mod found;
 mod handshake;

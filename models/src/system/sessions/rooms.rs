@@ -151,11 +151,30 @@ impl Rooms {
         (room.instance, room.held) = (Ref::NONE, 0);
     }
 
+    /// All rooms, for the audit.
+    pub fn audit(&self) -> impl Iterator<Item = RoomAudit> + '_ {
+        self.all.iter().map(|(slot, &Room { instance, taken, seated, held, started, .. })| {
+            let players = self.players(slot);
+            RoomAudit { slot, instance, taken, seated, held, started, players }
+        })
+    }
+
     /// Rooms at an instance.
     fn at(&self, instance: Ref) -> Vec<u32> {
         let there = self.all.iter().filter(|(_, room)| room.instance == instance);
         there.map(|(slot, _)| slot).collect()
     }
+}
+
+/// A room as the audit sees it.
+pub struct RoomAudit {
+    pub slot: u32,
+    pub instance: Ref,
+    pub taken: u32,
+    pub seated: u32,
+    pub held: u32,
+    pub started: bool,
+    pub players: Vec<u32>,
 }
 
 /// Whether an ending says that an instance takes no players, rather than that it is busy.
