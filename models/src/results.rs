@@ -350,6 +350,8 @@ pub enum CauseKind {
     NoHealthyInstance,
     /// An instance was lost.
     InstanceLost,
+    /// Clients whose connections had been lost came back together.
+    ReconnectStorm,
     /// The fleet was overloaded at its maximum size.
     AtMaximumSize,
     /// Overloaded, and new instances were still starting or warming up.

@@ -40,7 +40,7 @@ impl System {
         let runtime = self.plan.services[plan.service.index()].runtime;
         let allotted = plan.machine.processor.allotted();
         let threads = f64::from(runtime.computing_threads(plan.machine.processor.vcpus)).min(allotted);
-        let carried: u64 = self.carried(group);
+        let [carried, messages] = self.carried(group);
         let throttled = self.machine_totals(group).throttled;
         let fleet = &mut self.fleets[group.index()];
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
@@ -83,6 +83,7 @@ impl System {
             }
         }
         let in_minute = carried - std::mem::replace(&mut fleet.carried_at_minute, carried);
+        let messages = messages - std::mem::replace(&mut fleet.messages_at_minute, messages);
         let integral = fleet.connections.integral(now);
         let connections = (integral - std::mem::replace(&mut fleet.connections_at_minute, integral))
             / length.as_secs_f64().max(1e-9);
@@ -100,7 +101,7 @@ impl System {
             metric.push(now, point);
         }
         MinuteFacts {
-            load: in_minute as f64 / length.as_secs_f64().max(1e-9),
+            load: (in_minute + messages) as f64 / length.as_secs_f64().max(1e-9),
             capacity: f64::from(serving) * self.capacity_per_instance[group.index()],
             cpu: if had > 0.0 { used / had } else { 0.0 },
             hottest,
@@ -114,6 +115,9 @@ impl System {
             queued,
             refused: fleet.refused - std::mem::replace(&mut fleet.refused_at_minute, fleet.refused),
             lost: std::mem::take(&mut fleet.lost),
+            dropped: std::mem::take(&mut fleet.dropped),
+            returning: fleet.returns as f64 / in_minute.max(1) as f64,
+            returns: std::mem::take(&mut fleet.returns),
             throttled: throttled - std::mem::replace(&mut fleet.throttled_at_minute, throttled),
             without_credits,
             policy: None,
@@ -140,9 +144,11 @@ impl System {
         tally
     }
 
-    fn carried(&self, group: GroupId) -> u64 {
+    /// Requests and messages that a group's balancers have carried.
+    fn carried(&self, group: GroupId) -> [u64; 2] {
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers);
-        balancers.filter(|(_, plan)| plan.targets == group).map(|(carried, _)| carried.requests).sum()
+        let own = balancers.filter(|(_, plan)| plan.targets == group);
+        own.fold([0; 2], |sum, (carried, _)| [sum[0] + carried.requests, sum[1] + carried.messages])
     }
 
     /// Asks the group's target tracking policies, and does what they say.

@@ -59,8 +59,14 @@ pub struct Fleet {
     pub facts: Vec<MinuteFacts>,
     /// Instances lost since the last minute.
     pub lost: u32,
+    /// Connections of sessions lost since the last minute.
+    pub dropped: u64,
+    /// Attempts of handshakes by clients whose connection had been lost, since the last minute.
+    pub returns: u64,
     /// Requests its balancers had carried at the last minute.
     pub carried_at_minute: u64,
+    /// Messages they had carried.
+    pub messages_at_minute: u64,
     /// Requests refused until the last minute.
     pub refused_at_minute: u64,
     /// How often CPU quotas had run out at the last minute.
@@ -115,7 +121,10 @@ impl Fleet {
             verdicts: plan.scaling.iter().map(|_| Verdict::InsufficientData).collect(),
             facts: Vec::new(),
             lost: 0,
+            dropped: 0,
+            returns: 0,
             carried_at_minute: 0,
+            messages_at_minute: 0,
             refused_at_minute: 0,
             throttled_at_minute: 0,
             refused_before: 0,

@@ -44,8 +44,11 @@ impl System {
     ) {
         let Request { session, source, endpoint, .. } = self.requests[request];
         let now = calendar.now();
-        if let Some(source) = self.sessions.as_mut().and_then(|sessions| sessions.source(source)) {
+        let Some(sessions) = &mut self.sessions else { return };
+        let returns = sessions.all[session].known;
+        if let Some(source) = sessions.source(source) {
             source.counts.handshakes.add(now);
+            self.fleets[source.group.index()].returns += u64::from(returns);
         }
         match self.place_in_a_room(session, calendar) {
             Some(target) => {

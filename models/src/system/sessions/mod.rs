@@ -360,6 +360,7 @@ impl System {
         let id = session.source;
         if let Some(source) = sessions.source(id) {
             source.counts.dropped += 1;
+            self.fleets[source.group.index()].dropped += 1;
         }
     }
 
