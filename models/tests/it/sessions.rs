@@ -303,7 +303,7 @@ fn full_rooms_wait_for_their_last_player() {
     accounted(&run.sessions[0]);
     let seen = run.sessions[0].rooms.as_ref().unwrap();
     assert_eq!((seen.started_short, seen.dropped, seen.fill_mean), (0, 0, 1.0));
-    assert_eq!(seen.opened, seen.started_full + u64::from(run.sessions[0].opened % 8 > 0));
+    assert_eq!(seen.opened, seen.started_full + u64::from(!run.sessions[0].opened.is_multiple_of(8)));
     // Seven gaps for the first, none for the last: 3.5 gaps of a quarter of a second, and the last handshake of 1 ms.
     let players = run.sessions[0].opened as f64;
     let error = 4.0 * 0.25 * (8.0 * 7.0 / 12.0f64).sqrt() * (8.0 / players).sqrt() * 2.0;
