@@ -133,6 +133,12 @@ pub fn check(findings: &Findings, document: &Node, plan: &Plan) {
         if let Some(sessions) = &traffic.sessions {
             rooms_fit(findings, document, plan, traffic, sessions);
             open_at_start_fit(findings, document, plan, traffic, sessions);
+            if sessions.reconnect && traffic.retry.max == 0 {
+                findings.note(format!(
+                    "clients of `{}` who lose their connection try once to come back; `retry.max` says how often more",
+                    traffic.name
+                ));
+            }
         }
     }
     for (index, group) in (0u16..).zip(&plan.groups) {
@@ -199,7 +205,15 @@ fn open_at_start_fit(
     let of_group = |other: &&Traffic| plan.balancers[other.to.index()].targets == to;
     let open = plan.traffic.iter().filter(of_group).filter_map(|other| other.sessions.as_ref());
     let open: u64 = open.map(|sessions| u64::from(sessions.open)).sum();
+    if sessions.open > 0 && group.desired == 0 {
+        let message =
+            format!("group `{}` has no instance at the start, and sessions are open there", group.name);
+        let help = Some("let it begin with one or more".to_string());
+        return findings.error(&place, message, "where are they?", help);
+    }
     let Some(most) = plan.most_sessions(group) else { return };
+    // Whole rooms: what is left beside them takes nobody.
+    let most = sessions.rooms.map_or(most, |rooms| most - most % rooms.players.max(1));
     let all = u64::from(most) * u64::from(group.desired);
     if sessions.open > 0 && open > all {
         let message = format!(

@@ -355,6 +355,50 @@ fn a_room_takes_all_its_seats_at_once() {
     assert_eq!(seen.rooms.as_ref().unwrap().fill_mean, 1.0);
 }
 
+/// Rooms whose instance crashes are lost, and their players meet again, the same eight.
+#[test]
+fn players_of_a_lost_room_stay_together() {
+    let run = Game {
+        rate: "4/s",
+        sessions: "length = \"10min\"\nrooms = { players = 8 }\nopen = 2400",
+        group: "min = 4",
+        more: "[[incident]]\ncrash = { group = \"g\", at = \"30min\" }",
+        ..Game::default()
+    }
+    .play();
+    let seen = &run.sessions[0];
+    accounted(seen);
+    let rooms = seen.rooms.as_ref().unwrap();
+    assert!((60..90).contains(&rooms.dropped), "a quarter of 300: {}", rooms.dropped);
+    // The room that was not full yet may have been there as well.
+    assert!(rooms.dropped * 8 - seen.dropped < 8, "{} and {}", rooms.dropped, seen.dropped);
+    assert_eq!(seen.reconnected, seen.dropped);
+    // Most wait for less than the backoff of a second; a few are sent to the crashed instance until its check fails.
+    assert!(seen.reconnect_time.p99 < 1.1 && seen.reconnect_time.max < 8.0, "{:?}", seen.reconnect_time);
+    assert_eq!((rooms.started_short, rooms.fill_mean), (0, 1.0));
+    let longest_gap = 20.0 / 4.0;
+    assert!(rooms.wait.max < 8.0 * longest_gap, "{:?}", rooms.wait);
+}
+
+/// What `explain --resolved` shows reads back to the same plan.
+#[test]
+fn resolved_sessions_are_the_same_sessions() {
+    let text = include_str!("../../../examples/websocket-rooms.toml");
+    let scenario = Scenario::parse(text).unwrap();
+    let again = Scenario::parse(scenario.resolved()).unwrap();
+    assert_eq!(scenario.resolved(), again.resolved());
+    assert_eq!(format!("{:?}", scenario.plan()), format!("{:?}", again.plan()));
+    for key in [
+        "reconnect = true",
+        "most_connections = 400",
+        "wait = \"30s\"",
+        "connection = \"60 KiB\"",
+        "players = 8",
+    ] {
+        assert!(scenario.resolved().contains(key), "{key} is not in\n{}", scenario.resolved());
+    }
+}
+
 /// A random game: rooms or none, limits, crashes, draining, scaling, retries with and without jitter.
 fn games() -> impl Strategy<Value = String> {
     let rooms = prop_oneof![
