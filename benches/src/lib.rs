@@ -5,6 +5,7 @@ pub mod by_hand;
 pub mod kernel;
 #[cfg(feature = "peers")]
 pub mod peers;
+pub mod sessions;
 pub mod system;
 
 use rand_distr::{Distribution, Exp1};
@@ -75,6 +76,8 @@ mod tests {
         assert!((kernel - hand).abs() < 1e-6 * hand, "{kernel} for {hand}");
         assert_eq!(kernel::hold(1_000, 5_000), by_hand::hold(1_000, 5_000));
         assert!(kernel::bursts(1_000) > 0 && kernel::quanta(1_000) >= 1_000);
+        let sessions = &sessions::play(&sessions::open(1_000, 1.0, 5.0)).sessions[0];
+        assert!(sessions.messages + sessions.pushes > 4_500, "{sessions:?}");
         assert!(system::requests(&system::fifty_instances(system::TWO_BURSTS, "slices", 0.1)) > 500);
     }
 }

@@ -22,7 +22,7 @@ pub fn check(args: &ScenarioArgs) -> Result<u8, Failure> {
     let plan = scenario.plan();
     let mut out = io::stdout().lock();
     let end = Time::ZERO + plan.duration;
-    let requests: f64 = plan.traffic.iter().map(|traffic| traffic.expected.integral(Time::ZERO, end)).sum();
+    let requests: f64 = plan.traffic.iter().map(|traffic| traffic.expected_requests(Time::ZERO, end)).sum();
     let events = plan.expected_events();
     writeln!(out, "{}: no errors", args.file.display())?;
     writeln!(
@@ -84,7 +84,7 @@ fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
         let to = (from + step).min(Time::ZERO + plan.duration);
         let seconds = to.since(from).as_secs_f64();
         let clients: f64 =
-            plan.traffic.iter().map(|traffic| traffic.expected.integral(from, to) / seconds).sum();
+            plan.traffic.iter().map(|traffic| traffic.expected_requests(from, to) / seconds).sum();
         let load = clients * demand.visits;
         let utilisation = sizes.map(|size| load / (each * f64::from(size)));
         writeln!(

@@ -44,13 +44,13 @@ impl Plan {
         let mut demands = vec![Demand::default(); self.groups.len()];
         let end = sim_core::Time::ZERO + self.duration;
         let expected: Vec<f64> =
-            self.traffic.iter().map(|t| t.expected.integral(sim_core::Time::ZERO, end)).collect();
+            self.traffic.iter().map(|t| t.expected_requests(sim_core::Time::ZERO, end)).collect();
         let total: f64 = expected.iter().sum();
         // Visits by endpoint and the balancer they come through.
         let mut visits: BTreeMap<(EndpointId, BalancerId), f64> = BTreeMap::new();
         for (traffic, requests) in self.traffic.iter().zip(&expected) {
             let weight = if total > 0.0 { requests / total } else { 1.0 / self.traffic.len() as f64 };
-            for &(endpoint, share) in &traffic.mix {
+            for (endpoint, share) in traffic.shares(end) {
                 *visits.entry((endpoint, traffic.to)).or_insert(0.0) += weight * share;
             }
         }
@@ -94,7 +94,7 @@ impl Plan {
     /// The times of an endpoint, given those of its callees.
     fn own_times(&self, endpoint: EndpointId, took: &[Took]) -> Took {
         let runtime = self.services[self.endpoints[endpoint.index()].service.index()].runtime;
-        let overhead = runtime.overhead.as_secs_f64();
+        let overhead = self.overhead(endpoint).as_secs_f64();
         let mut own = Took { cpu: overhead, pool: 0.0, held: overhead };
         for step in &self.endpoints[endpoint.index()].steps {
             match step {

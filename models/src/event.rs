@@ -36,6 +36,17 @@ pub enum Event {
     /// A balancer has waited as long as its idle timeout, as far as it still waits.
     Idle(BalancerId),
 
+    /// A message through one of a source's open sessions.
+    Message(TrafficId),
+    /// A session comes to its end.
+    SessionOver(Ref),
+    /// A client whose connection was lost connects again.
+    Reconnect(Ref),
+    /// A room of a source has waited long enough.
+    RoomStart(TrafficId, Ref),
+    /// A room of a source comes to its end.
+    RoomOver(TrafficId, Ref),
+
     /// An instance reaches the next stage of its life.
     Stage(Ref),
     /// A target is due for a health check.

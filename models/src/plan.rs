@@ -10,6 +10,7 @@ mod incident;
 mod objective;
 mod reach;
 mod service;
+mod session;
 mod supervisor;
 mod traffic;
 
@@ -26,6 +27,7 @@ pub use incident::{Incident, IncidentKind, When};
 pub use objective::{Indicator, Objective};
 pub use reach::Reach;
 pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service, Workers};
+pub use session::{Direction, Message, Rooms, Sessions};
 pub use supervisor::{GiveUp, Supervisor};
 pub use traffic::{Retry, Traffic};
 
@@ -103,6 +105,8 @@ pub struct Limits {
     pub events: u64,
     /// Requests that may be in the system at once.
     pub in_flight: u32,
+    /// Sessions that may be open or about to be at once.
+    pub sessions: u32,
 }
 
 /// A request's way through a service: steps, one after another, then the response.
@@ -156,11 +160,41 @@ impl Plan {
 
     /// How many requests fit into the memory of an instance; `None` where that does not matter.
     pub fn requests_in_memory(&self, group: &Group) -> Option<u32> {
+        let request = self.services[group.service.index()].memory?.request;
+        Some(u32::try_from(self.memory_left(group)? / request.max(1)).unwrap_or(u32::MAX))
+    }
+
+    /// Bytes of an instance that its processes leave to requests and sessions; `None` where memory does not matter.
+    pub fn memory_left(&self, group: &Group) -> Option<u64> {
         let service = &self.services[group.service.index()];
-        let Memory { process, request } = service.memory?;
+        let Memory { process, .. } = service.memory?;
         let processes = u64::from(service.runtime.processes(group.machine.processor.vcpus));
         let memory = (group.machine.memory_gib * f64::from(1 << 30)) as u64;
-        let left = memory.saturating_sub(process.saturating_mul(processes));
-        Some(u32::try_from(left / request.max(1)).unwrap_or(u32::MAX))
+        Some(memory.saturating_sub(process.saturating_mul(processes)))
+    }
+
+    /// Open sessions that an instance can have: what it takes, and what fits into its memory beside a request; `None` without
+    /// a limit.
+    pub fn most_sessions(&self, group: &Group) -> Option<u32> {
+        let service = &self.services[group.service.index()];
+        let memory = service.memory.filter(|memory| memory.connection > 0);
+        let fit = memory.zip(self.memory_left(group)).map(|(memory, left)| {
+            // Beside one request: without room for that the server would be killed by the next message.
+            let sessions = left.saturating_sub(memory.request) / memory.connection;
+            u32::try_from(sessions).unwrap_or(u32::MAX)
+        });
+        service.most_connections.into_iter().chain(fit).min()
+    }
+
+    /// CPU time of a request beside the steps of its endpoint: the runtime's, which messages of sessions do without.
+    pub fn overhead(&self, endpoint: EndpointId) -> Span {
+        let service = self.endpoints[endpoint.index()].service;
+        if self.is_message(endpoint) { Span::ZERO } else { self.services[service.index()].runtime.overhead }
+    }
+
+    /// True where an endpoint is a message of sessions, and so no request of HTTP.
+    fn is_message(&self, endpoint: EndpointId) -> bool {
+        let messages = self.traffic.iter().filter_map(|traffic| traffic.sessions.as_ref());
+        messages.flat_map(|sessions| &sessions.messages).any(|message| message.endpoint == endpoint)
     }
 }

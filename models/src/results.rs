@@ -4,10 +4,12 @@
 //! in the price book's currency. Field names are part of the format: [`SCHEMA`] changes when they do.
 
 mod scheduling;
+mod sessions;
 
 use serde::{Deserialize, Serialize};
 
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
+pub use sessions::{RoomsResult, SessionsResult};
 
 /// The version of the format that `results.json` carries.
 pub const SCHEMA: &str = "scalesim.results/1";
@@ -102,7 +104,7 @@ pub enum Outcome {
     Limit {
         /// Where it stood.
         at: f64,
-        /// Which limit: `events` or `in_flight`.
+        /// Which limit: `events`, `in_flight` or `sessions`.
         limit: String,
         /// Its value.
         value: u64,
@@ -128,6 +130,8 @@ pub struct Run {
     pub endpoints: Vec<Part>,
     /// By group, in the scenario's order.
     pub groups: Vec<GroupResult>,
+    /// By source of sessions, in the scenario's order.
+    pub sessions: Vec<SessionsResult>,
     /// By objective, in the scenario's order.
     pub objectives: Vec<ObjectiveResult>,
     /// The bill, where there are prices.
@@ -354,6 +358,8 @@ pub enum CauseKind {
     SlowInstance,
     /// What the service waits for outside the model was slow or failed.
     DependencyFailed,
+    /// Clients whose connections had been lost came back together.
+    ReconnectStorm,
     /// The fleet was overloaded at its maximum size.
     AtMaximumSize,
     /// Overloaded, and new instances were still starting or warming up.
@@ -467,6 +473,8 @@ pub struct GroupRow {
     pub cpu: f64,
     /// Requests waiting in accept queues.
     pub queued: u32,
+    /// Open sessions.
+    pub sessions: u32,
 }
 
 /// Something the control plane did, or decided not to do.

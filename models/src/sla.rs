@@ -18,6 +18,10 @@ const BUSY: f64 = 0.6;
 const UNEVEN: f64 = 1.5;
 /// A quota that runs out in a larger share of its periods is a cause.
 const OFTEN: f64 = 0.02;
+/// Clients who come back are a cause where they are more than this share of all attempts…
+const STORM: f64 = 0.5;
+/// …and at least so many in a minute.
+const STORM_RETURNS: u64 = 60;
 /// How many minutes before a window are looked at for what it inherits.
 const MINUTES_BEFORE: usize = 5;
 
@@ -110,6 +114,9 @@ impl<'a> Suspect<'a> {
         if let Some(found) = self.hindered(minutes, &load) {
             return found;
         }
+        if let Some(found) = self.storm(minutes, before, &load) {
+            return found;
+        }
         let overloaded = peak.hottest >= OVERLOADED || minutes.iter().any(|m| m.refused > 0);
         if let Some(found) = self.held_back(minutes, &load) {
             return found;
@@ -160,6 +167,27 @@ impl<'a> Suspect<'a> {
                 100.0 * peak.hottest
             ),
         )
+    }
+
+    /// Connections were lost, and their clients came back together.
+    fn storm(
+        &self,
+        minutes: &[MinuteFacts],
+        before: &[MinuteFacts],
+        load: &str,
+    ) -> Option<(CauseKind, String)> {
+        let stormy = |m: &&MinuteFacts| m.returning > STORM && m.returns >= STORM_RETURNS;
+        let worst = minutes.iter().filter(stormy).max_by_key(|m| m.returns)?;
+        let dropped: u64 = minutes.iter().chain(before).map(|m| m.dropped).sum();
+        let words = format!(
+            "{dropped} open sessions of {} had been lost, and their clients came back with {} handshakes in a minute, {:.0} % of \
+             all; {} requests were refused in it; {load}",
+            self.group.name,
+            worst.returns,
+            100.0 * worst.returning,
+            worst.refused
+        );
+        Some((CauseKind::ReconnectStorm, words))
     }
 
     /// The group had more to do than it could: what kept it from growing?

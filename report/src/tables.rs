@@ -35,7 +35,9 @@ pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
     .map(String::from)
     .to_vec();
     for group in &results.run.groups {
-        for column in ["desired", "max", "serving", "starting", "draining", "cpu_percent", "queued"] {
+        for column in
+            ["desired", "max", "serving", "starting", "draining", "cpu_percent", "queued", "sessions"]
+        {
             header.push(format!("{}.{column}", group.name));
         }
     }
@@ -51,7 +53,7 @@ pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
                 [group.desired, group.max, group.serving, group.starting, group.draining]
                     .map(|n| n.to_string()),
             );
-            fields.extend([group.cpu.to_string(), group.queued.to_string()]);
+            fields.extend([group.cpu.to_string(), group.queued.to_string(), group.sessions.to_string()]);
         }
         table.write_record(&fields)?;
     }

@@ -1,6 +1,7 @@
 //! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
 
 mod groups;
+mod sessions;
 
 use std::fmt::Write;
 
@@ -35,6 +36,7 @@ pub fn render_text(results: &Results, style: Style) -> String {
     text.verdict();
     text.why();
     text.requests();
+    text.sessions();
     text.groups();
     text.activities();
     text.cost();

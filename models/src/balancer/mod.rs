@@ -164,10 +164,10 @@ impl Rotation {
         }
     }
 
-    /// The number of healthy targets.
-    pub fn healthy(&self) -> usize {
-        self.targets.len()
-            + self.zones.iter().flat_map(|zones| zones.all()).map(Rotation::healthy).sum::<usize>()
+    /// The healthy targets, of all zones.
+    pub fn healthy(&self) -> Vec<u32> {
+        let nodes = self.zones.iter().flat_map(|zones| zones.all());
+        nodes.flat_map(|node| &node.targets).chain(&self.targets).copied().collect()
     }
 
     /// Whether a healthy target is left out of account, as too few are healthy.

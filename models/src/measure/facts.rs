@@ -6,7 +6,7 @@ use crate::scaling::Verdict;
 /// A group's minute.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MinuteFacts {
-    /// Attempts that its balancers carried, per second.
+    /// Attempts that its balancers carried, and messages through open sessions, per second.
     pub load: f64,
     /// Requests per second that its healthy instances could have served.
     pub capacity: f64,
@@ -37,6 +37,12 @@ pub struct MinuteFacts {
     pub refused: u64,
     /// Instances lost.
     pub lost: u32,
+    /// Connections of sessions lost.
+    pub dropped: u64,
+    /// Attempts of handshakes by clients whose connection had been lost.
+    pub returns: u64,
+    /// Their share of all attempts that its balancers carried.
+    pub returning: f64,
     /// How often a CPU quota ran out.
     pub throttled: u64,
     /// Healthy instances without CPU credits at the end.

@@ -112,6 +112,8 @@ pub struct Carried {
     pub requests: u64,
     /// Bytes of requests and responses.
     pub bytes: u64,
+    /// Messages through open sessions, which are no requests.
+    pub messages: u64,
     /// How it stood at the end of each minute: the hourly dimensions of its bill.
     pub by_minute: Vec<CarriedMark>,
 }
@@ -286,6 +288,17 @@ impl Measure {
     pub fn balanced(&mut self, balancer: BalancerId, endpoint: EndpointId, size: u64) {
         let carried = &mut self.balancers[balancer.index()];
         carried.requests += 1;
+        carried.bytes += size;
+        let requests = &mut self.endpoints[endpoint.index()].served.requests;
+        requests.offered += 1;
+        requests.attempts += 1;
+    }
+
+    /// A message through a session that a balancer has let through before: no request to it, but bytes.
+    #[inline]
+    pub fn message(&mut self, balancer: BalancerId, endpoint: EndpointId, size: u64) {
+        let carried = &mut self.balancers[balancer.index()];
+        carried.messages += 1;
         carried.bytes += size;
         let requests = &mut self.endpoints[endpoint.index()].served.requests;
         requests.offered += 1;

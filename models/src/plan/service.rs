@@ -25,6 +25,8 @@ pub struct Service {
     pub collector: Option<Collector>,
     /// The TCP port that it listens at.
     pub port: u16,
+    /// Open sessions (websockets) that an instance takes; further handshakes are refused. `None` takes all.
+    pub most_connections: Option<u32>,
     /// Who starts its processes again when they die; `None` leaves them dead.
     pub supervisor: Option<Supervisor>,
 }
@@ -73,6 +75,8 @@ pub struct Memory {
     pub process: u64,
     /// Each request inside, waiting or in progress: its thread, its buffers, its session.
     pub request: u64,
+    /// Each open session (websocket): its buffers, its state.
+    pub connection: u64,
 }
 
 /// How an instance turns requests into CPU work and waiting.

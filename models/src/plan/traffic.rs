@@ -2,7 +2,7 @@
 
 use sim_core::Span;
 
-use super::{BalancerId, EndpointId};
+use super::{BalancerId, EndpointId, Sessions};
 use crate::traffic::{Arrivals, RateFunction};
 
 /// A source of requests.
@@ -24,6 +24,8 @@ pub struct Traffic {
     pub retry: Retry,
     /// Different clients, each as likely as any other to send the next request; `None` where each request is another's.
     pub clients: Option<u32>,
+    /// What its requests open, where they are handshakes.
+    pub sessions: Option<Sessions>,
 }
 
 impl Traffic {

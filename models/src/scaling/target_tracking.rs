@@ -30,6 +30,8 @@ pub enum Metric {
     Cpu,
     /// `ALBRequestCountPerTarget`: requests a minute and target.
     RequestCountPerTarget,
+    /// Open sessions (websockets) by target, a metric of one's own: their mean over the minute by healthy targets.
+    ConnectionsPerTarget,
 }
 
 /// What a policy can see when it is evaluated.
@@ -196,6 +198,7 @@ impl TargetTracking {
         match self.metric {
             Metric::Cpu => format!("CPU {value:.1} %"),
             Metric::RequestCountPerTarget => format!("{value:.0} requests a minute and target"),
+            Metric::ConnectionsPerTarget => format!("{value:.0} open sessions by target"),
         }
     }
 }

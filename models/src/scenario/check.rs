@@ -98,6 +98,7 @@ fn clients(findings: &Findings, document: &Node, plan: &Plan) {
 pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     clients(findings, document, plan);
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
+    super::session::check(findings, document, plan);
     for (index, group) in (0u16..).zip(&plan.groups) {
         let place = place_of(document, &["group", &group.name]);
         let targets_it = plan.balancers.iter().any(|balancer| balancer.has(GroupId(index)));
@@ -266,16 +267,16 @@ impl Plan {
             });
         }
         let of_traffic = |traffic: &crate::plan::Traffic| {
-            let steps: f64 =
-                traffic.mix.iter().map(|&(endpoint, share)| share * steps[endpoint.index()]).sum();
-            traffic.expected.integral(sim_core::Time::ZERO, end) * (EVENTS_BESIDE_STEPS + steps)
+            let shares = traffic.shares(end);
+            let steps: f64 = shares.iter().map(|&(endpoint, share)| share * steps[endpoint.index()]).sum();
+            traffic.expected_requests(sim_core::Time::ZERO, end) * (EVENTS_BESIDE_STEPS + steps)
         };
         self.traffic.iter().map(of_traffic).sum()
     }
 }
 
 /// Where a table stands.
-fn place_of(document: &Node, path: &[&str]) -> Place {
+pub fn place_of(document: &Node, path: &[&str]) -> Place {
     let mut node = document;
     let mut place = document.place.clone();
     for key in path {

@@ -249,7 +249,8 @@ fn target_tracking(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Targ
     let path = table.path_of("metric");
     let metric = match table.node("metric") {
         Some(node) => {
-            choice(context.findings, &path, node, &["cpu", "requests_per_target"]).map(|(kind, _)| kind)
+            let known = ["cpu", "requests_per_target", "connections_per_target"];
+            choice(context.findings, &path, node, &known).map(|(kind, _)| kind)
         }
         None => Some("cpu"),
     };
@@ -286,7 +287,11 @@ fn target_tracking(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Targ
     }
     let estimated_instance_warmup = table.optional::<Span>("estimated_instance_warmup");
     let disable_scale_in = table.or("disable_scale_in", false);
-    let metric = if metric? == "cpu" { Metric::Cpu } else { Metric::RequestCountPerTarget };
+    let metric = match metric? {
+        "cpu" => Metric::Cpu,
+        "requests_per_target" => Metric::RequestCountPerTarget,
+        _ => Metric::ConnectionsPerTarget,
+    };
     Some(TargetTracking {
         metric,
         target: target?.0,

@@ -18,6 +18,7 @@ mod reader;
 mod replay;
 mod runtime;
 mod service;
+mod session;
 mod sla;
 mod supervisor;
 mod targets;
@@ -344,13 +345,14 @@ fn limits(root: &mut Reader<'_>, findings: &Findings, empty: &Node) -> Limits {
     let mut table = Reader::new(findings, "limits", root.node("limits").unwrap_or(empty));
     let events = table.or("events", 20_000_000_000u64);
     let in_flight = table.or("in_flight", 1_000_000u32);
-    for (key, zero) in [("events", events == 0), ("in_flight", in_flight == 0)] {
+    let sessions = table.or("sessions", 2_000_000u32);
+    for (key, zero) in [("events", events == 0), ("in_flight", in_flight == 0), ("sessions", sessions == 0)] {
         if zero {
             findings.error(&table.place_of(key), format!("a limit of no {key}"), "expected 1 or more", None);
         }
     }
     root.resolve("limits", table.finish());
-    Limits { events, in_flight }
+    Limits { events, in_flight, sessions }
 }
 
 fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&PriceBook>) -> Names<'a> {

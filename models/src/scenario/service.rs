@@ -42,6 +42,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     let collector = collector(context, &mut table, &runtime);
     let port = table.or("port", Port(Service::USUAL_PORT)).0;
     let supervisor = super::supervisor::supervisor(context, &mut table);
+    let most_connections = most_connections(context, &mut table);
     let mut resolved = toml::Table::new();
     let mut drafts = Vec::new();
     let endpoints = table.named("endpoint");
@@ -54,12 +55,22 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
         resolved.insert(endpoint.key.clone(), toml::Value::Table(shown));
     }
     table.resolve("endpoint", resolved);
-    let name = entry.key.clone();
-    let service = Service { name, runtime, memory, working_set, weight, cold, collector, port, supervisor };
+    let service = Service {
+        name: entry.key.clone(),
+        runtime,
+        memory,
+        working_set,
+        weight,
+        cold,
+        collector,
+        port,
+        most_connections,
+        supervisor,
+    };
     (service, drafts, table.finish())
 }
 
-/// `{ process = "150 MiB", request = "2 MiB" }`
+/// `{ process = "150 MiB", request = "2 MiB", connection = "50 KiB" }`
 fn memory(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Memory> {
     let path = table.path_of("memory");
     let mut options = Reader::new(context.findings, path, table.node("memory")?);
@@ -69,8 +80,19 @@ fn memory(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Memory> {
         let message = "a request that needs no memory";
         context.findings.error(&options.place_of("request"), message, "leave `memory` out instead", None);
     }
+    let connection = options.or("connection", Size(0)).0;
     table.resolve("memory", options.finish());
-    Some(Memory { process, request: request? })
+    Some(Memory { process, request: request?, connection })
+}
+
+/// Open sessions that an instance takes.
+fn most_connections(context: &Context<'_>, table: &mut Reader<'_>) -> Option<u32> {
+    let most: Option<u32> = table.optional("most_connections");
+    if most == Some(0) {
+        let message = format!("`{}` is zero", table.path_of("most_connections"));
+        context.findings.error(&table.place_of("most_connections"), message, "expected 1 or more", None);
+    }
+    most
 }
 
 /// `{ requests = 1200, slower = 3 }`, or more points: `[[0, 17], [200, 2.3], [1200, 1]]`

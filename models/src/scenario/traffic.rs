@@ -8,7 +8,7 @@ use super::dist::pairs;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Factor, MOST_FACTOR, Moment, Period, Positive, Rate, TimeOfDay};
-use super::{Context, Names, replay};
+use super::{Context, Names, replay, session};
 use crate::plan::{Endpoint, EndpointId, Retry, Traffic};
 use crate::traffic::{Arrivals, Decay, Height, Profile, RateArrivals, RateFunction, Spike};
 
@@ -32,6 +32,7 @@ pub fn traffic(
     let retry = retry(context, &mut table);
     let clients = clients(context, &mut table);
     let mix = to.and_then(|to| mix(context, names, &mut table, to, endpoints));
+    let sessions = session::sessions(context, names, &mut table, to, endpoints);
     let resolved = table.finish();
     let traffic = (|| {
         let (arrivals, expected) = arrivals?;
@@ -44,6 +45,7 @@ pub fn traffic(
             timeout: timeout?,
             retry: retry?,
             clients,
+            sessions: sessions?,
         })
     })();
     (traffic, resolved)

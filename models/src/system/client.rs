@@ -8,6 +8,7 @@ use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
 use super::ending::Ending;
 use super::request::{NOWHERE, Request, Stage};
+use super::sessions::NOBODY;
 use super::{ReachedLimit, System};
 use crate::balancer::Client;
 use crate::event::{Event, Ref};
@@ -94,7 +95,7 @@ impl Source {
 
     /// The endpoint that request `number` asks for.
     #[inline]
-    fn endpoint(&self, number: u64) -> EndpointId {
+    pub(super) fn endpoint(&self, number: u64) -> EndpointId {
         let (_, last) = self.shares[self.shares.len() - 1];
         if self.shares.len() == 1 {
             return last;
@@ -104,7 +105,7 @@ impl Source {
     }
 
     /// How long a client waits before the attempt after `request`.
-    fn wait_before_retry(&self, request: &Request) -> Span {
+    pub(super) fn wait_before_retry(&self, request: &Request) -> Span {
         let Retry { max: _, backoff, multiplier, backoff_max, jitter } = self.retry;
         let longer = backoff.mul_f64(multiplier.powi(i32::from(request.attempt)));
         let wait = longer.min(backoff_max);
@@ -152,6 +153,7 @@ impl System {
             instance: NOWHERE,
             source: id,
             endpoint: source.endpoint(number),
+            session: NOBODY,
             process: 0,
             thread: 0,
             left: 0,
@@ -167,19 +169,25 @@ impl System {
             self.reached =
                 Some(ReachedLimit { limit: "in_flight", value: u64::from(self.plan.limits.in_flight) });
         }
+        if self.sessions.is_some() {
+            self.newcomer(reference.slot);
+        }
         self.send(reference, calendar);
     }
 
     /// A client's backoff is over.
     pub(super) fn retry(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
         if let Some(slot) = self.requests.live(reference) {
+            if self.requests[slot].session != NOBODY && self.client_left(slot, calendar) {
+                return;
+            }
             self.requests[slot].sent = calendar.now();
             self.send(reference, calendar);
         }
     }
 
     #[inline]
-    fn send(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
+    pub(super) fn send(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
         let source = self.requests[reference.slot].source;
         self.measure.attempt(source);
         let waiting = &mut self.sources[source.index()];
@@ -198,6 +206,9 @@ impl System {
         let to = self.plan.traffic[source.index()].to;
         if outlives {
             self.await_answer(to, reference, calendar);
+        }
+        if self.requests[reference.slot].session != NOBODY {
+            return self.send_handshake(reference.slot, to, calendar);
         }
         self.dispatch(reference.slot, to, calendar);
     }
@@ -238,7 +249,15 @@ impl System {
     }
 
     /// Tries again, or leaves it at that.
-    fn attempt_failed(&mut self, attempt: Request, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn attempt_failed(
+        &mut self,
+        attempt: Request,
+        ending: Ending,
+        calendar: &mut Calendar<Event>,
+    ) {
+        if attempt.session != NOBODY && self.handshake_failed(&attempt, ending, calendar) {
+            return;
+        }
         let source = &self.sources[attempt.source.index()];
         if attempt.attempt >= source.retry.max {
             self.measure.ended(&self.plan, &attempt, ending, calendar.now());

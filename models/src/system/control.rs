@@ -21,10 +21,12 @@ impl System {
     /// The minute ends.
     pub(super) fn minute(&mut self, calendar: &mut Calendar<Event>) {
         for (balancer, plan) in self.measure.balancers.iter_mut().zip(&self.plan.balancers) {
-            let of = |target: &TargetGroup| self.fleets[target.group.index()].request_seconds(calendar.now());
+            let of =
+                |target: &TargetGroup| self.fleets[target.group.index()].in_progress_seconds(calendar.now());
             let in_progress = plan.targets.iter().map(of).sum();
             balancer.close_minute(in_progress);
         }
+        self.see_spread(calendar.now());
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             let mut facts = self.observe_minute(group, calendar.now(), MINUTE);
             self.decide(group, &mut facts, calendar);
@@ -87,6 +89,10 @@ impl System {
             }
         }
         let in_minute = fleet.received - std::mem::replace(&mut fleet.received_at_minute, fleet.received);
+        let messages = fleet.messages - std::mem::replace(&mut fleet.messages_at_minute, fleet.messages);
+        let integral = fleet.connections.integral(now);
+        let connections = (integral - std::mem::replace(&mut fleet.connections_at_minute, integral))
+            / length.as_secs_f64().max(1e-9);
         for ((policy, metric), (sum, count)) in plan.scaling.iter().zip(&mut fleet.metrics).zip(warm) {
             let Scaling::TargetTracking(policy) = policy else { continue };
             let point = match policy.metric {
@@ -94,11 +100,14 @@ impl System {
                 // The balancer's metric knows nothing of warm-ups.
                 Metric::RequestCountPerTarget => (serving > 0 && in_minute > 0)
                     .then(|| Datapoint::of(in_minute as f64 / f64::from(serving), serving)),
+                Metric::ConnectionsPerTarget => {
+                    (serving > 0).then(|| Datapoint::of(connections / f64::from(serving), serving))
+                }
             };
             metric.push(now, point);
         }
         MinuteFacts {
-            load: in_minute as f64 / length.as_secs_f64().max(1e-9),
+            load: (in_minute + messages) as f64 / length.as_secs_f64().max(1e-9),
             capacity: f64::from(serving) * self.capacity_per_instance[group.index()],
             cpu: if had > 0.0 { used / had } else { 0.0 },
             hottest,
@@ -113,6 +122,9 @@ impl System {
             queued,
             refused: fleet.refused - std::mem::replace(&mut fleet.refused_at_minute, fleet.refused),
             lost: std::mem::take(&mut fleet.lost),
+            dropped: std::mem::take(&mut fleet.dropped),
+            returning: fleet.returns as f64 / in_minute.max(1) as f64,
+            returns: std::mem::take(&mut fleet.returns),
             throttled: throttled - std::mem::replace(&mut fleet.throttled_at_minute, throttled),
             without_credits,
             policy: None,
@@ -287,6 +299,7 @@ impl System {
                 draining: 0,
                 cpu: 0.0,
                 queued: 0,
+                sessions: fleet.connections.value() as u32,
             };
             let (mut used, mut had) = (0.0, 0.0);
             for &slot in &fleet.members {
@@ -312,6 +325,7 @@ impl System {
     /// Measurement begins.
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
+        self.count_sessions_from(now);
         let totals = |index: usize| self.machine_totals(GroupId(index as u16));
         self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
         let tally = |index: usize| self.tally(GroupId(index as u16));
@@ -355,7 +369,7 @@ impl System {
                 }
             });
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).map(|(carried, plan)| {
-            let of = |target: &TargetGroup| self.fleets[target.group.index()].request_seconds(now);
+            let of = |target: &TargetGroup| self.fleets[target.group.index()].in_progress_seconds(now);
             let in_progress = plan.targets.iter().map(of).sum();
             BalancerUsage {
                 balancer: plan.name.clone(),

@@ -47,6 +47,7 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         traffic: traffic.collect(),
         endpoints: endpoints.collect(),
         groups: (0..plan.groups.len()).map(|index| system.group_result(GroupId(index as u16), now)).collect(),
+        sessions: system.session_results(now),
         objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
         bill: plan.prices.as_ref().map(|prices| bill(prices, &system.usage(now))),
         series: system.series(),
@@ -189,7 +190,7 @@ impl System {
         let mut touched = vec![false; plan.groups.len()];
         let sources = (0u16..).map(TrafficId).zip(&plan.traffic);
         for (_, traffic) in sources.filter(|(id, _)| objective.traffic.is_none_or(|wanted| wanted == *id)) {
-            for &(endpoint, _) in &traffic.mix {
+            for endpoint in traffic.asks_for() {
                 if objective.endpoint.is_none_or(|wanted| wanted == endpoint) {
                     plan.mark_groups(traffic.to, endpoint, &mut touched);
                 }

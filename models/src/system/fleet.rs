@@ -40,6 +40,10 @@ pub struct Fleet {
     pub refused: u64,
     /// Requests inside its instances.
     pub inside: TimeWeighted,
+    /// Open sessions at its instances, since the start of the run.
+    pub connections: TimeWeighted,
+    /// Their integral at the last minute.
+    pub connections_at_minute: f64,
     /// Instances that take requests.
     pub serving: TimeWeighted,
     /// The fewest that did.
@@ -56,10 +60,18 @@ pub struct Fleet {
     pub facts: Vec<MinuteFacts>,
     /// Instances lost since the last minute.
     pub lost: u32,
+    /// Connections of sessions lost since the last minute.
+    pub dropped: u64,
+    /// Attempts of handshakes by clients whose connection had been lost, since the last minute.
+    pub returns: u64,
     /// Requests that its balancers have sent to its instances.
     pub received: u64,
     /// How many that were at the last minute.
     pub received_at_minute: u64,
+    /// Messages through its sessions.
+    pub messages: u64,
+    /// How many that were at the last minute.
+    pub messages_at_minute: u64,
     /// Requests refused until the last minute.
     pub refused_at_minute: u64,
     /// How often CPU quotas had run out at the last minute.
@@ -114,6 +126,8 @@ impl Fleet {
             terminated: 0,
             refused: 0,
             inside: TimeWeighted::new(Time::ZERO, 0.0),
+            connections: TimeWeighted::new(Time::ZERO, 0.0),
+            connections_at_minute: 0.0,
             serving: TimeWeighted::new(Time::ZERO, 0.0),
             serving_min: plan.desired,
             gone: RunTime::default(),
@@ -122,8 +136,12 @@ impl Fleet {
             verdicts: plan.scaling.iter().map(|_| Verdict::InsufficientData).collect(),
             facts: Vec::new(),
             lost: 0,
+            dropped: 0,
+            returns: 0,
             received: 0,
             received_at_minute: 0,
+            messages: 0,
+            messages_at_minute: 0,
             refused_at_minute: 0,
             throttled_at_minute: 0,
             refused_before: 0,
@@ -153,8 +171,7 @@ impl Fleet {
 
 /// The instances' CPU metric has the period of their monitoring, the balancer's metrics have one of a minute.
 fn datapoints(plan: &Group, policy: &Scaling) -> Datapoints {
-    let of_balancer =
-        matches!(policy, Scaling::TargetTracking(policy) if policy.metric == Metric::RequestCountPerTarget);
+    let of_balancer = matches!(policy, Scaling::TargetTracking(policy) if policy.metric != Metric::Cpu);
     Datapoints::new(if of_balancer { super::MINUTE } else { plan.monitoring }, plan.metric_delay)
 }
 
@@ -280,6 +297,9 @@ impl System {
             self.latencies.push(Latency::default());
         }
         self.latencies[reference.slot as usize] = Latency::default();
+        if let Some(sessions) = &mut self.sessions {
+            sessions.new_instance(reference.slot);
+        }
         reference
     }
 
@@ -337,6 +357,7 @@ impl System {
             }
             // The deregistration delay is over: what still runs is cut.
             Phase::Draining => {
+                self.log_cut_sessions(slot, now);
                 self.lose_requests(slot, Ending::CutOff, calendar);
                 self.gone(slot, calendar);
             }
@@ -366,15 +387,19 @@ impl System {
         let instance = &mut self.instances[slot];
         instance.phase = Phase::Draining;
         let (number, inside) = (instance.number, instance.server.inside);
-        let description = if inside == 0 {
-            format!("Terminating instance {number}: {because}. It was idle.")
-        } else {
-            format!(
+        self.rooms_leave(slot, calendar);
+        let sessions = self.sessions_at(slot);
+        let description = match (inside, sessions) {
+            (0, 0) => format!("Terminating instance {number}: {because}. It was idle."),
+            (inside, 0) => format!(
                 "Terminating instance {number}: {because}. It has up to {delay} to finish {inside} requests."
-            )
+            ),
+            (inside, sessions) => format!(
+                "Terminating instance {number}: {because}. It has up to {delay} to finish {inside} requests and {sessions} open sessions."
+            ),
         };
         self.log(group, ActivityKind::Terminate, now, description);
-        if inside == 0 {
+        if inside == 0 && sessions == 0 {
             self.gone(slot, calendar);
         } else {
             calendar.after(delay, Event::Stage(self.instances.reference(slot)));

@@ -37,8 +37,9 @@ impl System {
             HealthCheckKind::Ec2 => "; EC2 status checks do not notice, and nobody replaces it",
         };
         let description = format!(
-            "Instance {number} ran out of its {} GiB of memory, and its server was killed with {} requests{unnoticed}.",
-            plan.machine.memory_gib, server.inside
+            "Instance {number} ran out of its {} GiB of memory, and its server was killed with {}{unnoticed}.",
+            plan.machine.memory_gib,
+            self.losses(slot, server.inside)
         );
         self.crash(slot, description, calendar);
     }

@@ -152,7 +152,7 @@ impl System {
 
     fn crash_instance(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let Instance { number, server, .. } = &self.instances[slot];
-        let description = format!("Instance {number} crashed and lost {} requests.", server.inside);
+        let description = format!("Instance {number} crashed and lost {}.", self.losses(slot, server.inside));
         self.instances[slot].impaired = true;
         self.crash(slot, description, calendar);
     }

@@ -5,6 +5,7 @@
 //! * [`accept`](self): which worker of an instance gets a request;
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
+//! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
@@ -28,6 +29,7 @@ mod incidents;
 mod instance;
 mod request;
 mod serve;
+mod sessions;
 mod supervise;
 mod targets;
 mod threads;
@@ -43,6 +45,7 @@ use crate::event::{Event, Slab};
 use crate::measure::Measure;
 use crate::plan::{BalancerId, GroupId, Plan};
 use deadlines::Deadlines;
+use sessions::Sessions;
 
 pub use client::Source;
 pub use ending::{Ending, EndingKind};
@@ -83,6 +86,8 @@ pub struct System {
     /// Until when balancers wait for answers; `None` where one waits for ever.
     unanswered: Vec<Option<Deadlines>>,
     sources: Vec<Source>,
+    /// Connections that stay open; `None` where no source has any.
+    sessions: Option<Box<Sessions>>,
     /// What hashes of connections are drawn from.
     connections: Keyed,
     programs: Vec<Program>,
@@ -127,6 +132,7 @@ impl System {
             unanswered: balancing::unanswered(&plan, &mut calendar),
             sources: client::sources(&plan, seed, &mut calendar),
             programs: serve::programs(&plan, seed, &mut calendar),
+            sessions: Sessions::new(&plan, seed, &mut calendar),
             connections: seed.keyed("connections"),
             incidents: incidents::ongoing(&plan, seed),
             dependencies: hinder::dependencies(&plan),
@@ -139,6 +145,7 @@ impl System {
             plan,
         };
         system.start_fleets(&mut calendar);
+        system.start_sessions(&mut calendar);
         system.start_sources(&mut calendar);
         system.start_clocks(&mut calendar);
         Simulation::new(system, calendar)
@@ -203,6 +210,11 @@ impl Model for System {
             Event::Retry(request) => self.retry(request, calendar),
             Event::NoConnection(request) => self.no_connection(request, calendar),
             Event::Idle(balancer) => self.idle_timeout(balancer, calendar),
+            Event::Message(source) => self.message(source, calendar),
+            Event::SessionOver(session) => self.session_over(session, calendar),
+            Event::Reconnect(session) => self.reconnect(session, calendar),
+            Event::RoomStart(source, room) => self.room_overdue(source, room, calendar),
+            Event::RoomOver(source, room) => self.room_over(source, room, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
             Event::Check(target) => self.check(target, calendar),
             Event::CheckTimeout(target) => self.check_timeout(target, calendar),

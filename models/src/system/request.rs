@@ -2,6 +2,7 @@
 
 use sim_core::Time;
 
+use super::sessions::NOBODY;
 use crate::event::Ref;
 use crate::plan::{EndpointId, TrafficId};
 
@@ -25,6 +26,8 @@ pub struct Request {
     pub source: TrafficId,
     /// What it asks for.
     pub endpoint: EndpointId,
+    /// The session that it opens, as a handshake does; nobody's, or a mark that it is a message.
+    pub session: u32,
     /// The process that serves it.
     pub process: u16,
     /// The number of the thread that it holds.
@@ -44,6 +47,28 @@ pub struct Request {
 }
 
 impl Request {
+    /// The first attempt of a client's request.
+    pub fn new(source: TrafficId, endpoint: EndpointId, number: u64, now: Time) -> Self {
+        Request {
+            number,
+            born: now,
+            sent: now,
+            parent: Ref::NONE,
+            instance: NOWHERE,
+            source,
+            endpoint,
+            session: NOBODY,
+            process: 0,
+            thread: 0,
+            left: 0,
+            stage: Stage::Steps,
+            step: 0,
+            attempt: 0,
+            fresh: true,
+            abandoned: false,
+        }
+    }
+
     /// The key of this attempt's draws.
     #[inline]
     pub fn key(&self) -> u64 {
@@ -66,4 +91,14 @@ pub enum Stage {
     Accepting,
     /// A worker takes its connection over.
     Handover,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_fits_into_a_cache_line() {
+        assert!(size_of::<Request>() <= 64, "{}", size_of::<Request>());
+    }
 }

@@ -12,6 +12,7 @@ use super::accept::FIRST_WORKER;
 use super::ending::Ending;
 use super::instance::Phase;
 use super::request::{NOWHERE, Request, Stage};
+use super::sessions::{MESSAGE, NOBODY};
 use super::supervise::Losing;
 use crate::balancer::{Client, Seen};
 use crate::event::{Event, Ref};
@@ -24,7 +25,7 @@ use crate::runtime::{Front, Server};
 pub struct Program {
     steps: Vec<Op>,
     /// Bytes of a request and its response.
-    size: u64,
+    pub(super) size: u64,
     /// How slow its server is at first.
     cold: Option<Cold>,
     /// What stops its process, and how long.
@@ -63,9 +64,15 @@ enum Op {
 }
 
 impl Program {
-    /// The program of `endpoint`. Its draws are named after the service, the endpoint and the step. The runtime's overhead
-    /// is part of the first step, or a step of its own before one that needs no core.
-    pub fn new(plan: &Plan, endpoint: &Endpoint, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
+    /// The program of an endpoint. Its draws are named after the service, the endpoint and the step. The runtime's overhead
+    /// `added` is part of the first step, or a step of its own before one that needs no core.
+    fn new(
+        plan: &Plan,
+        endpoint: &Endpoint,
+        added: Span,
+        seed: Seed,
+        calendar: &mut Calendar<Event>,
+    ) -> Self {
         let service = &plan.services[endpoint.service.index()];
         let op = |(index, step): (usize, &Step)| {
             let draws = seed.keyed(&format!("service/{}/{}/{index}", service.name, endpoint.name));
@@ -81,12 +88,12 @@ impl Program {
         };
         let mut steps: Vec<Op> = endpoint.steps.iter().enumerate().map(op).collect();
         match steps.first_mut() {
-            Some(Op::Cpu { overhead, .. }) => *overhead = service.runtime.overhead,
-            _ if service.runtime.overhead.is_zero() => {}
+            Some(Op::Cpu { overhead, .. }) => *overhead = added,
+            _ if added.is_zero() => {}
             _ => {
                 let (demand, draws) =
                     (Dist::constant(0.0).expect("zero is a constant"), seed.keyed("overhead"));
-                steps.insert(0, Op::Cpu { demand, draws, overhead: service.runtime.overhead });
+                steps.insert(0, Op::Cpu { demand, draws, overhead: added });
             }
         }
         let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
@@ -113,17 +120,21 @@ impl Program {
 
 /// The programs of all endpoints, and behind them those of the balancers' health checks.
 pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) -> Vec<Program> {
-    let mut program = |endpoint: &Endpoint| Program::new(plan, endpoint, seed, calendar);
-    let mut programs: Vec<Program> = plan.endpoints.iter().map(&mut program).collect();
+    let mut program = |endpoint: &Endpoint, added| Program::new(plan, endpoint, added, seed, calendar);
+    let ids = (0u16..).map(EndpointId);
+    let mut programs: Vec<Program> =
+        ids.zip(&plan.endpoints).map(|(id, endpoint)| program(endpoint, plan.overhead(id))).collect();
     for balancer in &plan.balancers {
+        let service = plan.groups[balancer.first_group().index()].service;
         let bare = || Endpoint {
             name: "health check".to_string(),
-            service: plan.groups[balancer.first_group().index()].service,
+            service,
             steps: Vec::new(),
             size: 0,
             status: 200,
         };
-        programs.push(program(&plan.checked_endpoint(balancer).cloned().unwrap_or_else(bare)));
+        let asked = plan.checked_endpoint(balancer).cloned().unwrap_or_else(bare);
+        programs.push(program(&asked, plan.services[service.index()].runtime.overhead));
     }
     programs
 }
@@ -149,7 +160,13 @@ impl System {
 
     /// A request reaches an instance.
     #[inline]
-    fn arrive(&mut self, slot: u32, from: BalancerId, target: u32, calendar: &mut Calendar<Event>) {
+    pub(super) fn arrive(
+        &mut self,
+        slot: u32,
+        from: BalancerId,
+        target: u32,
+        calendar: &mut Calendar<Event>,
+    ) {
         let instance = &self.instances[target];
         self.fleets[instance.group.index()].received += 1;
         // It crashed, or the balancer fails open and the app is not up, or nobody listens where the balancer sends to.
@@ -169,6 +186,10 @@ impl System {
         target: u32,
         calendar: &mut Calendar<Event>,
     ) {
+        if self.requests[slot].session != NOBODY && !self.takes_handshake(slot, target) {
+            self.turned_away(slot, Ending::Shed, calendar);
+            return;
+        }
         let instance = &self.instances[target];
         if instance.server.inside >= instance.most_inside {
             self.out_of_memory(target, calendar);
@@ -198,6 +219,9 @@ impl System {
         self.outstanding[target as usize] += 1;
         self.loaded(target);
         self.requests[slot].instance = target;
+        if self.requests[slot].session != NOBODY {
+            self.handshake_enters(slot, target);
+        }
     }
 
     /// A new request takes a slot of a process, or waits for one.
@@ -220,7 +244,8 @@ impl System {
             }
             self.proceed(slot, true, calendar);
         } else {
-            process.queued_new += 1;
+            // A message waits in its connection, which was accepted long ago.
+            process.queued_new += u32::from(request.session != MESSAGE);
             process.queue.push_back(slot);
         }
     }
@@ -247,7 +272,7 @@ impl System {
             request.thread = process.take_slot(instance.numbered);
             if request.fresh {
                 request.fresh = false;
-                process.queued_new -= 1;
+                process.queued_new -= u32::from(request.session != MESSAGE);
                 self.measure.started_late(request.endpoint, calendar.now().since(request.sent));
             }
             if request.stage == Stage::Handover {
@@ -388,6 +413,7 @@ impl System {
             parent: self.requests.reference(slot),
             instance: NOWHERE,
             endpoint,
+            session: NOBODY,
             process: 0,
             thread: 0,
             left: 0,
@@ -470,12 +496,13 @@ impl System {
                 self.dirty.push((target, request.process));
             }
         }
-        let last_of_draining = instance.server.inside == 0 && instance.phase == Phase::Draining;
+        let last = instance.server.inside == 0 && instance.phase == Phase::Draining;
         self.fleets[instance.group.index()].inside.add(now, -1.0);
         self.measure.served(request.endpoint, ending, now.since(request.sent));
+        let last_of_draining = last.then(|| self.instances.reference(target));
         self.attempt_ends(slot, ending, calendar);
-        if last_of_draining {
-            self.gone(target, calendar);
+        if let Some(target) = last_of_draining {
+            self.gone_if_empty(target, calendar);
         }
     }
 
@@ -492,6 +519,9 @@ impl System {
         let request = self.requests[slot];
         self.requests.free(slot);
         self.tell_ending(&request, request.instance, ending);
+        if request.session != NOBODY {
+            return self.session_attempt_ends(&request, ending, calendar);
+        }
         if request.abandoned {
             return;
         }
@@ -543,6 +573,9 @@ impl System {
             let request = self.requests[slot];
             self.measure.served(request.endpoint, ending, now.since(request.sent));
             self.attempt_ends(slot, ending, calendar);
+        }
+        if self.sessions.is_some() {
+            self.lose_sessions(target, calendar);
         }
         self.losing = None;
         self.outstanding[target as usize] = 0;

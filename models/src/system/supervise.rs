@@ -245,6 +245,11 @@ impl System {
             self.measure.served(request.endpoint, Ending::Lost, now.since(request.sent));
             self.attempt_ends(at, Ending::Lost, calendar);
         }
+        match self.sessions {
+            None => {}
+            Some(_) if closed => self.lose_sessions(slot, calendar),
+            Some(_) => self.lose_sessions_of(slot, numbers, calendar),
+        }
         self.losing = None;
         lost
     }

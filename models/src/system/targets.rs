@@ -149,22 +149,11 @@ impl System {
     fn check_request(&self, slot: u32, now: Time) -> Request {
         let target = &self.targets[slot];
         let instance = &self.instances[target.instance.slot];
+        let number = (instance.number << 20 ^ u64::from(target.balancer.0) << 52).wrapping_add(target.checks);
+        let endpoint = check_endpoint(&self.plan, target.balancer);
         Request {
-            number: (instance.number << 20 ^ u64::from(target.balancer.0) << 52).wrapping_add(target.checks),
-            born: now,
-            sent: now,
             parent: self.targets.reference(slot),
-            instance: NOWHERE,
-            source: TrafficId::CHECKS,
-            endpoint: check_endpoint(&self.plan, target.balancer),
-            process: 0,
-            thread: 0,
-            left: 0,
-            stage: Stage::Steps,
-            step: 0,
-            attempt: 0,
-            fresh: true,
-            abandoned: false,
+            ..Request::new(TrafficId::CHECKS, endpoint, number, now)
         }
     }
 

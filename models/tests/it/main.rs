@@ -13,6 +13,7 @@ mod real_traces;
 mod replay;
 mod runtimes;
 mod scaling_vectors;
+mod sessions;
 mod target_groups;
 mod theory;
 mod theory_vectors;

@@ -2,6 +2,7 @@
 
 mod frame;
 mod panels;
+mod sessions;
 mod validation;
 
 use std::sync::OnceLock;
@@ -30,6 +31,8 @@ pub enum Picture {
     Cpu,
     /// Money spent so far.
     Cost,
+    /// Open sessions; part of the overview where there are any.
+    Sessions,
 }
 
 /// Why a picture could not be drawn.
@@ -41,20 +44,24 @@ const PANEL: (u32, u32) = (1280, 520);
 const OVERVIEW_PANEL_HEIGHT: u32 = 380;
 
 impl Picture {
-    fn panels(self) -> &'static [Picture] {
+    fn panels(self, results: &Results) -> &'static [Picture] {
         match self {
+            Picture::Overview if sessions::any(results) => {
+                &[Picture::Load, Picture::ResponseTime, Picture::Instances, Picture::Cpu, Picture::Sessions]
+            }
             Picture::Overview => &[Picture::Load, Picture::ResponseTime, Picture::Instances, Picture::Cpu],
             Picture::Load => &[Picture::Load],
             Picture::ResponseTime => &[Picture::ResponseTime],
             Picture::Instances => &[Picture::Instances],
             Picture::Cpu => &[Picture::Cpu],
             Picture::Cost => &[Picture::Cost],
+            Picture::Sessions => &[Picture::Sessions],
         }
     }
 
-    fn size(self) -> (u32, u32) {
+    fn size(self, results: &Results) -> (u32, u32) {
         match self {
-            Picture::Overview => (PANEL.0, OVERVIEW_PANEL_HEIGHT * self.panels().len() as u32),
+            Picture::Overview => (PANEL.0, OVERVIEW_PANEL_HEIGHT * self.panels(results).len() as u32),
             _ => PANEL,
         }
     }
@@ -69,7 +76,7 @@ enum Sheet<'a> {
 impl Sheet<'_> {
     fn size(&self) -> (u32, u32) {
         match self {
-            Sheet::Panels(_, picture) => picture.size(),
+            Sheet::Panels(results, picture) => picture.size(results),
             Sheet::Validation(what) => (PANEL.0, validation::height(&what.rows)),
         }
     }
@@ -134,7 +141,7 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
     area.fill(&WHITE).map_err(|error| failed(&error))?;
     match sheet {
         Sheet::Panels(results, picture) => {
-            let panels = picture.panels();
+            let panels = picture.panels(results);
             for (part, &panel) in area.split_evenly((panels.len(), 1)).iter().zip(panels) {
                 panels::draw(part, results, panel).map_err(|error| failed(&error))?;
             }

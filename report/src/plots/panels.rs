@@ -4,10 +4,10 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::RGBColor;
 use scalesim::results::{ActivityKind, Results, Row};
 
-use super::Picture;
 use super::frame::{
     Area, BLUE, DrawError, Frame, GREEN, INK, ORANGE, PURPLE, SERIES, SKY, Stroke, VERMILION, steps, whole,
 };
+use super::{Picture, sessions};
 use crate::text::{count, short, value};
 
 /// Draws one panel.
@@ -21,12 +21,13 @@ pub fn draw<DB: DrawingBackend>(
         Picture::Instances => instances(area, results),
         Picture::Cpu => cpu(area, results),
         Picture::Cost => cost(area, results),
+        Picture::Sessions => sessions::draw(area, results),
         Picture::Load | Picture::Overview => load(area, results),
     }
 }
 
 /// A value of each row, in the middle of its interval.
-fn series(results: &Results, of: impl Fn(&Row) -> f64) -> Vec<(f64, f64)> {
+pub(super) fn series(results: &Results, of: impl Fn(&Row) -> f64) -> Vec<(f64, f64)> {
     let half = results.run.interval / 2.0;
     results
         .run
@@ -37,7 +38,7 @@ fn series(results: &Results, of: impl Fn(&Row) -> f64) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn highest<'a>(lines: impl IntoIterator<Item = &'a Vec<(f64, f64)>>) -> f64 {
+pub(super) fn highest<'a>(lines: impl IntoIterator<Item = &'a Vec<(f64, f64)>>) -> f64 {
     lines.into_iter().flatten().map(|point| point.1).fold(0.0, f64::max)
 }
 

@@ -126,12 +126,28 @@ fn tables_have_a_row_for_each_thing() {
     assert!(violations > 2);
     assert_eq!(lines("violations.csv"), violations + 1);
     let series = String::from_utf8(artefact(&results, "series.csv")).unwrap();
-    assert!(
-        series.lines().next().unwrap().ends_with(
-            "web.desired,web.max,web.serving,web.starting,web.draining,web.cpu_percent,web.queued"
-        )
-    );
+    assert!(series.lines().next().unwrap().ends_with(
+        "web.desired,web.max,web.serving,web.starting,web.draining,web.cpu_percent,web.queued,web.sessions"
+    ));
     assert!(series.contains("2026-11-27T20:00:00+05:30"));
+}
+
+#[test]
+fn open_sessions_have_their_place_in_text_and_plot() {
+    let sessions =
+        "[traffic.web.sessions]\nlength = \"2min\"\npush = { news = \"0.1/s\" }\nrooms = { players = 4 }\n";
+    let text = HOUR
+        .replace("[service.api]\n", &format!("mix = {{ \"GET /\" = 1 }}\n{sessions}[service.api]\n"))
+        .replace("[group.web]", "[service.api.endpoint.news]\nsteps = [{ cpu = \"1ms\" }]\n[group.web]");
+    let results = results(&text, 1);
+    let text = render_text(&results, Style::Plain);
+    for part in ["Sessions of web", "rooms of 4", "reconnected", "in the busiest second", "matchmaking"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 150), "{text}");
+    let svg = String::from_utf8(artefact(&results, "overview.svg")).unwrap();
+    assert!(svg.contains("Flash crowd: open sessions"));
+    assert!(!String::from_utf8(artefact(&results, "cpu.svg")).unwrap().contains("open sessions"));
 }
 
 /// Nothing to show, or very much, must still make a report.
