@@ -105,7 +105,7 @@ pub struct Limits {
     pub events: u64,
     /// Requests that may be in the system at once.
     pub in_flight: u32,
-    /// Sessions that may be open or about to be at once.
+    /// Sessions that may be open or about to be at once, and seats of rooms.
     pub sessions: u32,
 }
 

@@ -555,6 +555,11 @@ fn the_limit_of_sessions_is_an_outcome() {
     let Outcome::Limit { limit, value, .. } = &run.outcome else { panic!("{:?}", run.outcome) };
     assert_eq!((limit.as_str(), *value), ("sessions", 500));
     assert!((495..=500).contains(&run.sessions[0].open_at_end));
+    // Rooms of a hundred in which one player sits take their seats all the same.
+    let rooms = "length = \"10h\"\nrooms = { players = 100, start = { wait = \"10ms\" } }";
+    let run = Game { sessions: rooms, rate: "1/s", ..game }.play();
+    let Outcome::Limit { limit, .. } = &run.outcome else { panic!("{:?}", run.outcome) };
+    assert_eq!((limit.as_str(), run.sessions[0].open_at_end), ("sessions", 5));
 }
 
 /// Common random numbers: who is lost and comes back changes neither who else comes nor how long they stay.

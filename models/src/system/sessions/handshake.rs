@@ -2,6 +2,7 @@
 
 use sim_core::Calendar;
 
+use super::rooms::Rooms;
 use super::{Away, NOBODY, Session, Sessions, State, System};
 use crate::event::{Event, Ref};
 use crate::plan::{BalancerId, EndpointId};
@@ -29,7 +30,12 @@ impl System {
             return;
         }
         self.requests[request].session = sessions.all.insert(Session::new(source, born)).slot;
-        if sessions.full() {
+        self.see_limit();
+    }
+
+    /// As many sessions as there may be end the run.
+    pub(super) fn see_limit(&mut self) {
+        if let Some(sessions) = self.sessions.as_deref().filter(|sessions| sessions.full()) {
             self.reached = Some(ReachedLimit { limit: "sessions", value: u64::from(sessions.most) });
         }
     }
@@ -244,9 +250,11 @@ impl super::SessionSource {
 }
 
 impl Sessions {
-    /// More sessions than there may be.
-    pub(super) fn full(&self) -> bool {
-        self.all.len() + self.ghosts as usize > self.most as usize
+    /// More sessions than there may be, or more seats: rooms that start short keep theirs.
+    fn full(&self) -> bool {
+        let rooms = self.sources.iter().flatten().filter_map(|source| source.rooms.as_ref());
+        let seats: usize = rooms.map(Rooms::seats_kept).sum();
+        seats.max(self.all.len() + self.ghosts as usize) > self.most as usize
     }
 
     /// Whether an instance that takes `most` connections has one left for a session, or the seats of its room.

@@ -75,6 +75,11 @@ impl Rooms {
         room
     }
 
+    /// Seats that memory is kept for: those of as many rooms as there were at once.
+    pub fn seats_kept(&self) -> usize {
+        self.seats.len()
+    }
+
     fn seats(&mut self, room: u32) -> &mut [u32] {
         let players = self.plan.players as usize;
         &mut self.seats[room as usize * players..][..players]
@@ -218,6 +223,7 @@ impl System {
         if let Some(wait) = rooms.plan.wait {
             calendar.after(wait, Event::RoomStart(id, rooms.all.reference(room)));
         }
+        self.see_limit();
         Some(room)
     }
 
