@@ -96,6 +96,9 @@ impl System {
             let instance = &self.instances[slot];
             let since = match (instance.crashed, instance.running) {
                 (Some(crashed), _) => format!("{} after it stopped", now.since(crashed)),
+                (None, Some(_)) if instance.up_again.is_some() => {
+                    "it is up again and has not passed its checks".to_string()
+                }
                 (None, Some(running)) => {
                     format!("its app is not up {} after it came into service", now.since(running))
                 }
@@ -133,7 +136,9 @@ impl System {
                     now >= registered + check.first_failures()
                 })
             }
-            Phase::Pending | Phase::Up | Phase::Draining => false,
+            // Up again, and not yet healthy again.
+            Phase::Up => instance.up_again.is_some() && instance.rotations == 0,
+            Phase::Pending | Phase::Draining => false,
         }
     }
 }
