@@ -8,8 +8,13 @@ use crate::results::CauseKind;
 /// How much worse off a group is for an incident than for being busy.
 pub fn stress(minute: &MinuteFacts) -> f64 {
     minute.trouble.as_ref().map_or(0.0, |trouble| {
-        let stopped = !trouble.zones_lost.is_empty() || trouble.deaths > 0 || trouble.dead > 0;
-        if stopped { 10.0 } else { 5.0 }
+        let short = !trouble.zones_lost.is_empty() && minute.serving < minute.desired;
+        let goes_on = trouble.slow > 0 || trouble.waits > 0.0 || trouble.failing > 0.0;
+        match short || trouble.deaths > 0 || trouble.dead > 0 {
+            true => 10.0,
+            false if goes_on => 5.0,
+            false => 0.0,
+        }
     })
 }
 
@@ -38,25 +43,22 @@ impl Suspect<'_> {
     ) -> Option<(CauseKind, String)> {
         let (now, then) = (sum(minutes), sum(since_whole));
         let name = &self.group.name;
+        let short = minutes.iter().any(|minute| minute.serving < minute.desired);
+        let lost: u32 = since_whole.iter().chain(minutes).map(|minute| minute.lost).sum();
         let zones = if now.zones_lost.is_empty() { &then.zones_lost } else { &now.zones_lost };
-        if !zones.is_empty() {
-            let lost: u32 = since_whole.iter().chain(minutes).map(|minute| minute.lost).sum();
-            let zones: Vec<&str> = zones
-                .iter()
-                .filter_map(|&zone| self.group.zones.get(usize::from(zone)))
-                .map(String::as_str)
-                .collect();
-            let words = format!(
-                "zone {} lost with {lost} instances of {name} that are not replaced; {state}",
-                zones.join(" and ")
-            );
+        // A zone that stays lost is no cause once the others have replaced it.
+        if !zones.is_empty() && (short || lost > 0) {
+            let name_of = |&zone: &u16| self.group.zones.get(usize::from(zone)).map(String::as_str);
+            let zones: Vec<&str> = zones.iter().filter_map(name_of).collect();
+            let words =
+                format!("zone {} lost, and {lost} instances of {name} with it; {state}", zones.join(" and "));
             return Some((CauseKind::ZoneLost, words));
         }
-        let whole = now.dead == 0 && minutes.iter().all(|minute| minute.serving >= minute.desired);
-        if (now.deaths == 0 && now.dead == 0) || (whole && too_much(minutes)) {
+        if (now.deaths == 0 && now.dead == 0) || (!short && too_much(minutes)) {
             return None;
         }
         let died = match now.deaths {
+            0 if now.dead == 1 => format!("a process of {name} was dead"),
             0 => format!("{} processes of {name} were dead", now.dead),
             1 => format!("a process of {name} died"),
             deaths => format!("processes of {name} died {deaths} times"),
@@ -64,6 +66,7 @@ impl Suspect<'_> {
         let left = match (now.given_up, &self.supervisor) {
             (0, _) => String::new(),
             (dead, Some(Supervisor { name, .. })) => format!(", and {name} has given up on {dead}"),
+            (1, None) => ", and nobody starts it again".to_string(),
             (dead, None) => format!(", and nobody starts {dead} of them again"),
         };
         Some((CauseKind::ProcessDied, format!("{died}{left}; {state}")))

@@ -130,7 +130,7 @@ fn incidents_are_causes() {
     for (expected, words, objective, steps, incident) in [
         (
             CauseKind::ZoneLost,
-            "zone a lost with 2 instances of g",
+            "zone a lost, and 2 instances of g with it",
             "availability >= 99%",
             cpu,
             "zone_loss = { zone = \"a\", at = \"10min\" }",
@@ -181,4 +181,15 @@ fn incidents_are_causes() {
         let (seen, explanation) = cause(objective, steps, incident);
         assert!(seen == expected && explanation.contains(words), "{incident}: {seen:?}: {explanation}");
     }
+}
+
+/// A zone that stays lost is no cause of what comes after its instances are replaced: here, more load than the group can do.
+#[test]
+fn a_replaced_zone_is_not_to_blame() {
+    let rest = "[[sla]]\nobjective = \"p99 <= 200ms\"\nwindow = \"2min\"\n[[incident]]\nzone_loss = { zone = \"a\", at = \"5min\" }\n[[incident]]\nslow = { group = \"g\", at = \"20min\", factor = 3, count = 4 }";
+    let group = "min = 4\nzones = [\"a\", \"b\"]";
+    let results = Case { rate: "150/s", group, rest, ..CASE }.play();
+    let later =
+        results.run.objectives[0].violations.iter().find(|violation| violation.window.from >= 1_200.0);
+    assert_eq!(later.map(|violation| violation.cause), Some(CauseKind::SlowInstance));
 }
