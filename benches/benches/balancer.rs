@@ -21,6 +21,8 @@ fn balancer(algorithm: Algorithm, stickiness: Option<Stickiness>) -> Balancer {
         deregistration_delay: second,
         keep_alive: None,
         stickiness,
+        rate_limit: None,
+        circuit_breaker: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{BalancerId, EndpointId, GroupId, Plan, Step};
+use crate::plan::{BalancerId, EndpointId, GroupId, Plan, Step, TrafficId};
 
 /// Seconds that an endpoint takes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -171,6 +171,21 @@ impl Plan {
             Some(threads) => by_cores.min(f64::from(threads) / demand.held),
             None => by_cores,
         }
+    }
+
+    /// The sources whose requests come to a group, directly or through others; by group.
+    pub fn asked_by(&self) -> Vec<Vec<TrafficId>> {
+        let mut asked_by = vec![Vec::new(); self.groups.len()];
+        for (id, traffic) in (0u16..).map(TrafficId).zip(&self.traffic) {
+            let mut touched = vec![false; self.groups.len()];
+            traffic
+                .mix
+                .iter()
+                .for_each(|&(endpoint, _)| self.mark_groups(traffic.to, endpoint, &mut touched));
+            let theirs = asked_by.iter_mut().zip(touched).filter(|(_, touched)| *touched);
+            theirs.for_each(|(sources, _)| sources.push(id));
+        }
+        asked_by
     }
 
     /// Marks the groups that a request for `endpoint` goes through.

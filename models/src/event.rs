@@ -29,6 +29,8 @@ pub enum Event {
     Timeout(TrafficId),
     /// A client's backoff is over: it tries again.
     Retry(Ref),
+    /// A client has waited long enough for an answer to send another attempt beside it.
+    Hedge(Ref),
 
     /// An instance reaches the next stage of its life.
     Stage(Ref),

@@ -8,6 +8,7 @@ mod balancer;
 mod group;
 mod incident;
 mod objective;
+mod overload;
 mod service;
 mod traffic;
 
@@ -22,6 +23,7 @@ pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Stickiness};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::Incident;
 pub use objective::{Indicator, Objective};
+pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
 pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service, Workers};
 pub use traffic::{Retry, Traffic};
 

@@ -26,6 +26,8 @@ pub struct Server {
     pub front: Front,
     /// Requests inside: waiting, in progress, or waiting for something outside.
     pub inside: u32,
+    /// Those of them that are only being told that there is too much to do.
+    pub shedding: u32,
     /// Requests that have begun since it started: it warms up.
     pub seen: u32,
     /// Connections that may wait to be accepted.
@@ -145,7 +147,7 @@ impl Server {
             Some(Accept::ReusePort) => Front::ReusePort,
         };
         let backlog = runtime.workers.map_or(0, |workers| workers.backlog);
-        Server { processes, front, inside: 0, seen: 0, backlog, kept: Vec::new() }
+        Server { processes, front, inside: 0, seen: 0, backlog, kept: Vec::new(), shedding: 0 }
     }
 
     /// A balancer opens connections that it will keep.

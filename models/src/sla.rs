@@ -16,6 +16,8 @@ const BUSY: f64 = 0.6;
 const UNEVEN: f64 = 1.5;
 /// A quota that runs out in a larger share of its periods is a cause.
 const OFTEN: f64 = 0.02;
+/// Attempts for each request above which they are a cause.
+const STORM: f64 = 1.5;
 /// How many minutes before a window are looked at for what it inherits.
 const MINUTES_BEFORE: usize = 5;
 
@@ -93,6 +95,9 @@ impl<'a> Suspect<'a> {
         }
         let overloaded = peak.hottest >= OVERLOADED || minutes.iter().any(|m| m.refused > 0);
         if let Some(found) = self.held_back(minutes, &load) {
+            return found;
+        }
+        if let Some(found) = self.retry_storm(minutes, &fleet) {
             return found;
         }
         if let Some(found) = self.uneven(minutes, before, &load) {
@@ -251,6 +256,28 @@ impl<'a> Suspect<'a> {
             empty.without_credits, empty.serving, credits.baseline, processor.vcpus
         );
         Some((CauseKind::OutOfCredits, words))
+    }
+
+    /// What was asked for would have been served; what was asked for again is too much. Nothing but fewer attempts ends that,
+    /// whatever began it (Bronson et al., "Metastable Failures in Distributed Systems", 2021).
+    fn retry_storm(&self, minutes: &[MinuteFacts], fleet: &str) -> Option<(CauseKind, String)> {
+        let name = &self.group.name;
+        let overloaded = |m: &&MinuteFacts| m.hottest >= OVERLOADED || m.refused > 0 || m.load > m.capacity;
+        let within = minutes.iter().all(|m| m.asked < OVERLOADED * m.capacity);
+        let again = |m: &MinuteFacts| m.load / m.asked.max(1e-9);
+        let worst = minutes.iter().filter(overloaded).max_by(|a, b| again(a).total_cmp(&again(b)))?;
+        (within && again(worst) >= STORM).then(|| {
+            let words = format!(
+                "clients sent {:.1} attempts for each request: {}, where {:.0}/s were asked for, which {name} could serve; \
+                 retries keep it overloaded: a retry budget, a longer backoff or load shedding lets it recover; \
+                 bottleneck {:.0} % busy; {fleet}",
+                again(worst),
+                load(worst),
+                worst.asked,
+                100.0 * worst.hottest
+            );
+            (CauseKind::RetryStorm, words)
+        })
     }
 
     /// Somebody had far more to do than the others, all the time, though the group as a whole could have kept up. Right after a

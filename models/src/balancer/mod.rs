@@ -329,6 +329,8 @@ mod tests {
             health_check: HealthCheck { interval: second, timeout: second, healthy: 2, unhealthy: 2 },
             deregistration_delay: second,
             keep_alive: None,
+            rate_limit: None,
+            circuit_breaker: None,
             stickiness,
         };
         let mut rotation = Rotation::new(&plan, &[CLIENTS], Seed::new(1));

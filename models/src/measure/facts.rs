@@ -7,6 +7,8 @@ use crate::scaling::Verdict;
 pub struct MinuteFacts {
     /// Attempts that its balancers carried, per second.
     pub load: f64,
+    /// That part of the load that first attempts make, per second: what was asked for, without retries and hedges.
+    pub asked: f64,
     /// Requests per second that its healthy instances could have served.
     pub capacity: f64,
     /// Mean utilisation of the cores of healthy instances, 0 to 1.

@@ -2,7 +2,7 @@
 
 use sim_core::Span;
 
-use super::GroupId;
+use super::{CircuitBreaker, GroupId, RateLimit};
 
 /// A load balancer with one target group.
 #[derive(Clone, Debug)]
@@ -22,6 +22,10 @@ pub struct Balancer {
     pub keep_alive: Option<u32>,
     /// Whether clients go back to the target they got first.
     pub stickiness: Option<Stickiness>,
+    /// How many requests it lets through in a second.
+    pub rate_limit: Option<RateLimit>,
+    /// When it lets none through.
+    pub circuit_breaker: Option<CircuitBreaker>,
 }
 
 /// Stickiness by a cookie of the balancer, which every request renews.

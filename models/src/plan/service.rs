@@ -3,6 +3,8 @@
 use sim_core::Span;
 use sim_core::dist::Dist;
 
+use super::Shed;
+
 /// A program that answers requests.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -21,6 +23,8 @@ pub struct Service {
     pub cold: Option<Cold>,
     /// Pauses in which all of a process stands still.
     pub collector: Option<Collector>,
+    /// Whom it turns away when it has too much to do.
+    pub shed: Option<Shed>,
 }
 
 /// A server that is slow at first: interpreters before their compilers have seen enough, caches before they are filled.

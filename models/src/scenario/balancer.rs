@@ -5,7 +5,7 @@ use sim_core::Span;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::Period;
-use super::{Context, Names};
+use super::{Context, Names, overload};
 use crate::plan::{Algorithm, Balancer, Hashing, HealthCheck, Stickiness};
 
 /// The most connections that a balancer may keep open to a target.
@@ -24,6 +24,8 @@ pub fn balancer(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> (Opt
     let health_check = target_health(context, &mut table);
     let deregistration_delay = table.or("deregistration_delay", Span::from_secs(300));
     let keep_alive = connections(context, &mut table);
+    let rate_limit = overload::rate_limit(context, &mut table);
+    let circuit_breaker = overload::circuit_breaker(context, &mut table);
     let balancer = targets.map(|targets| Balancer {
         name: entry.key.clone(),
         targets,
@@ -32,6 +34,8 @@ pub fn balancer(context: &Context<'_>, names: &Names<'_>, entry: &Entry) -> (Opt
         deregistration_delay,
         keep_alive,
         stickiness,
+        rate_limit,
+        circuit_breaker,
     });
     (balancer, table.finish())
 }

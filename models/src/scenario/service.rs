@@ -5,7 +5,7 @@ use super::dist::{duration, pairs};
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::units::{Factor, Nice, Size};
-use super::{Context, Names, runtime};
+use super::{Context, Names, overload, runtime};
 use crate::machine::weight_of_nice;
 use crate::plan::{
     BalancerId, Cold, Collector, Endpoint, EndpointId, Memory, ProcessKind, Runtime, Service, ServiceId, Step,
@@ -40,6 +40,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     let weight = weight_of_nice(table.or("nice", Nice(0)).0);
     let cold = cold(context, &mut table);
     let collector = collector(context, &mut table, &runtime);
+    let shed = overload::shed(context, &mut table);
     let mut resolved = toml::Table::new();
     let mut drafts = Vec::new();
     let endpoints = table.named("endpoint");
@@ -52,7 +53,8 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
         resolved.insert(endpoint.key.clone(), toml::Value::Table(shown));
     }
     table.resolve("endpoint", resolved);
-    let service = Service { name: entry.key.clone(), runtime, memory, working_set, weight, cold, collector };
+    let name = entry.key.clone();
+    let service = Service { name, runtime, memory, working_set, weight, cold, collector, shed };
     (service, drafts, table.finish())
 }
 

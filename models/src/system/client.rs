@@ -7,7 +7,9 @@ use sim_core::chance::{below, unit};
 use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
 use super::ending::Ending;
-use super::request::{NOWHERE, Request, Stage};
+use super::guard::Verdict;
+use super::hedge::Repeats;
+use super::request::{NOWHERE, Request, Stage, UNGUARDED};
 use super::{ReachedLimit, System};
 use crate::balancer::Client;
 use crate::event::{Event, Ref, Slab};
@@ -36,6 +38,8 @@ pub struct Source {
     patience: Timer,
     retry: Retry,
     backoff: Keyed,
+    /// Its retry budget, and when it hedges; `None` where it does neither.
+    pub(super) repeats: Option<Box<Repeats>>,
     clients: Option<u32>,
     who: Keyed,
 }
@@ -61,6 +65,7 @@ impl Source {
             patience: calendar.timer(),
             retry: traffic.retry,
             backoff: seed.keyed(&format!("traffic/{name}/backoff")),
+            repeats: Repeats::of(traffic, calendar),
             clients: traffic.clients,
             who: seed.keyed(&format!("traffic/{name}/client")),
         }
@@ -71,7 +76,7 @@ impl Source {
         if let Some(parent) = requests.live(request.parent) {
             return Client::instance(requests[parent].instance);
         }
-        let mut draws = self.who.at(request.number);
+        let mut draws = self.who.at(request.number_of_hedge(0));
         let number = match self.clients {
             Some(clients) => below(&mut draws, clients),
             None => draws.next_u64() as u32,
@@ -137,6 +142,8 @@ impl System {
             stage: Stage::Steps,
             step: 0,
             attempt: 0,
+            guard: UNGUARDED,
+            hedge: 0,
             fresh: true,
             abandoned: false,
         };
@@ -158,7 +165,7 @@ impl System {
     }
 
     #[inline]
-    fn send(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
+    pub(super) fn send(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
         let source = self.requests[reference.slot].source;
         self.measure.attempt(source);
         let waiting = &mut self.sources[source.index()];
@@ -173,6 +180,9 @@ impl System {
                 waiting.deadlines.retain(|&(_, reference)| self.requests.live(reference).is_some());
             }
         }
+        if waiting.repeats.is_some() {
+            self.prepare(reference, calendar);
+        }
         let to = self.plan.traffic[source.index()].to;
         self.dispatch(reference.slot, to, calendar);
     }
@@ -180,7 +190,9 @@ impl System {
     /// The client of the first attempt that is still unanswered has waited long enough.
     pub(super) fn timeout(&mut self, id: TrafficId, calendar: &mut Calendar<Event>) {
         while let Some(&(deadline, reference)) = self.sources[id.index()].deadlines.front() {
-            if let Some(slot) = self.requests.live(reference) {
+            // One that lost a race is still worked on, and nobody waits for it.
+            let live = self.requests.live(reference).filter(|&slot| !self.requests[slot].abandoned);
+            if let Some(slot) = live {
                 if deadline > calendar.now() {
                     calendar.set_at(self.sources[id.index()].patience, deadline, Event::Timeout(id));
                     return;
@@ -199,6 +211,12 @@ impl System {
         self.outstanding[attempt.instance as usize] -= 1;
         self.loaded(attempt.instance);
         self.took(&attempt, calendar.now());
+        if !self.guards.is_empty() {
+            self.guard_sees(&attempt, Verdict::Failed, calendar.now());
+        }
+        if !self.races.is_empty() {
+            self.race_given_up(slot, &attempt, calendar.now());
+        }
         self.attempt_failed(attempt, Ending::TimedOut, calendar);
     }
 
@@ -214,13 +232,16 @@ impl System {
 
     /// Tries again, or leaves it at that.
     fn attempt_failed(&mut self, attempt: Request, ending: Ending, calendar: &mut Calendar<Event>) {
-        let source = &self.sources[attempt.source.index()];
-        if attempt.attempt >= source.retry.max {
+        let most = self.sources[attempt.source.index()].retry.max;
+        if attempt.attempt >= most || !self.may_retry(attempt.source, calendar.now()) {
             self.measure.ended(&self.plan, &attempt, ending, calendar.now());
             return;
         }
-        let wait = source.wait_before_retry(&attempt);
+        let wait = self.sources[attempt.source.index()].wait_before_retry(&attempt);
         let next = Request {
+            number: attempt.number_of_hedge(0),
+            guard: UNGUARDED,
+            hedge: 0,
             attempt: attempt.attempt + 1,
             instance: NOWHERE,
             process: 0,

@@ -41,6 +41,7 @@ impl System {
         let threads = f64::from(runtime.computing_threads(plan.machine.processor.vcpus)).min(allotted);
         let carried: u64 = self.carried(group);
         let throttled = self.machine_totals(group).throttled;
+        let sent = self.sent(group);
         let fleet = &mut self.fleets[group.index()];
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
         let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
@@ -92,7 +93,11 @@ impl System {
             };
             metric.push(now, point);
         }
+        let before = std::mem::replace(&mut fleet.sent_at_minute, sent);
+        let [requests, attempts] = [sent[0] - before[0], sent[1] - before[1]];
+        let first = if attempts > requests { requests as f64 / attempts as f64 } else { 1.0 };
         MinuteFacts {
+            asked: first * in_minute as f64 / length.as_secs_f64().max(1e-9),
             load: in_minute as f64 / length.as_secs_f64().max(1e-9),
             capacity: f64::from(serving) * self.capacity_per_instance[group.index()],
             cpu: if had > 0.0 { used / had } else { 0.0 },
@@ -135,7 +140,16 @@ impl System {
 
     fn carried(&self, group: GroupId) -> u64 {
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers);
-        balancers.filter(|(_, plan)| plan.targets == group).map(|(carried, _)| carried.requests).sum()
+        let carried = |carried: &Carried| carried.requests - carried.turned_away;
+        balancers.filter(|(_, plan)| plan.targets == group).map(|(own, _)| carried(own)).sum()
+    }
+
+    /// Requests and attempts that the sources have sent which ask a group, directly or through others.
+    fn sent(&self, group: GroupId) -> [u64; 2] {
+        self.asked_by[group.index()].iter().fold([0, 0], |[requests, attempts], source| {
+            let sent = &self.measure.sources[source.index()].requests;
+            [requests + sent.offered, attempts + sent.attempts]
+        })
     }
 
     /// Asks the group's target tracking policies, and does what they say.
@@ -308,9 +322,13 @@ impl System {
         self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
         let tally = |index: usize| self.tally(GroupId(index as u16));
         self.measure.tallies_before = (0..self.fleets.len()).map(tally).collect();
+        let sent: Vec<[u64; 2]> =
+            (0..self.fleets.len()).map(|index| self.sent(GroupId(index as u16))).collect();
         for (group, fleet) in self.fleets.iter_mut().enumerate() {
             fleet.request_seconds_before += fleet.inside.integral(now);
             fleet.refused_before = fleet.refused;
+            fleet.shed_before = fleet.shed;
+            fleet.sent_at_minute = sent[group];
             let [used, had] = &mut self.measure.cores_before[group];
             [*used, *had] = self.measure.gone_cores[group];
             for &slot in &fleet.members {

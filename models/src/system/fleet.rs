@@ -15,7 +15,7 @@ use crate::balancer::Latency;
 use crate::event::{Event, Ref};
 use crate::machine::{Machine, Scheduler};
 use crate::measure::MinuteFacts;
-use crate::plan::{BalancerId, Group, GroupId, Metric, Scaling};
+use crate::plan::{BalancerId, Group, GroupId, Metric, Plan, Scaling};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
 use crate::scaling::{Datapoints, PolicyAlarms, Verdict};
@@ -37,6 +37,8 @@ pub struct Fleet {
     pub terminated: u64,
     /// Requests refused because an accept queue was full.
     pub refused: u64,
+    /// Requests that its service turned away because it had too much to do.
+    pub shed: u64,
     /// Requests inside its instances.
     pub inside: TimeWeighted,
     /// Instances that take requests.
@@ -59,10 +61,14 @@ pub struct Fleet {
     pub carried_at_minute: u64,
     /// Requests refused until the last minute.
     pub refused_at_minute: u64,
+    /// Requests that sources which ask it had sent at the last minute, and attempts.
+    pub sent_at_minute: [u64; 2],
     /// How often CPU quotas had run out at the last minute.
     pub throttled_at_minute: u64,
     /// Requests refused before measurement began.
     pub refused_before: u64,
+    /// Requests turned away before measurement began.
+    pub shed_before: u64,
     /// The integral of what was inside before measurement began.
     pub request_seconds_before: f64,
     /// Where in the log each policy's last decision not to act stands.
@@ -100,6 +106,7 @@ impl Fleet {
             launched: 0,
             terminated: 0,
             refused: 0,
+            shed: 0,
             inside: TimeWeighted::new(Time::ZERO, 0.0),
             serving: TimeWeighted::new(Time::ZERO, 0.0),
             serving_min: plan.desired,
@@ -111,8 +118,10 @@ impl Fleet {
             lost: 0,
             carried_at_minute: 0,
             refused_at_minute: 0,
+            sent_at_minute: [0; 2],
             throttled_at_minute: 0,
             refused_before: 0,
+            shed_before: 0,
             request_seconds_before: 0.0,
             last_no_action: vec![None; plan.scaling.len()],
             next_number: 0,
@@ -241,7 +250,7 @@ impl System {
             running: None,
             crashed: None,
             impaired: false,
-            most_inside: self.plan.requests_in_memory(plan).unwrap_or(u32::MAX),
+            most_inside: most_inside(&self.plan, plan),
             seen_core_nanos: [0.0; 2],
         });
         fleet.next_number += 1;
@@ -415,6 +424,12 @@ impl System {
         fleet.members.retain(|&member| member != slot);
         self.instances.free(slot);
     }
+}
+
+/// How many requests an instance may have inside before somebody has to look whether it takes one more.
+fn most_inside(plan: &Plan, group: &Group) -> u32 {
+    let above = plan.services[group.service.index()].shed.and_then(|shed| shed.above);
+    plan.requests_in_memory(group).into_iter().chain(above).min().unwrap_or(u32::MAX)
 }
 
 /// The first of the checks, one every `interval` since `registered`, that is not before `now`.

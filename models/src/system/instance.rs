@@ -41,7 +41,7 @@ pub struct Instance {
     pub crashed: Option<Time>,
     /// Whether the machine itself stopped, which the EC2 status check notices; else only the app did.
     pub impaired: bool,
-    /// Requests that fit into its memory.
+    /// Requests that fit into its memory, or above which it sheds load.
     pub most_inside: u32,
     /// Core nanoseconds at the last minute, and at the last row of the series.
     pub seen_core_nanos: [f64; 2],

@@ -2,6 +2,8 @@
 //! [`System::handle`] is the index of the code:
 //!
 //! * [`client`](self): sources, timeouts and retries;
+//! * [`hedge`](self): attempts beside an attempt, and retry budgets;
+//! * [`guard`](self): rate limiters, circuit breakers, servers that shed load;
 //! * [`accept`](self): which worker of an instance gets a request;
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
@@ -19,7 +21,9 @@ mod control;
 mod ending;
 mod finish;
 mod fleet;
+mod guard;
 mod health;
+mod hedge;
 mod instance;
 mod request;
 mod serve;
@@ -33,7 +37,7 @@ use smallvec::SmallVec;
 use crate::balancer::{Latency, Rotation};
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
-use crate::plan::{BalancerId, GroupId, Plan};
+use crate::plan::{BalancerId, GroupId, Plan, TrafficId};
 
 pub use client::Source;
 pub use ending::{Ending, EndingKind};
@@ -65,11 +69,17 @@ pub struct System {
     /// Processes with a free slot and a queue, by instance, to be seen to before the event ends.
     dirty: Vec<(u32, u16)>,
     rotations: Vec<Rotation>,
+    /// What stands in front of balancers, by balancer; empty where nothing does.
+    guards: Vec<Option<Box<guard::Guard>>>,
+    /// The next attempt in the race that a request is in, by slot; empty where nobody hedges.
+    races: Vec<u32>,
     sources: Vec<Source>,
     /// What hashes of connections are drawn from.
     connections: Keyed,
     programs: Vec<Program>,
     fleets: Vec<Fleet>,
+    /// The sources whose requests come to a group, by group.
+    asked_by: Vec<Vec<TrafficId>>,
     measure: Measure,
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
@@ -99,6 +109,8 @@ impl System {
             losing: None,
             dirty: Vec::new(),
             rotations: balancing::rotations(&plan, seed),
+            guards: guard::guards(&plan),
+            races: hedge::races(&plan),
             sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed, &mut calendar)).collect(),
             programs: plan
                 .endpoints
@@ -107,6 +119,7 @@ impl System {
                 .collect(),
             connections: seed.keyed("connections"),
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
+            asked_by: plan.asked_by(),
             measure: Measure::new(&plan),
             capacity_per_instance: (0..plan.groups.len())
                 .map(|g| plan.capacity_per_instance(GroupId(g as u16)))
@@ -178,6 +191,7 @@ impl Model for System {
             Event::WaitOver(request) => self.wait_over(request, calendar),
             Event::Timeout(source) => self.timeout(source, calendar),
             Event::Retry(request) => self.retry(request, calendar),
+            Event::Hedge(request) => self.hedge(request, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
             Event::TargetUp(balancer, instance) => self.target_up(balancer, instance, calendar),
             Event::TargetDown(balancer, instance) => self.target_down(balancer, instance, calendar),

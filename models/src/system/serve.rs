@@ -10,8 +10,9 @@ use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span, Time};
 use super::System;
 use super::accept::FIRST_WORKER;
 use super::ending::Ending;
+use super::guard::Verdict;
 use super::instance::Phase;
-use super::request::{NOWHERE, Request, Stage};
+use super::request::{NOWHERE, Request, Stage, UNGUARDED};
 use crate::balancer::{Client, Seen};
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
@@ -28,6 +29,8 @@ pub struct Program {
     cold: Option<Cold>,
     /// What stops its process, and how long.
     collector: Option<(Collector, Keyed)>,
+    /// How long its server lets a new request wait; the longest span where that does not matter.
+    queue_time: Span,
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +87,8 @@ impl Program {
         }
         let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
         let collector = service.collector.clone().map(|collector| (collector, pauses()));
-        Program { steps, size: endpoint.size, cold: service.cold.clone(), collector }
+        let queue_time = service.shed.and_then(|shed| shed.queue_time).unwrap_or(Span::MAX);
+        Program { steps, size: endpoint.size, cold: service.cold.clone(), collector, queue_time }
     }
 }
 
@@ -95,6 +99,12 @@ impl System {
         let request = &self.requests[slot];
         let size = self.programs[request.endpoint.index()].size;
         self.measure.balanced(to, request.endpoint, size);
+        if !self.guards.is_empty()
+            && let Some(ending) = self.guarded(slot, to, calendar.now())
+        {
+            return self.turned_away(slot, ending, calendar);
+        }
+        let request = &self.requests[slot];
         let rotation = &mut self.rotations[to.index()];
         let client = if rotation.asks_who() {
             self.sources[request.source.index()].client(request, &self.requests)
@@ -119,12 +129,10 @@ impl System {
             self.turned_away(slot, Ending::NotListening, calendar);
             return;
         }
-        if instance.server.inside >= instance.most_inside {
-            self.out_of_memory(target, calendar);
-            self.turned_away(slot, Ending::Lost, calendar);
+        if instance.server.inside >= instance.most_inside && self.crowded(slot, target, calendar) {
             return;
         }
-        if !matches!(instance.server.front, Front::Single) {
+        if !matches!(self.instances[target].server.front, Front::Single) {
             return self.connect(slot, from, target, calendar);
         }
         self.send_to(0, slot, target, calendar);
@@ -162,6 +170,9 @@ impl System {
             if waited.is_zero() {
                 self.measure.started_at_once(request.endpoint);
             } else {
+                if waited > self.programs[request.endpoint.index()].queue_time {
+                    return self.shed_late(slot, calendar);
+                }
                 self.measure.started_late(request.endpoint, waited);
             }
             self.proceed(slot, true, calendar);
@@ -191,6 +202,14 @@ impl System {
             };
             let request = &mut self.requests[slot];
             request.thread = process.take_slot(instance.numbered);
+            let new = request.step == 0 && request.stage == Stage::Steps;
+            let late = new
+                && calendar.now().since(request.sent) > self.programs[request.endpoint.index()].queue_time;
+            if late {
+                process.queued_new -= u32::from(std::mem::replace(&mut request.fresh, false));
+                self.shed_late(slot, calendar);
+                continue;
+            }
             if request.fresh {
                 request.fresh = false;
                 process.queued_new -= 1;
@@ -329,6 +348,8 @@ impl System {
             stage: Stage::Steps,
             step: 0,
             attempt: 0,
+            guard: UNGUARDED,
+            hedge: 0,
             fresh: true,
             abandoned: false,
             ..parent
@@ -356,6 +377,7 @@ impl System {
             Stage::Pool => self.pool_done(slot, calendar),
             Stage::Accepting => self.accepted(slot, calendar),
             Stage::Handover => self.taken_over(slot),
+            Stage::Shedding | Stage::SheddingLate => self.shed_done(slot, calendar),
         }
     }
 
@@ -390,7 +412,7 @@ impl System {
 
     /// A request leaves its instance, answered or not.
     #[inline]
-    fn leave(&mut self, slot: u32, holding: bool, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn leave(&mut self, slot: u32, holding: bool, ending: Ending, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let request = self.requests[slot];
         let target = request.instance;
@@ -413,7 +435,7 @@ impl System {
     }
 
     /// An attempt that no instance took.
-    fn turned_away(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn turned_away(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
         self.measure.served(request.endpoint, ending, calendar.now().since(request.sent));
         self.attempt_ends(slot, ending, calendar);
@@ -427,6 +449,10 @@ impl System {
         if request.abandoned {
             return;
         }
+        if !self.guards.is_empty() {
+            let verdict = if ending == Ending::Completed { Verdict::Answered } else { Verdict::Failed };
+            self.guard_sees(&request, verdict, calendar.now());
+        }
         if request.instance != NOWHERE {
             let target = request.instance as usize;
             self.outstanding[target] -= 1;
@@ -436,6 +462,9 @@ impl System {
             }
         }
         if request.parent == Ref::NONE {
+            if !self.races.is_empty() && self.race(slot, &request, ending, calendar.now()) {
+                return;
+            }
             self.client_sees(request, ending, calendar);
         } else if let Some(parent) = self.requests.live(request.parent) {
             if ending == Ending::Completed {

@@ -8,6 +8,7 @@ mod front_door;
 mod golden;
 mod kernel;
 mod machine;
+mod overload;
 mod real_traces;
 mod replay;
 mod runtimes;
