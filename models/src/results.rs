@@ -380,6 +380,8 @@ pub enum CauseKind {
     ThreadsExhausted,
     /// Clients tried again so often that they kept a group overloaded which could have served what they asked for.
     RetryStorm,
+    /// A rate limiter, a circuit breaker or a server that sheds load turned requests away, and there was room for them.
+    TurnedAway,
     /// Fewer instances were in service than before: they were taken out while the load needed them.
     ScaledIn,
     /// Backlog of an earlier overload was still being worked off, or clients retried.

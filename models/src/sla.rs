@@ -18,6 +18,8 @@ const UNEVEN: f64 = 1.5;
 const OFTEN: f64 = 0.02;
 /// Attempts for each request above which they are a cause.
 const STORM: f64 = 1.5;
+/// A larger share of requests that limits turn away is a cause.
+const LIMITED: f64 = 0.001;
 /// How many minutes before a window are looked at for what it inherits.
 const MINUTES_BEFORE: usize = 5;
 
@@ -112,6 +114,9 @@ impl<'a> Suspect<'a> {
         }
         if overloaded {
             return self.overload(peak, minutes, before, &load, &fleet);
+        }
+        if let Some(found) = self.turned_away(minutes, &fleet) {
+            return found;
         }
         if let Some(m) = minutes.iter().find(|m| m.queued > 0).filter(|_| self.thread_limit().is_some()) {
             return (
@@ -277,6 +282,34 @@ impl<'a> Suspect<'a> {
                 100.0 * worst.hottest
             );
             (CauseKind::RetryStorm, words)
+        })
+    }
+
+    /// Limits turned requests away though nobody was overloaded.
+    fn turned_away(&self, minutes: &[MinuteFacts], fleet: &str) -> Option<(CauseKind, String)> {
+        let all = |m: &MinuteFacts| m.turned_away.iter().sum::<u64>();
+        let worst = minutes.iter().max_by_key(|m| all(m)).filter(|m| all(m) > 0)?;
+        // Those that servers turned away did come to them, and are in the load.
+        let came = worst.load * 60.0 + worst.turned_away[..3].iter().sum::<u64>() as f64;
+        let share = all(worst) as f64 / came;
+        let kinds = [
+            "by a rate limiter",
+            "by a circuit breaker: too many in progress",
+            "by an open circuit breaker",
+            "by servers that shed load",
+        ];
+        let parts = worst.turned_away.iter().zip(kinds).filter(|(count, _)| **count > 0);
+        let parts: Vec<String> = parts.map(|(count, kind)| format!("{count} {kind}")).collect();
+        (share > LIMITED).then(|| {
+            let words = format!(
+                "{:.1} % of requests were turned away, {}, while the busiest instance of {} was {:.0} % busy; {}; {fleet}",
+                100.0 * share,
+                parts.join(", "),
+                self.group.name,
+                100.0 * worst.hottest,
+                load(worst)
+            );
+            (CauseKind::TurnedAway, words)
         })
     }
 

@@ -34,6 +34,9 @@ pub struct MinuteFacts {
     pub queued: u32,
     /// Requests refused by full accept queues.
     pub refused: u64,
+    /// Requests that limits turned away: rate limiters, circuit breakers with too many in progress, open ones, servers that
+    /// shed load.
+    pub turned_away: [u64; 4],
     /// Instances lost.
     pub lost: u32,
     /// How often a CPU quota ran out.

@@ -41,7 +41,7 @@ impl System {
         let threads = f64::from(runtime.computing_threads(plan.machine.processor.vcpus)).min(allotted);
         let carried: u64 = self.carried(group);
         let throttled = self.machine_totals(group).throttled;
-        let sent = self.sent(group);
+        let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
         let fleet = &mut self.fleets[group.index()];
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
         let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
@@ -94,6 +94,7 @@ impl System {
             metric.push(now, point);
         }
         let before = std::mem::replace(&mut fleet.sent_at_minute, sent);
+        let before_that = std::mem::replace(&mut fleet.turned_away_at_minute, turned_away);
         let [requests, attempts] = [sent[0] - before[0], sent[1] - before[1]];
         let first = if attempts > requests { requests as f64 / attempts as f64 } else { 1.0 };
         MinuteFacts {
@@ -111,6 +112,7 @@ impl System {
             max: fleet.max,
             queued,
             refused: fleet.refused - std::mem::replace(&mut fleet.refused_at_minute, fleet.refused),
+            turned_away: std::array::from_fn(|kind| turned_away[kind] - before_that[kind]),
             lost: std::mem::take(&mut fleet.lost),
             throttled: throttled - std::mem::replace(&mut fleet.throttled_at_minute, throttled),
             without_credits,
@@ -149,6 +151,15 @@ impl System {
         self.asked_by[group.index()].iter().fold([0, 0], |[requests, attempts], source| {
             let sent = &self.measure.sources[source.index()].requests;
             [requests + sent.offered, attempts + sent.attempts]
+        })
+    }
+
+    /// Whom a group's limits have turned away: rate limiters, circuit breakers with too many in progress, open ones, servers.
+    fn turned_away_so_far(&self, group: GroupId) -> [u64; 4] {
+        let own =
+            self.measure.limits.iter().zip(&self.plan.balancers).filter(|(_, plan)| plan.targets == group);
+        own.fold([0, 0, 0, self.fleets[group.index()].shed], |[limited, full, open, shed], (own, _)| {
+            [limited + own.rate_limited, full + own.overflowed, open + own.circuit_open, shed]
         })
     }
 
@@ -322,13 +333,14 @@ impl System {
         self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
         let tally = |index: usize| self.tally(GroupId(index as u16));
         self.measure.tallies_before = (0..self.fleets.len()).map(tally).collect();
-        let sent: Vec<[u64; 2]> =
-            (0..self.fleets.len()).map(|index| self.sent(GroupId(index as u16))).collect();
+        let ids = || (0..self.fleets.len()).map(|index| GroupId(index as u16));
+        let sent: Vec<[u64; 2]> = ids().map(|id| self.sent(id)).collect();
+        let turned_away: Vec<[u64; 4]> = ids().map(|id| self.turned_away_so_far(id)).collect();
         for (group, fleet) in self.fleets.iter_mut().enumerate() {
             fleet.request_seconds_before += fleet.inside.integral(now);
             fleet.refused_before = fleet.refused;
             fleet.shed_before = fleet.shed;
-            fleet.sent_at_minute = sent[group];
+            (fleet.sent_at_minute, fleet.turned_away_at_minute) = (sent[group], turned_away[group]);
             let [used, had] = &mut self.measure.cores_before[group];
             [*used, *had] = self.measure.gone_cores[group];
             for &slot in &fleet.members {

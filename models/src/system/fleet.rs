@@ -63,6 +63,8 @@ pub struct Fleet {
     pub refused_at_minute: u64,
     /// Requests that sources which ask it had sent at the last minute, and attempts.
     pub sent_at_minute: [u64; 2],
+    /// Requests that limits had turned away at the last minute.
+    pub turned_away_at_minute: [u64; 4],
     /// How often CPU quotas had run out at the last minute.
     pub throttled_at_minute: u64,
     /// Requests refused before measurement began.
@@ -119,6 +121,7 @@ impl Fleet {
             carried_at_minute: 0,
             refused_at_minute: 0,
             sent_at_minute: [0; 2],
+            turned_away_at_minute: [0; 4],
             throttled_at_minute: 0,
             refused_before: 0,
             shed_before: 0,

@@ -399,7 +399,7 @@ fn a_hedge_that_fails_does_not_end_the_race() {
     assert_eq!((run.requests.completed, run.response_time.p50), (run.requests.offered, 0.4));
     // Some came while another was inside, and tried again.
     let retries = run.requests.attempts - run.requests.offered - seen.hedges;
-    assert!(retries < 30 && run.groups[0].shed == seen.hedges + retries, "{retries}");
+    assert!(retries < 60 && run.groups[0].shed == seen.hedges + retries, "{retries}");
 }
 
 /// An instance crashes with a hundred requests in progress. Half of those that had an attempt elsewhere do not notice.
@@ -459,6 +459,34 @@ fn an_overload_is_not_a_retry_storm() {
         "{causes:?}"
     );
     assert!(play(60).objectives[0].violations.is_empty());
+}
+
+/// Limits that turn requests away while there is room are named as the cause, each by what it is.
+#[test]
+fn a_limit_that_is_too_low_is_the_cause() {
+    let steps = "{ cpu = \"2ms\" }, { wait = \"50ms\" }";
+    let rest = "[[sla]]\nobjective = \"availability >= 99%\"\nwindow = \"1min\"";
+    for (limit, word) in [
+        ("balancer", "rate_limit = { rate = \"80/s\" }", "by a rate limiter"),
+        ("balancer", "circuit_breaker = { max_requests = 4 }", "too many in progress"),
+        ("balancer", "circuit_breaker = { slow_call = \"40ms\" }", "by an open circuit breaker"),
+        ("service", "shed = { above = 4 }", "by servers that shed load"),
+    ]
+    .map(|(where_, limit, word)| ((where_, limit), word))
+    {
+        let service = match limit {
+            ("service", limit) => format!("{}\n{limit}", SMALL.service),
+            _ => SMALL.service.to_string(),
+        };
+        let balancer = if limit.0 == "balancer" { limit.1 } else { "" };
+        let run = Small { steps, rest, service: &service, balancer, ..SMALL }.play().run;
+        let violations = &run.objectives[0].violations;
+        assert!(violations.len() >= 5, "{limit:?}");
+        for violation in violations {
+            assert_eq!(violation.cause, CauseKind::TurnedAway, "{}", violation.explanation);
+            assert!(violation.explanation.contains(word), "{}", violation.explanation);
+        }
+    }
 }
 
 /// Everything that keeps load away or adds to it, with crashes, calls and a flash crowd. At the end nobody comes for a while,
