@@ -88,6 +88,8 @@ pub struct Process {
     pub busy: u32,
     /// Requests that wait for a slot. For an event loop also those that come back from a wait step.
     pub queue: VecDeque<u32>,
+    /// Whether the last of them goes first.
+    pub newest_first: bool,
     /// New requests among them.
     pub queued_new: u32,
     /// Requests that it got.
@@ -203,6 +205,7 @@ impl Process {
             accept_queue: 0,
             busy: 0,
             queue: VecDeque::new(),
+            newest_first: false,
             queued_new: 0,
             served: 0,
             uncollected: 0,
@@ -221,8 +224,9 @@ impl Process {
                 process.slots = workers.unwrap_or(vcpus).max(1);
                 process.pool.threads = BLOCKING_THREADS;
             }
-            ProcessKind::Threads { threads, accept_queue } => {
+            ProcessKind::Threads { threads, accept_queue, newest_first } => {
                 (process.slots, process.accept_queue) = (threads.unwrap_or(u32::MAX), accept_queue);
+                process.newest_first = newest_first;
             }
             ProcessKind::Gil { threads, switch_interval, accept_queue } => {
                 (process.slots, process.accept_queue) = (threads, accept_queue);

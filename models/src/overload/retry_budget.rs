@@ -45,10 +45,15 @@ impl Budget {
         self.add(now, DEPOSIT);
     }
 
+    /// Whether there is enough for a retry.
+    pub fn affords(&mut self, now: Time) -> bool {
+        self.roll(now);
+        self.sum + self.reserve >= self.cost
+    }
+
     /// Pays for a retry; false where there is not enough.
     pub fn withdraw(&mut self, now: Time) -> bool {
-        self.roll(now);
-        let enough = self.sum + self.reserve >= self.cost;
+        let enough = self.affords(now);
         if enough {
             self.add(now, -self.cost);
         }

@@ -95,6 +95,8 @@ pub enum ProcessKind {
         threads: Option<u32>,
         /// Requests that may wait for a thread; further ones are refused.
         accept_queue: u32,
+        /// A free thread takes the one that came last, not the one that came first.
+        newest_first: bool,
     },
     /// Worker threads that take CPU steps from one queue; waits overlap (Tokio, Go).
     Async {

@@ -9,7 +9,7 @@ pub struct Repeats {
     pub hedges: u64,
     /// Those of them that were answered first.
     pub hedges_won: u64,
-    /// Retries that were not sent because the retry budget was used up.
+    /// Retries and hedges that were not sent because a budget was used up.
     pub refused_by_budget: u64,
 }
 

@@ -13,12 +13,16 @@ use super::guard::Verdict;
 use super::request::{NOWHERE, Request, Stage, UNGUARDED};
 use crate::event::{Event, Ref};
 use crate::overload::Budget;
-use crate::plan::{Hedge, HedgeAfter, Plan, Traffic, TrafficId};
+use crate::plan::{Hedge, HedgeAfter, Plan, RetryBudget, Traffic, TrafficId};
 
-/// How long response times are gathered before their percentile counts: Finagle's backup requests look at as much.
-const LEARNED_OVER: Span = Span::from_secs(30);
+/// Response times are gathered over as many stretches of so long: those of Finagle's backup requests.
+const STRETCHES: usize = 3;
+const STRETCH: Span = Span::from_secs(10);
 /// Response times that a percentile is taken of at least.
 const LEAST_TIMES: u64 = 100;
+/// Hedges per second beside the share that a percentile means; and how long requests are remembered. Finagle's.
+const RESERVE: u32 = 10;
+const REMEMBERED: Span = Span::from_secs(10);
 
 /// What the clients of a source do beside sending each request once.
 #[derive(Clone, Debug)]
@@ -40,24 +44,43 @@ enum Delay {
     Learned(Box<Learned>),
 }
 
-/// A percentile of the source's own response times.
+/// A percentile of the source's own latest response times.
+///
+/// Where response times grow all of a sudden, many requests are above the percentile of those before; a budget of the share that
+/// it means keeps hedges from adding to what made them grow, as in Finagle's `BackupRequestFilter`.
 #[derive(Clone, Debug)]
 struct Learned {
     share: f64,
-    times: Histogram,
+    /// The open stretch first.
+    times: [Histogram; STRETCHES],
     opened: Time,
     delay: Option<Span>,
+    budget: Budget,
 }
 
 impl Learned {
+    fn new(share: f64) -> Box<Learned> {
+        let budget = RetryBudget { ratio: 1.0 - share, per_second: RESERVE, ttl: REMEMBERED };
+        Box::new(Learned {
+            share,
+            times: std::array::from_fn(|_| Histogram::new(Precision::Coarse)),
+            opened: Time::ZERO,
+            delay: None,
+            budget: Budget::new(budget),
+        })
+    }
+
     /// How long the share of requests took at most, lately; `None` while that is not known.
     fn delay(&mut self, now: Time) -> Option<Span> {
-        if now.since(self.opened) >= LEARNED_OVER {
+        if now.since(self.opened) >= STRETCH {
             self.opened = now;
-            if self.times.count() >= LEAST_TIMES {
-                self.delay = self.times.quantile(self.share);
-                self.times.clear();
+            let mut all = self.times[0].clone();
+            self.times[1..].iter().for_each(|times| all.merge(times));
+            if all.count() >= LEAST_TIMES {
+                self.delay = all.quantile(self.share);
             }
+            self.times.rotate_right(1);
+            self.times[0].clear();
         }
         self.delay
     }
@@ -71,15 +94,31 @@ impl Repeats {
             most,
             delay: match after {
                 HedgeAfter::Delay(delay) => Delay::Fixed(calendar.fixed_delay(delay)),
-                HedgeAfter::Percentile(share) => Delay::Learned(Box::new(Learned {
-                    share,
-                    times: Histogram::new(Precision::Coarse),
-                    opened: Time::ZERO,
-                    delay: None,
-                })),
+                HedgeAfter::Percentile(share) => Delay::Learned(Learned::new(share)),
             },
         });
         (budget.is_some() || hedging.is_some()).then(|| Box::new(Repeats { budget, hedging }))
+    }
+}
+
+impl Repeats {
+    /// What has to pay for a hedge: what limits a percentile's, and what limits retries, for these are attempts like them.
+    fn budgets(&mut self) -> impl Iterator<Item = &mut Budget> {
+        let own = match &mut self.hedging {
+            Some(Hedging { delay: Delay::Learned(learned), .. }) => Some(&mut learned.budget),
+            _ => None,
+        };
+        own.into_iter().chain(&mut self.budget)
+    }
+
+    fn pay_for_hedge(&mut self, now: Time) -> bool {
+        let all = self.budgets().all(|budget| budget.affords(now));
+        if all {
+            self.budgets().for_each(|budget| {
+                budget.withdraw(now);
+            });
+        }
+        all
     }
 }
 
@@ -95,8 +134,8 @@ impl System {
         let request = &self.requests[reference.slot];
         let (attempt, hedge) = (request.attempt, request.hedge);
         let Some(repeats) = &mut self.sources[request.source.index()].repeats else { return };
-        if let Some(budget) = repeats.budget.as_mut().filter(|_| attempt == 0 && hedge == 0) {
-            budget.deposit(calendar.now());
+        if attempt == 0 && hedge == 0 {
+            repeats.budgets().for_each(|budget| budget.deposit(calendar.now()));
         }
         match &mut repeats.hedging {
             Some(Hedging { most, delay }) if hedge < *most => match delay {
@@ -127,6 +166,12 @@ impl System {
         if before.abandoned {
             return;
         }
+        let source = before.source.index();
+        let repeats = self.sources[source].repeats.as_mut();
+        if !repeats.is_some_and(|repeats| repeats.pay_for_hedge(calendar.now())) {
+            self.measure.repeats[source].refused_by_budget += 1;
+            return;
+        }
         let next = Request {
             number: before.number_of_hedge(before.hedge + 1),
             sent: calendar.now(),
@@ -149,7 +194,7 @@ impl System {
         let [slot, place] = [slot, next.slot].map(|slot| slot as usize);
         self.races[place] = if self.races[slot] == NOWHERE { slot as u32 } else { self.races[slot] };
         self.races[slot] = next.slot;
-        self.measure.repeats[before.source.index()].hedges += 1;
+        self.measure.repeats[source].hedges += 1;
         self.send(next, calendar);
     }
 
@@ -228,7 +273,7 @@ impl System {
         if let Some(Repeats { hedging: Some(Hedging { delay: Delay::Learned(learned), .. }), .. }) =
             self.sources[source.index()].repeats.as_deref_mut()
         {
-            learned.times.record(took);
+            learned.times[0].record(took);
         }
     }
 }

@@ -197,7 +197,8 @@ impl System {
             if process.busy >= process.slots {
                 return;
             }
-            let Some(slot) = process.queue.pop_front() else {
+            let queue = &mut process.queue;
+            let Some(slot) = (if process.newest_first { queue.pop_back() } else { queue.pop_front() }) else {
                 return self.idle(target, number, calendar);
             };
             let request = &mut self.requests[slot];

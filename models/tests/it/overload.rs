@@ -153,6 +153,25 @@ fn a_queue_time_bounds_the_wait_and_keeps_the_throughput() {
     }
 }
 
+/// Last come, first served: the same wait on average, and the square of it is `1 / (1 - rho)` times as much (Takács 1963).
+#[test]
+fn the_newest_first_waits_as_long_on_average_and_less_evenly() {
+    let moments = |queue: &str| {
+        let service = format!(
+            "runtime = {{ thread-pool = {{ threads = 1, accept_queue = 5000, overhead = \"0s\"{queue} }} }}"
+        );
+        let run = Small { head: "duration = \"12h\"", rate: 50, service: &service, ..SMALL }.play().run;
+        let wait = run.endpoints[0].wait.unwrap().time;
+        [wait.mean, wait.std_dev.powi(2) + wait.mean.powi(2), wait.p50]
+    };
+    // M/M/1 at a half: W = rho / (mu (1 - rho)), and 2 rho / (mu (1 - rho))^2 for the square.
+    for (queue, square) in [("", 2.0 * 0.5 / 2_500.0), (", queue = \"lifo\"", 2.0 * 0.5 / 1_250.0)] {
+        let [mean, seen, _] = moments(queue);
+        close(mean, 0.01, 0.0002, queue);
+        close(seen, square, 0.06 * square, queue);
+    }
+}
+
 /// The primary of a cluster hands over to the loop, where the request waits again: there it is turned away.
 #[test]
 fn a_worker_of_a_cluster_sheds_what_its_primary_accepted_long_ago() {
@@ -353,6 +372,25 @@ fn hedged_requests_are_the_shorter_of_two() {
         let sent = run.requests.offered + seen.hedges;
         assert!(run.requests.attempts.abs_diff(sent) < 100, "{} and {sent}", run.requests.attempts);
     }
+}
+
+/// Half as much again as can be served: everybody is above the percentile of those before, and hedges stay within their share.
+#[test]
+fn hedges_by_percentile_do_not_pile_on() {
+    let service = "runtime = { thread-pool = { threads = 10, accept_queue = 500, overhead = \"0s\" } }";
+    let traffic = "timeout = \"2s\"\nhedge = { after = { percentile = 95 } }";
+    let run = Small { rate: 150, service, traffic, ..SMALL }.play().run;
+    let seen = run.traffic[0].repeats.unwrap();
+    let most = 0.05 * run.requests.offered as f64 + 10.0 * 600.0;
+    assert!(seen.hedges as f64 <= most + 1.0, "{} of {most}", seen.hedges);
+    assert!(seen.refused_by_budget > 10_000, "{seen:?}");
+    // Where retries have a budget, hedges are paid from that as well.
+    let poor = "timeout = \"2s\"\nretry = { max = 1, budget = { ratio = 0.01, per_second = 0 } }\nhedge = { after = \"5ms\" }";
+    let run = Small { rate: 50, traffic: poor, ..SMALL }.play().run;
+    let again = run.requests.attempts - run.requests.offered;
+    let paid = 0.01 * run.requests.offered as f64;
+    // What was paid in and not drawn out within ten seconds is forgotten.
+    assert!((0.8 * paid..=paid).contains(&(again as f64)), "{again} of {paid}");
 }
 
 /// A client waits for its timeout and no longer, however many attempts it has sent; then it tries again.

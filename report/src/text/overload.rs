@@ -29,7 +29,7 @@ impl Summary<'_> {
         for part in &run.traffic {
             if let Some(repeats) = part.repeats.filter(|repeats| repeats.refused_by_budget > 0) {
                 self.line(format!(
-                    "  {} retries of {} were not sent: its retry budget was used up",
+                    "  {} retries or hedges of {} were not sent: its budget was used up",
                     count(repeats.refused_by_budget as f64),
                     part.name
                 ));
