@@ -4,6 +4,7 @@ use super::Context;
 use super::diagnostic::{Place, nearest_or_all};
 use super::machine::PLAY_SLICES;
 use super::node::{Node, Value};
+use super::overload;
 use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::machine::Scheduler;
@@ -97,6 +98,7 @@ fn clients(findings: &Findings, document: &Node, plan: &Plan) {
 /// Checks a plan as a whole, and notes what people are usually surprised by.
 pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     clients(findings, document, plan);
+    overload::surprises(findings, plan);
     for (index, group) in (0u16..).zip(&plan.groups) {
         let place = place_of(document, &["group", &group.name]);
         let targets_it = plan.balancers.iter().any(|balancer| balancer.targets == GroupId(index));

@@ -5,9 +5,11 @@ use sim_core::Span;
 
 use super::Context;
 use super::node::Node;
-use super::reader::{Reader, choice, read};
+use super::reader::{Findings, Reader, choice, read};
 use super::units::{Factor, Period, Positive, Rate};
-use crate::plan::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
+use crate::plan::{
+    Algorithm, CircuitBreaker, Hedge, HedgeAfter, Plan, ProcessKind, RateLimit, RetryBudget, Shed, Trip,
+};
 
 /// `shed = { above = 64 }`, `{ queue_time = "100ms" }` or both.
 pub fn shed(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Shed> {
@@ -167,6 +169,33 @@ fn hedge_after(
     let shown = toml::Table::from_iter([("percentile".to_string(), toml::Value::Float(percentile.0))]);
     options.resolve("after", shown);
     Some(HedgeAfter::Percentile((percentile.0 / 100.0).clamp(1e-6, 1.0 - 1e-6)))
+}
+
+/// Notes limits that are never reached and hedges that help nobody.
+pub fn surprises(findings: &Findings, plan: &Plan) {
+    for service in &plan.services {
+        let above = service.shed.and_then(|shed| shed.above);
+        let ProcessKind::Threads { threads: Some(threads), accept_queue, .. } = service.runtime.process
+        else {
+            continue;
+        };
+        let most = threads.saturating_add(accept_queue);
+        if let Some(above) = above.filter(|&above| above >= most && service.runtime.workers.is_none()) {
+            findings.note(format!(
+                "service `{}` never sheds load above {above} requests: its {threads} threads and its queue hold {most}",
+                service.name
+            ));
+        }
+    }
+    for traffic in plan.traffic.iter().filter(|traffic| traffic.hedge.is_some()) {
+        let balancer = &plan.balancers[traffic.to.index()];
+        if matches!(balancer.algorithm, Algorithm::Hash(_)) || balancer.stickiness.is_some() {
+            findings.note(format!(
+                "traffic `{}` hedges, and balancer `{}` sends all attempts of a client to the same target",
+                traffic.name, balancer.name
+            ));
+        }
+    }
 }
 
 /// A count that must not be zero, where it is given.

@@ -44,7 +44,7 @@ pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
-pub use request::{NOWHERE, Request, Stage};
+pub use request::{NOWHERE, Request, Stage, UNGUARDED};
 pub use serve::Program;
 
 /// The control plane's clock: CloudWatch evaluates alarms, and groups check health, once a minute.

@@ -527,6 +527,26 @@ fn a_limit_that_is_too_low_is_the_cause() {
     }
 }
 
+#[test]
+fn limits_that_are_never_reached_and_hedges_that_help_nobody_are_noted() {
+    let pool = |above: u32| {
+        format!(
+            "runtime = {{ thread-pool = {{ threads = 10, accept_queue = 20 }} }}\nshed = {{ above = {above} }}"
+        )
+    };
+    let traffic = "hedge = { after = \"1s\" }\nclients = 50";
+    let notes = |above: u32, balancer: &str| {
+        Small { service: &pool(above), traffic, balancer, ..SMALL }.scenario().plan().notes.join("\n")
+    };
+    let said = notes(30, "algorithm = \"maglev\"");
+    assert!(
+        said.contains("never sheds load above 30 requests") && said.contains("to the same target"),
+        "{said}"
+    );
+    let said = notes(29, "algorithm = \"random\"");
+    assert!(!said.contains("sheds") && !said.contains("hedges"), "{said}");
+}
+
 /// Everything that keeps load away or adds to it, with crashes, calls and a flash crowd. At the end nobody comes for a while,
 /// and then a few.
 fn everything() -> impl Strategy<Value = String> {
