@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Balancer, BalancerId, EndpointId, GroupId, Plan, Step, TargetGroup};
+use crate::plan::{Balancer, BalancerId, EndpointId, GroupId, Plan, Step, TargetGroup, TrafficId};
 
 /// Seconds that an endpoint takes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -183,6 +183,21 @@ impl Plan {
         };
         let total: f64 = balancer.targets.iter().map(weighs).sum();
         balancer.targets.iter().map(|target| (target.group, weighs(target) / total.max(1e-9))).collect()
+    }
+
+    /// The sources whose requests come to a group, directly or through others; by group.
+    pub fn asked_by(&self) -> Vec<Vec<TrafficId>> {
+        let mut asked_by = vec![Vec::new(); self.groups.len()];
+        for (id, traffic) in (0u16..).map(TrafficId).zip(&self.traffic) {
+            let mut touched = vec![false; self.groups.len()];
+            traffic
+                .mix
+                .iter()
+                .for_each(|&(endpoint, _)| self.mark_groups(traffic.to, endpoint, &mut touched));
+            let theirs = asked_by.iter_mut().zip(touched).filter(|(_, touched)| *touched);
+            theirs.for_each(|(sources, _)| sources.push(id));
+        }
+        asked_by
     }
 
     /// Marks the groups that a request for `endpoint` goes through.

@@ -46,6 +46,8 @@ pub enum Event {
     RoomStart(TrafficId, Ref),
     /// A room of a source comes to its end.
     RoomOver(TrafficId, Ref),
+    /// A client has waited long enough for an answer to send another attempt beside it.
+    Hedge(Ref),
 
     /// An instance reaches the next stage of its life.
     Stage(Ref),

@@ -16,6 +16,7 @@ pub mod event;
 pub mod experiment;
 pub mod machine;
 pub mod measure;
+pub mod overload;
 pub mod plan;
 pub mod results;
 pub mod runtime;

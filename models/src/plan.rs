@@ -8,6 +8,7 @@ mod balancer;
 mod group;
 mod incident;
 mod objective;
+mod overload;
 mod reach;
 mod service;
 mod session;
@@ -25,6 +26,7 @@ pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickines
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::{Incident, IncidentKind, When};
 pub use objective::{Indicator, Objective};
+pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
 pub use reach::Reach;
 pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service, Workers};
 pub use session::{Direction, Message, Rooms, Sessions};

@@ -3,11 +3,13 @@
 //! Times are seconds since the start of the run, lengths of time are seconds unless a name says otherwise, money is
 //! in the price book's currency. Field names are part of the format: [`SCHEMA`] changes when they do.
 
+mod overload;
 mod scheduling;
 mod sessions;
 
 use serde::{Deserialize, Serialize};
 
+pub use overload::{Limits, Repeats};
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 pub use sessions::{RoomsResult, SessionsResult};
 
@@ -128,6 +130,8 @@ pub struct Run {
     pub traffic: Vec<Part>,
     /// By endpoint, in the scenario's order; calls between services included.
     pub endpoints: Vec<Part>,
+    /// By balancer that has a rate limiter or a circuit breaker, in the scenario's order.
+    pub limits: Vec<Limits>,
     /// By group, in the scenario's order.
     pub groups: Vec<GroupResult>,
     /// By source of sessions, in the scenario's order.
@@ -214,6 +218,8 @@ pub struct Part {
     pub wait: Option<Wait>,
     /// What clients saw in the end where that was not an answer; for an endpoint, of each attempt.
     pub statuses: Vec<StatusCount>,
+    /// What clients sent beside one attempt for each request; `None` for an endpoint.
+    pub repeats: Option<Repeats>,
 }
 
 /// What clients saw, and how often.
@@ -261,6 +267,8 @@ pub struct GroupResult {
     pub instance_hours: f64,
     /// Requests refused because an accept queue was full.
     pub refused: u64,
+    /// Requests that the service turned away because it had too much to do.
+    pub shed: u64,
     /// How often a CPU quota ran out, in all instances and over the whole run.
     pub throttled: u64,
     /// CPU credits left at the end, the mean of running instances; `None` for types without credits. Below zero what
@@ -386,6 +394,10 @@ pub enum CauseKind {
     NoisyNeighbour,
     /// Every thread was taken while cores were idle.
     ThreadsExhausted,
+    /// Clients tried again so often that they kept a group overloaded which could have served what they asked for.
+    RetryStorm,
+    /// A rate limiter, a circuit breaker or a server that sheds load turned requests away, and there was room for them.
+    TurnedAway,
     /// Fewer instances were in service than before: they were taken out while the load needed them.
     ScaledIn,
     /// Backlog of an earlier overload was still being worked off, or clients retried.
@@ -530,6 +542,12 @@ pub enum ActivityKind {
     IncidentOver,
     /// An unhealthy instance is being replaced.
     Replace,
+    /// A circuit breaker lets nobody through.
+    CircuitOpened,
+    /// A circuit breaker lets some through, to try.
+    CircuitHalfOpen,
+    /// A circuit breaker lets everybody through again.
+    CircuitClosed,
     /// An alarm changed state.
     Alarm,
     /// A policy decided not to act.

@@ -28,6 +28,8 @@ pub struct Server {
     pub front: Front,
     /// Requests inside: waiting, in progress, or waiting for something outside.
     pub inside: u32,
+    /// Those of them that are only being told that there is too much to do.
+    pub shedding: u32,
     /// Requests that have begun since it started: it warms up.
     pub seen: u32,
     /// Connections that may wait to be accepted.
@@ -90,6 +92,8 @@ pub struct Process {
     pub busy: u32,
     /// Requests that wait for a slot. For an event loop also those that come back from a wait step.
     pub queue: VecDeque<u32>,
+    /// Whether the last of them goes first.
+    pub newest_first: bool,
     /// New requests among them.
     pub queued_new: u32,
     /// Requests that it got.
@@ -149,7 +153,7 @@ impl Server {
             Some(Accept::ReusePort) => Front::ReusePort,
         };
         let backlog = runtime.workers.map_or(0, |workers| workers.backlog);
-        Server { processes, front, inside: 0, seen: 0, backlog, kept: Vec::new(), dead: 0 }
+        Server { processes, front, inside: 0, seen: 0, backlog, kept: Vec::new(), dead: 0, shedding: 0 }
     }
 
     /// A balancer opens connections that it will keep.
@@ -209,6 +213,7 @@ impl Process {
             accept_queue: 0,
             busy: 0,
             queue: VecDeque::new(),
+            newest_first: false,
             queued_new: 0,
             served: 0,
             uncollected: 0,
@@ -227,8 +232,9 @@ impl Process {
                 process.slots = workers.unwrap_or(vcpus).max(1);
                 process.pool.threads = BLOCKING_THREADS;
             }
-            ProcessKind::Threads { threads, accept_queue } => {
+            ProcessKind::Threads { threads, accept_queue, newest_first } => {
                 (process.slots, process.accept_queue) = (threads.unwrap_or(u32::MAX), accept_queue);
+                process.newest_first = newest_first;
             }
             ProcessKind::Gil { threads, switch_interval, accept_queue } => {
                 (process.slots, process.accept_queue) = (threads, accept_queue);

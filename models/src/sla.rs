@@ -19,9 +19,13 @@ const UNEVEN: f64 = 1.5;
 /// A quota that runs out in a larger share of its periods is a cause.
 const OFTEN: f64 = 0.02;
 /// Clients who come back are a cause where they are more than this share of all attempts…
-const STORM: f64 = 0.5;
+const RETURNING: f64 = 0.5;
 /// …and at least so many in a minute.
-const STORM_RETURNS: u64 = 60;
+const LEAST_RETURNS: u64 = 60;
+/// Attempts for each request above which they are a cause.
+const STORM: f64 = 1.5;
+/// A larger share of requests that limits turn away is a cause.
+const LIMITED: f64 = 0.001;
 /// How many minutes before a window are looked at for what it inherits.
 const MINUTES_BEFORE: usize = 5;
 
@@ -121,6 +125,9 @@ impl<'a> Suspect<'a> {
         if let Some(found) = self.held_back(minutes, &load) {
             return found;
         }
+        if let Some(found) = self.retry_storm(minutes, &fleet) {
+            return found;
+        }
         if let Some(found) = self.uneven(minutes, before, &load) {
             return found;
         }
@@ -140,6 +147,9 @@ impl<'a> Suspect<'a> {
         }
         if overloaded {
             return self.overload(peak, minutes, before, &load, &fleet);
+        }
+        if let Some(found) = self.turned_away(minutes, &fleet) {
+            return found;
         }
         if let Some(m) = minutes.iter().find(|m| m.queued > 0).filter(|_| self.thread_limit().is_some()) {
             return (
@@ -176,7 +186,7 @@ impl<'a> Suspect<'a> {
         before: &[MinuteFacts],
         load: &str,
     ) -> Option<(CauseKind, String)> {
-        let stormy = |m: &&MinuteFacts| m.returning > STORM && m.returns >= STORM_RETURNS;
+        let stormy = |m: &&MinuteFacts| m.returning > RETURNING && m.returns >= LEAST_RETURNS;
         let worst = minutes.iter().filter(stormy).max_by_key(|m| m.returns)?;
         let dropped: u64 = minutes.iter().chain(before).map(|m| m.dropped).sum();
         let words = format!(
@@ -305,6 +315,56 @@ impl<'a> Suspect<'a> {
             empty.without_credits, empty.serving, credits.baseline, processor.vcpus
         );
         Some((CauseKind::OutOfCredits, words))
+    }
+
+    /// What was asked for would have been served; what was asked for again is too much. Nothing but fewer attempts ends that,
+    /// whatever began it (Bronson et al., "Metastable Failures in Distributed Systems", 2021).
+    fn retry_storm(&self, minutes: &[MinuteFacts], fleet: &str) -> Option<(CauseKind, String)> {
+        let name = &self.group.name;
+        let overloaded = |m: &&MinuteFacts| m.hottest >= OVERLOADED || m.refused > 0 || m.load > m.capacity;
+        let within = minutes.iter().all(|m| m.asked < OVERLOADED * m.capacity);
+        let again = |m: &MinuteFacts| m.load / m.asked.max(1e-9);
+        let worst = minutes.iter().filter(overloaded).max_by(|a, b| again(a).total_cmp(&again(b)))?;
+        (within && again(worst) >= STORM).then(|| {
+            let words = format!(
+                "clients sent {:.1} attempts for each request: {}, where {:.0}/s were asked for, which {name} could serve; \
+                 retries keep it overloaded: a retry budget, a longer backoff or load shedding lets it recover; \
+                 bottleneck {:.0} % busy; {fleet}",
+                again(worst),
+                load(worst),
+                worst.asked,
+                100.0 * worst.hottest
+            );
+            (CauseKind::RetryStorm, words)
+        })
+    }
+
+    /// Limits turned requests away though nobody was overloaded.
+    fn turned_away(&self, minutes: &[MinuteFacts], fleet: &str) -> Option<(CauseKind, String)> {
+        let all = |m: &MinuteFacts| m.turned_away.iter().sum::<u64>();
+        let worst = minutes.iter().max_by_key(|m| all(m)).filter(|m| all(m) > 0)?;
+        // Those that servers turned away did come to them, and are in the load.
+        let came = worst.load * 60.0 + worst.turned_away[..3].iter().sum::<u64>() as f64;
+        let share = all(worst) as f64 / came;
+        let kinds = [
+            "by a rate limiter",
+            "by a circuit breaker: too many in progress",
+            "by an open circuit breaker",
+            "by servers that shed load",
+        ];
+        let parts = worst.turned_away.iter().zip(kinds).filter(|(count, _)| **count > 0);
+        let parts: Vec<String> = parts.map(|(count, kind)| format!("{count} {kind}")).collect();
+        (share > LIMITED).then(|| {
+            let words = format!(
+                "{:.1} % of requests were turned away, {}, while the busiest instance of {} was {:.0} % busy; {}; {fleet}",
+                100.0 * share,
+                parts.join(", "),
+                self.group.name,
+                100.0 * worst.hottest,
+                load(worst)
+            );
+            (CauseKind::TurnedAway, words)
+        })
     }
 
     /// Somebody had far more to do than the others, all the time, though the group as a whole could have kept up. Right after a

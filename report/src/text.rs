@@ -1,6 +1,7 @@
 //! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
 
 mod groups;
+mod overload;
 mod sessions;
 
 use std::fmt::Write;
@@ -227,13 +228,8 @@ impl Summary<'_> {
             ended(all.failed),
             count(all.in_flight as f64)
         ));
-        if all.attempts > all.offered {
-            self.line(format!(
-                "  attempts {}, {} of them retries",
-                count(all.attempts as f64),
-                count((all.attempts - all.offered) as f64)
-            ));
-        }
+        self.attempts();
+        self.limits();
         for part in run.traffic.iter().filter(|part| !part.statuses.is_empty()) {
             self.line(format!("  clients of {} saw", part.name));
             for seen in &part.statuses {
@@ -363,11 +359,22 @@ impl Summary<'_> {
 
 fn notable(activity: &Activity) -> bool {
     use ActivityKind::{
-        Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Replace, ScaleIn, ScaleOut, Scheduled,
+        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Replace, ScaleIn,
+        ScaleOut, Scheduled,
     };
     matches!(
         activity.kind,
-        ScaleOut | ScaleIn | Scheduled | Manual | Crash | Replace | GaveUp | IncidentBegan | IncidentOver
+        ScaleOut
+            | ScaleIn
+            | Scheduled
+            | Manual
+            | Crash
+            | Replace
+            | GaveUp
+            | IncidentBegan
+            | IncidentOver
+            | CircuitOpened
+            | CircuitClosed
     )
 }
 

@@ -8,6 +8,8 @@ use crate::scaling::Verdict;
 pub struct MinuteFacts {
     /// Attempts that its balancers carried, and messages through open sessions, per second.
     pub load: f64,
+    /// That part of the load that first attempts make, per second: what was asked for, without retries and hedges.
+    pub asked: f64,
     /// Requests per second that its healthy instances could have served.
     pub capacity: f64,
     /// Mean utilisation of the cores of healthy instances, 0 to 1.
@@ -35,6 +37,9 @@ pub struct MinuteFacts {
     pub queued: u32,
     /// Requests refused by full accept queues.
     pub refused: u64,
+    /// Requests that limits turned away: rate limiters, circuit breakers with too many in progress, open ones, servers that
+    /// shed load.
+    pub turned_away: [u64; 4],
     /// Instances lost.
     pub lost: u32,
     /// Connections of sessions lost.

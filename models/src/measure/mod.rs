@@ -11,7 +11,7 @@ use sim_core::{Span, Time};
 
 use crate::machine::{Machine, Tally};
 use crate::plan::{BalancerId, EndpointId, Plan, TrafficId};
-use crate::results::{Activity, ActivityKind, Distribution, Requests, StatusCount, Wait};
+use crate::results::{Activity, ActivityKind, Distribution, Limits, Repeats, Requests, StatusCount, Wait};
 use crate::system::{Ending, EndingKind, Instance, Request};
 
 pub use facts::MinuteFacts;
@@ -35,6 +35,10 @@ pub struct Measure {
     pub windows: Vec<WindowCollector>,
     /// By balancer.
     pub balancers: Vec<Carried>,
+    /// Whom its guard turned away, by balancer.
+    pub limits: Vec<Limits>,
+    /// What clients sent beside one attempt for each request, by source.
+    pub repeats: Vec<Repeats>,
     /// The activity log.
     pub log: Vec<Activity>,
     /// Activities that did not fit into the log.
@@ -110,6 +114,8 @@ pub struct EndpointCollector {
 pub struct Carried {
     /// Requests.
     pub requests: u64,
+    /// Those of them that went no further than its rate limiter or circuit breaker.
+    pub turned_away: u64,
     /// Bytes of requests and responses.
     pub bytes: u64,
     /// Messages through open sessions, which are no requests.
@@ -234,6 +240,8 @@ impl Measure {
             rows: Rows::new(plan.duration),
             windows: plan.objectives.iter().map(WindowCollector::new).collect(),
             balancers: plan.balancers.iter().map(|_| Carried::default()).collect(),
+            limits: plan.balancers.iter().map(|_| Limits::default()).collect(),
+            repeats: plan.traffic.iter().map(|_| Repeats::default()).collect(),
             log: Vec::new(),
             log_dropped: 0,
             since: Time::ZERO,
@@ -256,6 +264,8 @@ impl Measure {
             endpoint.waits.clear();
             endpoint.started_at_once = 0;
         }
+        self.limits.fill(Limits::default());
+        self.repeats.fill(Repeats::default());
         self.windows.iter_mut().for_each(|window| window.begin(now));
     }
 

@@ -2,7 +2,7 @@
 
 use sim_core::Span;
 
-use super::{GroupId, Service};
+use super::{CircuitBreaker, GroupId, RateLimit, Service};
 
 /// A load balancer and its target groups.
 #[derive(Clone, Debug)]
@@ -34,6 +34,10 @@ pub struct Balancer {
     pub keep_alive: Option<u32>,
     /// Whether clients go back to the target they got first.
     pub stickiness: Option<Stickiness>,
+    /// How many requests it lets through in a second.
+    pub rate_limit: Option<RateLimit>,
+    /// When it lets none through.
+    pub circuit_breaker: Option<CircuitBreaker>,
 }
 
 impl Balancer {
@@ -53,6 +57,8 @@ impl Balancer {
             deregistration_delay: Span::ZERO,
             keep_alive: None,
             stickiness: None,
+            rate_limit: None,
+            circuit_breaker: None,
         }
     }
 

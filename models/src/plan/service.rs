@@ -3,7 +3,7 @@
 use sim_core::Span;
 use sim_core::dist::Dist;
 
-use super::Supervisor;
+use super::{Shed, Supervisor};
 
 /// A program that answers requests.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Service {
     pub port: u16,
     /// Open sessions (websockets) that an instance takes; further handshakes are refused. `None` takes all.
     pub most_connections: Option<u32>,
+    /// Whom it turns away when it has too much to do.
+    pub shed: Option<Shed>,
     /// Who starts its processes again when they die; `None` leaves them dead.
     pub supervisor: Option<Supervisor>,
 }
@@ -106,6 +108,8 @@ pub enum ProcessKind {
         threads: Option<u32>,
         /// Requests that may wait for a thread; further ones are refused.
         accept_queue: u32,
+        /// A free thread takes the one that came last, not the one that came first.
+        newest_first: bool,
     },
     /// Worker threads that take CPU steps from one queue; waits overlap (Tokio, Go).
     Async {

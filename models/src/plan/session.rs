@@ -152,6 +152,8 @@ mod tests {
             mix: vec![(EndpointId(0), 1.0)],
             timeout: None,
             retry: Retry::NONE,
+            retry_budget: None,
+            hedge: None,
             clients: None,
             sessions: Some(Sessions {
                 length: Dist::exponential(100e9).unwrap(),

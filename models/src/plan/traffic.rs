@@ -2,7 +2,7 @@
 
 use sim_core::Span;
 
-use super::{BalancerId, EndpointId, Sessions};
+use super::{BalancerId, EndpointId, Hedge, RetryBudget, Sessions};
 use crate::traffic::{Arrivals, RateFunction};
 
 /// A source of requests.
@@ -22,6 +22,10 @@ pub struct Traffic {
     pub timeout: Option<Span>,
     /// What a client does after a failed attempt.
     pub retry: Retry,
+    /// Which share of them it may send again; `None` lets all.
+    pub retry_budget: Option<RetryBudget>,
+    /// What a client does while it has no answer yet.
+    pub hedge: Option<Hedge>,
     /// Different clients, each as likely as any other to send the next request; `None` where each request is another's.
     pub clients: Option<u32>,
     /// What its requests open, where they are handshakes.

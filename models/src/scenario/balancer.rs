@@ -5,7 +5,7 @@ use sim_core::Span;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Period, Port};
-use super::{Context, Names, health_check, targets};
+use super::{Context, Names, health_check, overload, targets};
 use crate::plan::{Algorithm, Balancer, Hashing, Minimum, Service, Stickiness};
 
 /// The most connections that a balancer may keep open to a target.
@@ -33,6 +33,8 @@ pub fn balancer(
     let idle_timeout = or_none(context, &mut table, "idle_timeout", Span::from_secs(60));
     let deregistration_delay = table.or("deregistration_delay", Span::from_secs(300));
     let keep_alive = connections(context, &mut table);
+    let rate_limit = overload::rate_limit(context, &mut table);
+    let circuit_breaker = overload::circuit_breaker(context, &mut table);
     let balancer = targets.map(|targets| Balancer {
         name: entry.key.clone(),
         targets,
@@ -47,6 +49,8 @@ pub fn balancer(
         deregistration_delay,
         keep_alive,
         stickiness,
+        rate_limit,
+        circuit_breaker,
     });
     (balancer, table.finish())
 }

@@ -4,6 +4,7 @@ use super::Context;
 use super::diagnostic::{Place, nearest_or_all};
 use super::machine::PLAY_SLICES;
 use super::node::{Node, Value};
+use super::overload;
 use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::machine::Scheduler;
@@ -99,6 +100,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     clients(findings, document, plan);
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     super::session::check(findings, document, plan);
+    overload::surprises(findings, plan);
     for (index, group) in (0u16..).zip(&plan.groups) {
         let place = place_of(document, &["group", &group.name]);
         let targets_it = plan.balancers.iter().any(|balancer| balancer.has(GroupId(index)));

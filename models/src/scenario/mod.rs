@@ -14,6 +14,7 @@ mod incident;
 mod kernel;
 mod machine;
 mod node;
+mod overload;
 mod reader;
 mod replay;
 mod runtime;

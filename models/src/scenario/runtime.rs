@@ -23,7 +23,7 @@ const WORKERS: [&str; 5] = ["event-loop", "thread-pool", "thread-per-request", "
 
 /// Stands in where the scenario's runtime could not be read.
 pub const ANY: Runtime = Runtime {
-    process: ProcessKind::Threads { threads: None, accept_queue: 0 },
+    process: ProcessKind::Threads { threads: None, accept_queue: 0, newest_first: false },
     overhead: Span::ZERO,
     workers: None,
 };
@@ -93,7 +93,8 @@ fn process(context: &Context<'_>, kind: &str, table: &mut Reader<'_>) -> Option<
         "thread-pool" => {
             let threads = Some(count(table, "threads", defaults::THREADS));
             let accept_queue = table.or("accept_queue", defaults::THREADS_QUEUE);
-            (ProcessKind::Threads { threads, accept_queue }, defaults::COMPILED)
+            let newest_first = newest_first(context, table);
+            (ProcessKind::Threads { threads, accept_queue, newest_first }, defaults::COMPILED)
         }
         "async" => {
             let workers = per_vcpu(context, table);
@@ -123,10 +124,20 @@ fn process(context: &Context<'_>, kind: &str, table: &mut Reader<'_>) -> Option<
                 let message = format!("`{}` is zero", table.path_of("most"));
                 context.findings.error(&table.place_of("most"), message, "nothing would be served", None);
             }
-            (ProcessKind::Threads { threads, accept_queue: 0 }, overhead)
+            (ProcessKind::Threads { threads, accept_queue: 0, newest_first: false }, overhead)
         }
     };
     Some(Runtime { process, overhead: table.or("overhead", overhead), workers: None })
+}
+
+/// `queue = "fifo"`, or `"lifo"`: who came last has not given up yet.
+fn newest_first(context: &Context<'_>, table: &mut Reader<'_>) -> bool {
+    let path = table.path_of("queue");
+    let usual = Node { place: table.place().clone(), value: Value::String("fifo".into()) };
+    let node = table.node("queue").unwrap_or(&usual);
+    let order = choice(context.findings, &path, node, &["fifo", "lifo"]).map_or("fifo", |(order, _)| order);
+    table.resolve("queue", order);
+    order == "lifo"
 }
 
 /// `workers = "per-core"`, or a number.
@@ -187,6 +198,17 @@ fn processes(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Runtime> {
     let options = entry.map_or(&empty, |entry| &entry.node);
     let mut each = Reader::new(context.findings, format!("{path}.{kind}"), options);
     let runtime = process(context, kind, &mut each)?;
+    let newest_first = matches!(runtime.process, ProcessKind::Threads { newest_first: true, .. });
+    if newest_first && !matches!(accept, Some(Accept::ReusePort)) {
+        let message = "the processes accept from one backlog, which is first come, first served";
+        let help = Some("`accept = \"reuse-port\"` gives each a queue of its own".to_string());
+        context.findings.error(
+            &each.place_of("queue"),
+            message,
+            "no process has a queue to choose from",
+            help,
+        );
+    }
     let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(each.finish()))]);
     table.resolve("each", shown);
     let backlog = table.or("backlog", defaults::ASYNC_QUEUE);

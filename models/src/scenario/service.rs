@@ -5,7 +5,7 @@ use super::dist::{duration, pairs};
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::units::{Factor, Nice, Port, Size, Status};
-use super::{Context, Names, runtime};
+use super::{Context, Names, overload, runtime};
 use crate::machine::weight_of_nice;
 use crate::plan::{
     BalancerId, Cold, Collector, Endpoint, EndpointId, Memory, ProcessKind, Runtime, Service, ServiceId, Step,
@@ -43,6 +43,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
     let port = table.or("port", Port(Service::USUAL_PORT)).0;
     let supervisor = super::supervisor::supervisor(context, &mut table);
     let most_connections = most_connections(context, &mut table);
+    let shed = overload::shed(context, &mut table);
     let mut resolved = toml::Table::new();
     let mut drafts = Vec::new();
     let endpoints = table.named("endpoint");
@@ -65,6 +66,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
         collector,
         port,
         most_connections,
+        shed,
         supervisor,
     };
     (service, drafts, table.finish())

@@ -8,8 +8,8 @@ use super::dist::pairs;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Factor, MOST_FACTOR, Moment, Period, Positive, Rate, TimeOfDay};
-use super::{Context, Names, replay, session};
-use crate::plan::{Endpoint, EndpointId, Retry, Traffic};
+use super::{Context, Names, overload, replay, session};
+use crate::plan::{Endpoint, EndpointId, Retry, RetryBudget, Traffic};
 use crate::traffic::{Arrivals, Decay, Height, Profile, RateArrivals, RateFunction, Spike};
 
 const HALF_A_DAY: u64 = 43_200;
@@ -30,12 +30,18 @@ pub fn traffic(
     let arrivals = arrivals(context, &mut table, &path);
     let timeout = timeout(context, &mut table);
     let retry = retry(context, &mut table);
+    let hedge = overload::hedge(context, &mut table, timeout.flatten());
     let clients = clients(context, &mut table);
     let mix = to.and_then(|to| mix(context, names, &mut table, to, endpoints));
     let sessions = session::sessions(context, names, &mut table, to, endpoints);
+    if hedge.is_some() && matches!(sessions, Some(Some(_))) {
+        let message = format!("`{path}` hedges handshakes: a client would open two sessions");
+        context.findings.error(&table.place_of("hedge"), message, "not with `sessions`", None);
+    }
     let resolved = table.finish();
     let traffic = (|| {
         let (arrivals, expected) = arrivals?;
+        let (retry, retry_budget) = retry?;
         Some(Traffic {
             name: entry.key.clone(),
             to: to?,
@@ -43,7 +49,9 @@ pub fn traffic(
             expected,
             mix: mix?,
             timeout: timeout?,
-            retry: retry?,
+            retry,
+            retry_budget,
+            hedge,
             clients,
             sessions: sessions?,
         })
@@ -285,7 +293,7 @@ fn timeout(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Option<Span>
     Some(Some(period.0))
 }
 
-fn retry(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Retry> {
+fn retry(context: &Context<'_>, table: &mut Reader<'_>) -> Option<(Retry, Option<RetryBudget>)> {
     let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
     let node = table.node("retry").unwrap_or(&empty);
     let mut options = Reader::new(context.findings, table.path_of("retry"), node);
@@ -306,9 +314,10 @@ fn retry(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Retry> {
     }
     let backoff_max = options.or("max_backoff", Span::from_secs(20));
     let jitter = options.or("jitter", true);
+    let budget = overload::budget(context, &mut options, max);
     table.resolve("retry", options.finish());
     let max = u8::try_from(max).unwrap_or(Retry::MOST);
-    Some(Retry { max, backoff, multiplier, backoff_max, jitter })
+    Some((Retry { max, backoff, multiplier, backoff_max, jitter }, budget))
 }
 
 fn mix(

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::System;
 use super::deadlines::Deadlines;
 use super::ending::Ending;
+use super::guard::Verdict;
 use super::request::{NOWHERE, Request};
 use crate::balancer::{Member, Rotation};
 use crate::event::{Event, Ref};
@@ -108,7 +109,10 @@ impl System {
             }
             self.abandon(slot);
             let attempt = self.requests[slot];
-            self.tell(&attempt, Ending::NoAnswer, calendar);
+            if !self.guards.is_empty() {
+                self.guard_sees(&attempt, Verdict::Failed, calendar.now());
+            }
+            self.tell(slot, &attempt, Ending::NoAnswer, calendar);
         }
     }
 

@@ -7,7 +7,9 @@ use sim_core::chance::{below, unit};
 use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
 use super::ending::Ending;
-use super::request::{NOWHERE, Request, Stage};
+use super::guard::Verdict;
+use super::hedge::Repeats;
+use super::request::{NOWHERE, Request, Stage, UNGUARDED};
 use super::sessions::NOBODY;
 use super::{ReachedLimit, System};
 use crate::balancer::Client;
@@ -46,6 +48,8 @@ pub struct Source {
     patience: Timer,
     retry: Retry,
     backoff: Keyed,
+    /// Its retry budget, and when it hedges; `None` where it does neither.
+    pub(super) repeats: Option<Box<Repeats>>,
     clients: Option<u32>,
     who: Keyed,
 }
@@ -78,6 +82,7 @@ impl Source {
             patience: calendar.timer(),
             retry: traffic.retry,
             backoff: seed.keyed(&format!("traffic/{name}/backoff")),
+            repeats: Repeats::of(traffic, calendar),
             clients: traffic.clients,
             who: seed.keyed(&format!("traffic/{name}/client")),
         }
@@ -85,7 +90,7 @@ impl Source {
 
     /// Who sends `request`: one of the clients, at all its attempts.
     fn client(&self, request: &Request) -> Client {
-        let mut draws = self.who.at(request.number);
+        let mut draws = self.who.at(request.number_of_hedge(0));
         let number = match self.clients {
             Some(clients) => below(&mut draws, clients),
             None => draws.next_u64() as u32,
@@ -145,24 +150,7 @@ impl System {
         let number = source.next_number;
         source.next_number = number.wrapping_add(1);
         let now = calendar.now();
-        let request = Request {
-            number,
-            born: now,
-            sent: now,
-            parent: Ref::NONE,
-            instance: NOWHERE,
-            source: id,
-            endpoint: source.endpoint(number),
-            session: NOBODY,
-            process: 0,
-            thread: 0,
-            left: 0,
-            stage: Stage::Steps,
-            step: 0,
-            attempt: 0,
-            fresh: true,
-            abandoned: false,
-        };
+        let request = Request::new(id, source.endpoint(number), number, now);
         self.measure.offered(id);
         let reference = self.requests.insert(request);
         if self.requests.len() > self.plan.limits.in_flight as usize {
@@ -203,6 +191,9 @@ impl System {
             }
         }
         let outlives = waiting.outlives_the_balancer;
+        if waiting.repeats.is_some() {
+            self.prepare(reference, calendar);
+        }
         let to = self.plan.traffic[source.index()].to;
         if outlives {
             self.await_answer(to, reference, calendar);
@@ -216,7 +207,9 @@ impl System {
     /// The client of the first attempt that is still unanswered has waited long enough.
     pub(super) fn timeout(&mut self, id: TrafficId, calendar: &mut Calendar<Event>) {
         while let Some(&(deadline, reference)) = self.sources[id.index()].deadlines.front() {
-            if let Some(slot) = self.requests.live(reference) {
+            // One that lost a race is still worked on, and nobody waits for it.
+            let live = self.requests.live(reference).filter(|&slot| !self.requests[slot].abandoned);
+            if let Some(slot) = live {
                 if deadline > calendar.now() {
                     calendar.set_at(self.sources[id.index()].patience, deadline, Event::Timeout(id));
                     return;
@@ -235,6 +228,12 @@ impl System {
         self.abandon(slot);
         let attempt = self.requests[slot];
         self.took(&attempt, calendar.now());
+        if !self.guards.is_empty() {
+            self.guard_sees(&attempt, Verdict::Failed, calendar.now());
+        }
+        if !self.races.is_empty() {
+            self.race_given_up(slot, &attempt, calendar.now());
+        }
         self.attempt_failed(attempt, Ending::TimedOut, calendar);
     }
 
@@ -258,13 +257,16 @@ impl System {
         if attempt.session != NOBODY && self.handshake_failed(&attempt, ending, calendar) {
             return;
         }
-        let source = &self.sources[attempt.source.index()];
-        if attempt.attempt >= source.retry.max {
+        let most = self.sources[attempt.source.index()].retry.max;
+        if attempt.attempt >= most || !self.may_retry(attempt.source, calendar.now()) {
             self.measure.ended(&self.plan, &attempt, ending, calendar.now());
             return;
         }
-        let wait = source.wait_before_retry(&attempt);
+        let wait = self.sources[attempt.source.index()].wait_before_retry(&attempt);
         let next = Request {
+            number: attempt.number_of_hedge(0),
+            guard: UNGUARDED,
+            hedge: 0,
             attempt: attempt.attempt + 1,
             instance: NOWHERE,
             process: 0,

@@ -44,6 +44,7 @@ impl System {
         let allotted = plan.machine.processor.allotted();
         let threads = f64::from(runtime.computing_threads(plan.machine.processor.vcpus)).min(allotted);
         let throttled = self.machine_totals(group).throttled;
+        let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
         let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
         let (mut serving, mut unhealthy, mut starting, mut without_credits) = (0, 0, 0, 0);
@@ -106,7 +107,12 @@ impl System {
             };
             metric.push(now, point);
         }
+        let before = std::mem::replace(&mut fleet.sent_at_minute, sent);
+        let before_that = std::mem::replace(&mut fleet.turned_away_at_minute, turned_away);
+        let [requests, attempts] = [sent[0] - before[0], sent[1] - before[1]];
+        let first = if attempts > requests { requests as f64 / attempts as f64 } else { 1.0 };
         MinuteFacts {
+            asked: (first * in_minute as f64 + messages as f64) / length.as_secs_f64().max(1e-9),
             load: (in_minute + messages) as f64 / length.as_secs_f64().max(1e-9),
             capacity: f64::from(serving) * self.capacity_per_instance[group.index()],
             cpu: if had > 0.0 { used / had } else { 0.0 },
@@ -121,6 +127,7 @@ impl System {
             max: fleet.max,
             queued,
             refused: fleet.refused - std::mem::replace(&mut fleet.refused_at_minute, fleet.refused),
+            turned_away: std::array::from_fn(|kind| turned_away[kind] - before_that[kind]),
             lost: std::mem::take(&mut fleet.lost),
             dropped: std::mem::take(&mut fleet.dropped),
             returning: fleet.returns as f64 / in_minute.max(1) as f64,
@@ -150,6 +157,22 @@ impl System {
             tally.add(&own);
         }
         tally
+    }
+
+    /// Requests and attempts that the sources have sent which ask a group, directly or through others.
+    fn sent(&self, group: GroupId) -> [u64; 2] {
+        self.asked_by[group.index()].iter().fold([0, 0], |[requests, attempts], source| {
+            let sent = &self.measure.sources[source.index()].requests;
+            [requests + sent.offered, attempts + sent.attempts]
+        })
+    }
+
+    /// Whom a group's limits have turned away: rate limiters, circuit breakers with too many in progress, open ones, servers.
+    fn turned_away_so_far(&self, group: GroupId) -> [u64; 4] {
+        let own = self.measure.limits.iter().zip(&self.plan.balancers).filter(|(_, plan)| plan.has(group));
+        own.fold([0, 0, 0, self.fleets[group.index()].shed], |[limited, full, open, shed], (own, _)| {
+            [limited + own.rate_limited, full + own.overflowed, open + own.circuit_open, shed]
+        })
     }
 
     /// Asks the group's target tracking policies, and does what they say.
@@ -330,9 +353,14 @@ impl System {
         self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
         let tally = |index: usize| self.tally(GroupId(index as u16));
         self.measure.tallies_before = (0..self.fleets.len()).map(tally).collect();
+        let ids = || (0..self.fleets.len()).map(|index| GroupId(index as u16));
+        let sent: Vec<[u64; 2]> = ids().map(|id| self.sent(id)).collect();
+        let turned_away: Vec<[u64; 4]> = ids().map(|id| self.turned_away_so_far(id)).collect();
         for (group, fleet) in self.fleets.iter_mut().enumerate() {
             fleet.request_seconds_before += fleet.inside.integral(now);
             fleet.refused_before = fleet.refused;
+            fleet.shed_before = fleet.shed;
+            (fleet.sent_at_minute, fleet.turned_away_at_minute) = (sent[group], turned_away[group]);
             let [used, had] = &mut self.measure.cores_before[group];
             [*used, *had] = self.measure.gone_cores[group];
             for &slot in &fleet.members {

@@ -8,10 +8,10 @@ use crate::capacity::weakest;
 use crate::cost::bill;
 use crate::machine::{Counts, Scheduler, Supply};
 use crate::measure::{Collector, ViolationRecord, WindowCollector, distribution};
-use crate::plan::{GroupId, Indicator, Objective, TrafficId};
+use crate::plan::{Balancer, GroupId, Indicator, Objective, TrafficId};
 use crate::results::{
-    Budget, Distribution, GroupResult, ObjectiveResult, Outcome, Part, Requests, Row, Run, Scheduling,
-    SchedulingCounts, SchedulingPart, Violation, Window,
+    Budget, Distribution, GroupResult, Limits, ObjectiveResult, Outcome, Part, Requests, Row, Run,
+    Scheduling, SchedulingCounts, SchedulingPart, Violation, Window,
 };
 use crate::sla::{Suspect, explain};
 
@@ -30,13 +30,20 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         response_time: distribution(&source.times),
         wait: None,
         statuses: source.statuses(),
+        repeats: None,
     });
+    let traffic =
+        traffic.zip(&measure.repeats).map(|(part, &repeats)| Part { repeats: Some(repeats), ..part });
+    let limited = |plan: &&Balancer| plan.rate_limit.is_some() || plan.circuit_breaker.is_some();
+    let limits = plan.balancers.iter().zip(&measure.limits).filter(|(plan, _)| limited(plan));
+    let limits = limits.map(|(plan, limits)| Limits { balancer: plan.name.clone(), ..limits.clone() });
     let endpoints = plan.endpoints.iter().zip(&measure.endpoints).map(|(endpoint, collector)| Part {
         name: format!("{}: {}", plan.services[endpoint.service.index()].name, endpoint.name),
         requests: collector.served.ledger(),
         response_time: distribution(&collector.served.times),
         wait: Some(collector.wait()),
         statuses: collector.served.statuses(),
+        repeats: None,
     });
     Run {
         outcome,
@@ -46,6 +53,7 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         response_time: all.0,
         traffic: traffic.collect(),
         endpoints: endpoints.collect(),
+        limits: limits.collect(),
         groups: (0..plan.groups.len()).map(|index| system.group_result(GroupId(index as u16), now)).collect(),
         sessions: system.session_results(now),
         objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
@@ -78,6 +86,7 @@ impl Collector {
 impl System {
     /// The last row, minute and windows may be shorter than the others.
     fn close_what_is_open(&mut self, now: Time) {
+        self.close_guards(now);
         if self.measure.rows.closed.last().map_or(Time::ZERO, |row| row.end) < now {
             self.close_row(now);
         }
@@ -127,6 +136,7 @@ impl System {
             requests_inside: fleet.inside.mean(now),
             instance_hours: time.seconds / 3600.0,
             refused: fleet.refused - fleet.refused_before,
+            shed: fleet.shed - fleet.shed_before,
             throttled: totals.throttled,
             credits: mean_of(supplies.filter_map(Supply::credits)),
             worker_imbalance: mean_of(

@@ -38,6 +38,8 @@ pub struct Fleet {
     pub terminated: u64,
     /// Requests refused because an accept queue was full.
     pub refused: u64,
+    /// Requests that its service turned away because it had too much to do.
+    pub shed: u64,
     /// Requests inside its instances.
     pub inside: TimeWeighted,
     /// Open sessions at its instances, since the start of the run.
@@ -74,10 +76,16 @@ pub struct Fleet {
     pub messages_at_minute: u64,
     /// Requests refused until the last minute.
     pub refused_at_minute: u64,
+    /// Requests that sources which ask it had sent at the last minute, and attempts.
+    pub sent_at_minute: [u64; 2],
+    /// Requests that limits had turned away at the last minute.
+    pub turned_away_at_minute: [u64; 4],
     /// How often CPU quotas had run out at the last minute.
     pub throttled_at_minute: u64,
     /// Requests refused before measurement began.
     pub refused_before: u64,
+    /// Requests turned away before measurement began.
+    pub shed_before: u64,
     /// The integral of what was inside before measurement began.
     pub request_seconds_before: f64,
     /// Where in the log each policy's last decision not to act stands.
@@ -125,6 +133,7 @@ impl Fleet {
             launched: 0,
             terminated: 0,
             refused: 0,
+            shed: 0,
             inside: TimeWeighted::new(Time::ZERO, 0.0),
             connections: TimeWeighted::new(Time::ZERO, 0.0),
             connections_at_minute: 0.0,
@@ -143,8 +152,11 @@ impl Fleet {
             messages: 0,
             messages_at_minute: 0,
             refused_at_minute: 0,
+            sent_at_minute: [0; 2],
+            turned_away_at_minute: [0; 4],
             throttled_at_minute: 0,
             refused_before: 0,
+            shed_before: 0,
             request_seconds_before: 0.0,
             last_no_action: vec![None; plan.scaling.len()],
             zones_lost: Vec::new(),
@@ -255,6 +267,7 @@ impl System {
         }
         let zone = fleet.launch_zone(&by_zone).unwrap_or(0);
         let service = &self.plan.services[plan.service.index()];
+        let fits = self.plan.requests_in_memory(plan).unwrap_or(u32::MAX);
         let runtime = service.runtime;
         let reachable = self
             .plan
@@ -287,7 +300,8 @@ impl System {
             doomed: false,
             lives: Vec::new(),
             slow: 1.0,
-            most_inside: self.plan.requests_in_memory(plan).unwrap_or(u32::MAX),
+            fits,
+            most_inside: fits.min(service.shed.and_then(|shed| shed.above).unwrap_or(u32::MAX)),
             seen_core_nanos: [0.0; 2],
         });
         fleet.next_number += 1;

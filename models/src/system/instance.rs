@@ -49,7 +49,9 @@ pub struct Instance {
     pub crashed: Option<Time>,
     /// Whether the machine itself stopped, which the EC2 status check notices; else only the app did.
     pub impaired: bool,
-    /// Requests that fit into its memory.
+    /// Requests that fit into its memory, beside what is open.
+    pub fits: u32,
+    /// Requests inside above which it is looked at whether it takes one more: what fits, or what it sheds load above.
     pub most_inside: u32,
     /// When its app was started.
     pub app_started: Time,

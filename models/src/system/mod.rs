@@ -2,6 +2,8 @@
 //! [`System::handle`] is the index of the code:
 //!
 //! * [`client`](self): sources, timeouts and retries;
+//! * [`hedge`](self): attempts beside an attempt, and retry budgets;
+//! * [`guard`](self): rate limiters, circuit breakers, servers that shed load;
 //! * [`accept`](self): which worker of an instance gets a request;
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
@@ -23,7 +25,9 @@ mod deadlines;
 mod ending;
 mod finish;
 mod fleet;
+mod guard;
 mod health;
+mod hedge;
 mod hinder;
 mod incidents;
 mod instance;
@@ -43,7 +47,7 @@ use smallvec::SmallVec;
 use crate::balancer::{Latency, Rotation};
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
-use crate::plan::{BalancerId, GroupId, Plan};
+use crate::plan::{BalancerId, GroupId, Plan, TrafficId};
 use deadlines::Deadlines;
 use sessions::Sessions;
 
@@ -52,7 +56,7 @@ pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
-pub use request::{NOWHERE, Request, Stage};
+pub use request::{NOWHERE, Request, Stage, UNGUARDED};
 pub use serve::Program;
 pub use targets::{Target, TargetHealth, check_endpoint};
 
@@ -85,6 +89,10 @@ pub struct System {
     targets: Slab<Target>,
     /// Until when balancers wait for answers; `None` where one waits for ever.
     unanswered: Vec<Option<Deadlines>>,
+    /// What stands in front of balancers, by balancer; empty where nothing does.
+    guards: Vec<Option<Box<guard::Guard>>>,
+    /// The next attempt in the race that a request is in, by slot; empty where nobody hedges.
+    races: Vec<u32>,
     sources: Vec<Source>,
     /// Connections that stay open; `None` where no source has any.
     sessions: Option<Box<Sessions>>,
@@ -96,6 +104,8 @@ pub struct System {
     /// What services wait for outside the model, by service; empty where no incident is about that.
     dependencies: Vec<hinder::Dependency>,
     fleets: Vec<Fleet>,
+    /// The sources whose requests come to a group, by group.
+    asked_by: Vec<Vec<TrafficId>>,
     measure: Measure,
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
@@ -128,6 +138,8 @@ impl System {
             dirty: Vec::new(),
             asks_how_it_ends: rotations.iter().any(Rotation::asks_how_it_ends),
             rotations,
+            guards: guard::guards(&plan),
+            races: hedge::races(&plan),
             targets: Slab::default(),
             unanswered: balancing::unanswered(&plan, &mut calendar),
             sources: client::sources(&plan, seed, &mut calendar),
@@ -137,6 +149,7 @@ impl System {
             incidents: incidents::ongoing(&plan, seed),
             dependencies: hinder::dependencies(&plan),
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
+            asked_by: plan.asked_by(),
             measure: Measure::new(&plan),
             capacity_per_instance: (0..plan.groups.len())
                 .map(|g| plan.capacity_per_instance(GroupId(g as u16)))
@@ -215,6 +228,7 @@ impl Model for System {
             Event::Reconnect(session) => self.reconnect(session, calendar),
             Event::RoomStart(source, room) => self.room_overdue(source, room, calendar),
             Event::RoomOver(source, room) => self.room_over(source, room, calendar),
+            Event::Hedge(request) => self.hedge(request, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
             Event::Check(target) => self.check(target, calendar),
             Event::CheckTimeout(target) => self.check_timeout(target, calendar),

@@ -8,6 +8,10 @@ use crate::plan::{EndpointId, TrafficId};
 
 /// The slot of no instance.
 pub const NOWHERE: u32 = u32::MAX;
+/// The number of no balancer.
+pub const UNGUARDED: u16 = u16::MAX;
+/// Numbers of attempts that are sent beside another lie so far apart; keys are numbers times 16.
+const HEDGE_SHIFT: u32 = 56;
 
 /// One attempt. A retry is a new attempt of the same request: same number, same first birth.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +44,10 @@ pub struct Request {
     pub step: u8,
     /// 0 for the first attempt.
     pub attempt: u8,
+    /// The balancer whose circuit breaker learns of its end; [`UNGUARDED`] where none does.
+    pub guard: u16,
+    /// 0 for an attempt of its own, 1 for the first that is sent beside it while it has no answer, and so on.
+    pub hedge: u8,
     /// It has not taken a step yet.
     pub fresh: bool,
     /// Its client has given up; the server does not know and goes on.
@@ -64,6 +72,8 @@ impl Request {
             stage: Stage::Steps,
             step: 0,
             attempt: 0,
+            guard: UNGUARDED,
+            hedge: 0,
             fresh: true,
             abandoned: false,
         }
@@ -73,6 +83,13 @@ impl Request {
     #[inline]
     pub fn key(&self) -> u64 {
         self.number.wrapping_mul(16).wrapping_add(u64::from(self.attempt))
+    }
+
+    /// The number of the attempt that is sent beside this one as its `hedge`-th, so that its draws are its own; of the
+    /// request itself for 0.
+    pub fn number_of_hedge(&self, hedge: u8) -> u64 {
+        let of = |hedge: u8| u64::from(hedge) << HEDGE_SHIFT;
+        self.number.wrapping_sub(of(self.hedge)).wrapping_add(of(hedge))
     }
 }
 
@@ -91,6 +108,10 @@ pub enum Stage {
     Accepting,
     /// A worker takes its connection over.
     Handover,
+    /// An answer in front of the service: that it has too much to do.
+    Shedding,
+    /// The same on the thread it holds, after too long a wait.
+    SheddingLate,
 }
 
 #[cfg(test)]
@@ -99,6 +120,6 @@ mod tests {
 
     #[test]
     fn an_attempt_fits_into_a_cache_line() {
-        assert!(size_of::<Request>() <= 64, "{}", size_of::<Request>());
+        assert!(size_of::<Request>() <= 72, "{}", size_of::<Request>());
     }
 }

@@ -10,8 +10,9 @@ use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span, Time};
 use super::System;
 use super::accept::FIRST_WORKER;
 use super::ending::Ending;
+use super::guard::Verdict;
 use super::instance::Phase;
-use super::request::{NOWHERE, Request, Stage};
+use super::request::{NOWHERE, Request, Stage, UNGUARDED};
 use super::sessions::{MESSAGE, NOBODY};
 use super::supervise::Losing;
 use crate::balancer::{Client, Seen};
@@ -36,6 +37,8 @@ pub struct Program {
     slow: bool,
     /// What it waits for is slow or down.
     pub(super) waits_differ: bool,
+    /// How long its server lets a new request wait; the longest span where that does not matter.
+    queue_time: Span,
 }
 
 #[derive(Clone, Debug)]
@@ -106,6 +109,7 @@ impl Program {
             work_differs: false,
             slow: false,
             waits_differ: false,
+            queue_time: service.shed.and_then(|shed| shed.queue_time).unwrap_or(Span::MAX),
         };
         program.set_slow(false);
         program
@@ -146,6 +150,12 @@ impl System {
         let request = &self.requests[slot];
         let size = self.programs[request.endpoint.index()].size;
         self.measure.balanced(to, request.endpoint, size);
+        if !self.guards.is_empty()
+            && let Some(ending) = self.guarded(slot, to, calendar.now())
+        {
+            return self.turned_away(slot, ending, calendar);
+        }
+        let request = &self.requests[slot];
         let asks_who = self.rotations[to.index()].asks_who();
         let client = if asks_who { self.who_sends(request) } else { Client::ANY };
         let rotation = &mut self.rotations[to.index()];
@@ -191,12 +201,10 @@ impl System {
             return;
         }
         let instance = &self.instances[target];
-        if instance.server.inside >= instance.most_inside {
-            self.out_of_memory(target, calendar);
-            self.turned_away(slot, Ending::Lost, calendar);
+        if instance.server.inside >= instance.most_inside && self.crowded(slot, target, calendar) {
             return;
         }
-        if !matches!(instance.server.front, Front::Single) {
+        if !matches!(self.instances[target].server.front, Front::Single) {
             return self.connect(slot, from, target, calendar);
         }
         self.send_to(0, slot, target, calendar);
@@ -204,8 +212,9 @@ impl System {
 
     /// The accept queue of an instance is full.
     pub(super) fn refuse(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
-        self.fleets[self.instances[target].group.index()].refused += 1;
         let request = self.requests[slot];
+        let counts = !self.is_check(&request);
+        self.fleets[self.instances[target].group.index()].refused += u64::from(counts);
         self.tell_ending(&request, target, Ending::QueueFull);
         self.turned_away(slot, Ending::QueueFull, calendar);
     }
@@ -240,6 +249,9 @@ impl System {
             if waited.is_zero() {
                 self.measure.started_at_once(request.endpoint);
             } else {
+                if waited > self.programs[request.endpoint.index()].queue_time {
+                    return self.shed_late(slot, calendar);
+                }
                 self.measure.started_late(request.endpoint, waited);
             }
             self.proceed(slot, true, calendar);
@@ -265,11 +277,20 @@ impl System {
             if process.busy >= process.slots {
                 return;
             }
-            let Some(slot) = process.queue.pop_front() else {
+            let queue = &mut process.queue;
+            let Some(slot) = (if process.newest_first { queue.pop_back() } else { queue.pop_front() }) else {
                 return self.idle(target, number, calendar);
             };
             let request = &mut self.requests[slot];
             request.thread = process.take_slot(instance.numbered);
+            let new = request.step == 0 && request.stage == Stage::Steps;
+            let late = new
+                && calendar.now().since(request.sent) > self.programs[request.endpoint.index()].queue_time;
+            if late {
+                process.queued_new -= u32::from(std::mem::replace(&mut request.fresh, false));
+                self.shed_late(slot, calendar);
+                continue;
+            }
             if request.fresh {
                 request.fresh = false;
                 process.queued_new -= u32::from(request.session != MESSAGE);
@@ -420,6 +441,8 @@ impl System {
             stage: Stage::Steps,
             step: 0,
             attempt: 0,
+            guard: UNGUARDED,
+            hedge: 0,
             fresh: true,
             abandoned: false,
             ..parent
@@ -449,6 +472,7 @@ impl System {
             Stage::Pool => self.pool_done(slot, calendar),
             Stage::Accepting => self.accepted(slot, calendar),
             Stage::Handover => self.taken_over(slot),
+            Stage::Shedding | Stage::SheddingLate => self.shed_done(slot, calendar),
         }
     }
 
@@ -519,6 +543,10 @@ impl System {
         let request = self.requests[slot];
         self.requests.free(slot);
         self.tell_ending(&request, request.instance, ending);
+        if !self.guards.is_empty() && !request.abandoned {
+            let verdict = if ending == Ending::Completed { Verdict::Answered } else { Verdict::Failed };
+            self.guard_sees(&request, verdict, calendar.now());
+        }
         if request.session != NOBODY {
             return self.session_attempt_ends(&request, ending, calendar);
         }
@@ -533,13 +561,22 @@ impl System {
                 self.took(&request, calendar.now());
             }
         }
-        self.tell(&request, ending, calendar);
+        self.tell(slot, &request, ending, calendar);
     }
 
     /// Whoever waits for an attempt learns how it ended.
     #[inline]
-    pub(super) fn tell(&mut self, request: &Request, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn tell(
+        &mut self,
+        slot: u32,
+        request: &Request,
+        ending: Ending,
+        calendar: &mut Calendar<Event>,
+    ) {
         if request.parent == Ref::NONE {
+            if !self.races.is_empty() && self.race(slot, request, ending, calendar.now()) {
+                return;
+            }
             self.client_sees(*request, ending, calendar);
         } else if self.is_check(request) {
             self.check_ends(request, ending, calendar);

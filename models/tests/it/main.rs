@@ -9,6 +9,7 @@ mod golden;
 mod incidents;
 mod kernel;
 mod machine;
+mod overload;
 mod real_traces;
 mod replay;
 mod runtimes;

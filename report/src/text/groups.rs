@@ -53,6 +53,9 @@ impl Summary<'_> {
             if let Some(seen) = &group.scheduling {
                 self.scheduling(seen);
             }
+            if group.shed > 0 {
+                self.line(format!("  {} requests shed", count(group.shed as f64)));
+            }
             if group.refused > 0 {
                 self.line(format!(
                     "  {} requests refused by full accept queues",

@@ -219,3 +219,28 @@ fn workers_and_vcpus_have_rows_where_there_are_several() {
     assert_eq!(many.matches("and 14 between").count(), 2, "{many}");
     assert!(!text(1, 1).contains("worker 0"), "one of each is all there is");
 }
+
+/// Whom limits turned away and what clients sent again is told where it is on, and nowhere else.
+#[test]
+fn limits_and_repeats_are_told_where_they_are_on() {
+    let limits = "rate_limit = { rate = \"70/s\", burst = 10 }\ncircuit_breaker = { max_requests = 40, slow_call = \"200ms\", slow_rate = 0.5 }";
+    let limited = HOUR
+        .replace("targets = \"web\"", &format!("targets = \"web\"\n{limits}"))
+        .replace("timeout = \"2s\"", "timeout = \"2s\"\nretry = { max = 2, budget = { ratio = 0.1, per_second = 1 } }\nhedge = { after = \"80ms\" }")
+        .replace("[service.api.endpoint", "shed = { above = 3 }\n[service.api.endpoint");
+    let text = render_text(&results(&limited, 1), Style::Plain);
+    for line in [
+        "hedges, of which",
+        "retries or hedges of web were not sent: its budget was used up",
+        "the rate limiter of front turned",
+        "the circuit breaker of front opened",
+        "requests shed",
+        "The circuit breaker of front closed",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    let plain = render_text(&results(HOUR, 1), Style::Plain);
+    for word in ["hedges", "budget was used up", "limiter", "breaker", "requests shed"] {
+        assert!(!plain.contains(word), "{word} is in\n{plain}");
+    }
+}

@@ -280,7 +280,9 @@ impl System {
         let all = self.plan.memory_left(group).unwrap_or(u64::MAX);
         let open = self.sessions.as_ref().map_or(0, |sessions| sessions.at(target)) as u64;
         let left = all.checked_sub(open.saturating_mul(memory.connection));
-        instance.most_inside = u32::try_from(left.unwrap_or(0) / memory.request.max(1)).unwrap_or(u32::MAX);
+        instance.fits = u32::try_from(left.unwrap_or(0) / memory.request.max(1)).unwrap_or(u32::MAX);
+        let shed = self.plan.services[group.service.index()].shed;
+        instance.most_inside = instance.fits.min(shed.and_then(|shed| shed.above).unwrap_or(u32::MAX));
         left.is_some_and(|left| u64::from(instance.server.inside).saturating_mul(memory.request) <= left)
     }
 
