@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use scalesim::balancer::{Client, Latency, Rotation, Seen};
-use scalesim::plan::{Algorithm, Balancer, GroupId, Hashing, HealthCheck, Stickiness};
+use scalesim::plan::{Algorithm, Balancer, GroupId, Hashing, HealthCheck, Stickiness, StickyBy};
 use sim_core::{Seed, Span, Time};
 
 /// Requests in progress for each target.
@@ -27,7 +27,7 @@ fn balancer(algorithm: Algorithm, stickiness: Option<Stickiness>) -> Balancer {
 fn picks(c: &mut Criterion) {
     let mut group = c.benchmark_group("pick");
     group.throughput(Throughput::Elements(1));
-    let cookie = Some(Stickiness { duration: Span::from_secs(3_600) });
+    let cookie = Some(Stickiness { duration: Span::from_secs(3_600), by: StickyBy::LbCookie });
     for (name, algorithm, stickiness) in [
         ("round-robin", Algorithm::RoundRobin, None),
         ("random", Algorithm::Random, None),

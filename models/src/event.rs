@@ -29,6 +29,12 @@ pub enum Event {
     Timeout(TrafficId),
     /// A client's backoff is over: it tries again.
     Retry(Ref),
+    /// A request is at its balancer.
+    Reaches(Ref),
+    /// No packet of a request came through, and who sent it gives up.
+    Unreached(Ref),
+    /// The connection of a source that idles longest has idled long enough.
+    Idle(TrafficId),
 
     /// An instance reaches the next stage of its life.
     Stage(Ref),

@@ -5,6 +5,7 @@
 //! indices into the plan's vectors.
 
 mod balancer;
+mod connection;
 mod group;
 mod incident;
 mod objective;
@@ -18,7 +19,8 @@ use sim_core::dist::Dist;
 use crate::cost::PriceBook;
 
 pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
-pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Stickiness};
+pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Stickiness, StickyBy};
+pub use connection::{Connections, Network, Tls};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::Incident;
 pub use objective::{Indicator, Objective};

@@ -3,10 +3,12 @@
 //! Times are seconds since the start of the run, lengths of time are seconds unless a name says otherwise, money is
 //! in the price book's currency. Field names are part of the format: [`SCHEMA`] changes when they do.
 
+mod connections;
 mod scheduling;
 
 use serde::{Deserialize, Serialize};
 
+pub use connections::ConnectionsResult;
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 
 /// The version of the format that `results.json` carries.
@@ -210,6 +212,8 @@ pub struct Part {
     pub wait: Option<Wait>,
     /// What clients saw in the end where that was not an answer; for an endpoint, of each attempt.
     pub statuses: Vec<StatusCount>,
+    /// What became of its clients' connections, where these are played; for a source only.
+    pub connections: Option<ConnectionsResult>,
 }
 
 /// What clients saw, and how often.
@@ -267,6 +271,9 @@ pub struct GroupResult {
     /// How many times its even share the busiest worker process of an instance got, the mean over instances that run at
     /// the end; `None` with one process.
     pub worker_imbalance: Option<f64>,
+    /// How many times an even share of requests the busiest instance got, of those that serve at the end, by requests per
+    /// second since it ran; `None` with fewer than two.
+    pub target_imbalance: Option<f64>,
 }
 
 /// How an objective fared.
@@ -366,6 +373,8 @@ pub enum CauseKind {
     Throttled,
     /// Instances had no CPU credits left and ran at their baseline.
     OutOfCredits,
+    /// The way to a balancer took longer, or lost packets.
+    Network,
     /// Other programs of the machine took its vCPUs.
     NoisyNeighbour,
     /// Every thread was taken while cores were idle.
@@ -500,6 +509,8 @@ pub enum ActivityKind {
     Crash,
     /// An unhealthy instance is being replaced.
     Replace,
+    /// Something is wrong with the network.
+    Network,
     /// An alarm changed state.
     Alarm,
     /// A policy decided not to act.

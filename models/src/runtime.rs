@@ -176,6 +176,11 @@ impl Server {
         (self.processes.len() > 1 && all > 0).then(|| most as f64 * self.processes.len() as f64 / all as f64)
     }
 
+    /// Requests that its processes got.
+    pub fn served(&self) -> u64 {
+        self.processes.iter().map(|process| process.served).sum()
+    }
+
     /// True where somebody waits for a slot of a process, or where it may wait for a listener.
     #[inline]
     pub fn wanted(&self, process: u16) -> bool {

@@ -1,5 +1,6 @@
 //! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
 
+mod connections;
 mod groups;
 
 use std::fmt::Write;
@@ -240,6 +241,7 @@ impl Summary<'_> {
                 self.line(format!("    {status:<13} {:>9} ({share})  {reason}", count(seen.count as f64)));
             }
         }
+        self.connections();
         self.line("");
         let names = run.traffic.iter().chain(&run.endpoints).map(|part| part.name.chars().count());
         let width = names.max().unwrap_or(0).clamp(12, 36);
@@ -360,8 +362,8 @@ impl Summary<'_> {
 }
 
 fn notable(activity: &Activity) -> bool {
-    use ActivityKind::{Crash, Manual, Replace, ScaleIn, ScaleOut, Scheduled};
-    matches!(activity.kind, ScaleOut | ScaleIn | Scheduled | Manual | Crash | Replace)
+    use ActivityKind::{Crash, Manual, Network, Replace, ScaleIn, ScaleOut, Scheduled};
+    matches!(activity.kind, ScaleOut | ScaleIn | Scheduled | Manual | Crash | Replace | Network)
 }
 
 fn times(name: &str, times: &Distribution, width: usize) -> String {

@@ -2,7 +2,7 @@
 
 use sim_core::Span;
 
-use super::{BalancerId, EndpointId};
+use super::{BalancerId, Connections, EndpointId, Network};
 use crate::traffic::{Arrivals, RateFunction};
 
 /// A source of requests.
@@ -24,6 +24,12 @@ pub struct Traffic {
     pub retry: Retry,
     /// Different clients, each as likely as any other to send the next request; `None` where each request is another's.
     pub clients: Option<u32>,
+    /// Clients that share an address, behind a NAT; 1 or more.
+    pub clients_per_address: u32,
+    /// What they keep open; `None` opens a connection for each request.
+    pub connections: Option<Connections>,
+    /// What is between them and the balancer; `None` takes no time.
+    pub network: Option<Network>,
 }
 
 impl Traffic {

@@ -3,7 +3,7 @@
 use super::node::Node;
 use super::reader::{Reader, choice};
 use super::units::Moment;
-use super::{Context, Names};
+use super::{Context, Names, network};
 use crate::plan::Incident;
 
 /// Reads an incident.
@@ -14,17 +14,22 @@ pub fn incident(
     node: &Node,
 ) -> Option<(Incident, toml::Table)> {
     let path = format!("incident.{index}");
-    let (kind, entry) = choice(context.findings, &path, node, &["crash"])?;
+    let (kind, entry) = choice(context.findings, &path, node, &["crash", "network_latency", "packet_loss"])?;
     let Some(entry) = entry else {
         context.findings.error(
             &node.place,
             format!("`{path}` needs parameters"),
-            "expected { crash = { … } }",
+            format!("expected `{{ {kind} = {{ … }} }}`"),
             None,
         );
         return None;
     };
     let mut table = Reader::new(context.findings, format!("{path}.{kind}"), &entry.node);
+    if kind != "crash" {
+        let incident = network::incident(context, names, kind, &mut table);
+        let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
+        return Some((incident?, shown));
+    }
     let group = table.required::<String>("group");
     let group = group.and_then(|name| names.group(context, &name, &table.place_of("group")));
     let at = table.required::<Moment>("at");

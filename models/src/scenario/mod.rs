@@ -6,12 +6,14 @@
 
 mod balancer;
 mod check;
+mod connections;
 mod diagnostic;
 mod dist;
 mod group;
 mod incident;
 mod kernel;
 mod machine;
+mod network;
 mod node;
 mod reader;
 mod replay;

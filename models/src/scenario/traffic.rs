@@ -8,7 +8,7 @@ use super::dist::pairs;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Factor, MOST_FACTOR, Moment, Period, Positive, Rate, TimeOfDay};
-use super::{Context, Names, replay};
+use super::{Context, Names, connections, replay};
 use crate::plan::{Endpoint, EndpointId, Retry, Traffic};
 use crate::traffic::{Arrivals, Decay, Height, Profile, RateArrivals, RateFunction, Spike};
 
@@ -31,6 +31,9 @@ pub fn traffic(
     let timeout = timeout(context, &mut table);
     let retry = retry(context, &mut table);
     let clients = clients(context, &mut table);
+    let clients_per_address = connections::clients_per_address(context, &mut table, clients);
+    let connections = connections::connections(context, &mut table, clients);
+    let network = connections::network(context, &mut table, names, to);
     let mix = to.and_then(|to| mix(context, names, &mut table, to, endpoints));
     let resolved = table.finish();
     let traffic = (|| {
@@ -44,6 +47,9 @@ pub fn traffic(
             timeout: timeout?,
             retry: retry?,
             clients,
+            clients_per_address,
+            connections,
+            network,
         })
     })();
     (traffic, resolved)

@@ -6,12 +6,17 @@ use smallvec::SmallVec;
 use super::System;
 use super::request::Request;
 use crate::balancer::Rotation;
-use crate::plan::{Algorithm, Balancer, BalancerId, Plan, Traffic};
+use crate::event::Ref;
+use crate::plan::{Algorithm, Balancer, BalancerId, Plan, StickyBy, Traffic};
 
 /// Empty rotations. Clients matter to the balancer that their requests reach first.
 pub(super) fn rotations(plan: &Plan, seed: Seed) -> Vec<Rotation> {
     let of = |(id, balancer): (u16, &Balancer)| {
-        let own = |traffic: &Traffic| traffic.clients.filter(|_| traffic.to == BalancerId(id)).unwrap_or(0);
+        let by_address = balancer.stickiness.is_some_and(|stickiness| stickiness.by == StickyBy::SourceIp);
+        let own = |traffic: &Traffic| {
+            let clients = traffic.clients.filter(|_| traffic.to == BalancerId(id)).unwrap_or(0);
+            if by_address { clients.div_ceil(traffic.clients_per_address.max(1)) } else { clients }
+        };
         Rotation::new(balancer, &plan.traffic.iter().map(own).collect::<Vec<u32>>(), seed)
     };
     (0..).zip(&plan.balancers).map(of).collect()
@@ -39,7 +44,23 @@ pub(super) fn decays(plan: &Plan) -> Vec<Option<Span>> {
     if decays.iter().all(Option::is_none) { Vec::new() } else { decays }
 }
 
+/// Whether a balancer waits for answers before a client sticks to its target.
+pub(super) fn sets_cookies(plan: &Plan) -> bool {
+    let by = |balancer: &Balancer| balancer.stickiness.map(|stickiness| stickiness.by);
+    plan.balancers.iter().any(|balancer| by(balancer) == Some(StickyBy::AppCookie))
+}
+
 impl System {
+    /// A client was answered, which may make it stick to its target.
+    #[cold]
+    pub(super) fn set_cookie(&mut self, attempt: &Request, now: Time) {
+        if attempt.parent == Ref::NONE {
+            let to = self.plan.traffic[attempt.source.index()].to;
+            let client = self.sources[attempt.source.index()].client(attempt, &self.requests, false);
+            self.rotations[to.index()].answered(client, now, attempt.instance);
+        }
+    }
+
     /// Requests in progress at an instance have changed, which balancers may go by.
     #[inline(always)]
     pub(super) fn loaded(&mut self, target: u32) {

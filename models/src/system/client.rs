@@ -6,12 +6,14 @@ use rand::Rng;
 use sim_core::chance::{below, unit};
 use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
+use super::connections::Wire;
 use super::ending::Ending;
 use super::request::{NOWHERE, Request, Stage};
 use super::{ReachedLimit, System};
 use crate::balancer::Client;
+use crate::connections::NO_CONNECTION;
 use crate::event::{Event, Ref, Slab};
-use crate::plan::{EndpointId, Retry, Traffic, TrafficId};
+use crate::plan::{EndpointId, Plan, Retry, Traffic, TrafficId};
 use crate::traffic::Arrivals;
 
 /// Deadlines that may be kept whether somebody waits for them or not.
@@ -38,11 +40,14 @@ pub struct Source {
     backoff: Keyed,
     clients: Option<u32>,
     who: Keyed,
+    clients_per_address: u32,
+    /// What is between its clients and their balancer, where that matters.
+    pub(super) wire: Option<Box<Wire>>,
 }
 
 impl Source {
     /// The source of `traffic`, before its first request.
-    pub fn new(traffic: &Traffic, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
+    pub fn new(plan: &Plan, traffic: &Traffic, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
         let name = &traffic.name;
         let mut total = 0.0;
         let shares = traffic.mix.iter().map(|&(endpoint, share)| {
@@ -63,20 +68,29 @@ impl Source {
             backoff: seed.keyed(&format!("traffic/{name}/backoff")),
             clients: traffic.clients,
             who: seed.keyed(&format!("traffic/{name}/client")),
+            clients_per_address: traffic.clients_per_address.max(1),
+            wire: Wire::new(plan, traffic, seed, calendar),
         }
     }
 
-    /// Who sends `request`: one of the clients, at all its attempts, or the instance that calls.
-    pub(super) fn client(&self, request: &Request, requests: &Slab<Request>) -> Client {
+    /// Who sends `request`: one of the clients, at all its attempts, or the instance that calls. A balancer that sees
+    /// addresses takes all clients of an address for one.
+    pub(super) fn client(&self, request: &Request, requests: &Slab<Request>, by_address: bool) -> Client {
         if let Some(parent) = requests.live(request.parent) {
             return Client::instance(requests[parent].instance);
         }
-        let mut draws = self.who.at(request.number);
-        let number = match self.clients {
+        let number = self.number_of_client(request.number);
+        let number = if by_address { number / self.clients_per_address } else { number };
+        Client { source: request.source.0, number }
+    }
+
+    /// The client that sends request `number`.
+    pub(super) fn number_of_client(&self, number: u64) -> u32 {
+        let mut draws = self.who.at(number);
+        match self.clients {
             Some(clients) => below(&mut draws, clients),
             None => draws.next_u64() as u32,
-        };
-        Client { source: request.source.0, number }
+        }
     }
 
     /// The endpoint that request `number` asks for.
@@ -133,12 +147,14 @@ impl System {
             endpoint: source.endpoint(number),
             process: 0,
             thread: 0,
+            connection: NO_CONNECTION,
             left: 0,
             stage: Stage::Steps,
             step: 0,
             attempt: 0,
             fresh: true,
             abandoned: false,
+            greets: false,
         };
         self.measure.offered(id);
         let reference = self.requests.insert(request);
@@ -173,6 +189,9 @@ impl System {
                 waiting.deadlines.retain(|&(_, reference)| self.requests.live(reference).is_some());
             }
         }
+        if self.sources[source.index()].wire.is_some() {
+            return self.send_over(reference, calendar);
+        }
         let to = self.plan.traffic[source.index()].to;
         self.dispatch(reference.slot, to, calendar);
     }
@@ -193,18 +212,30 @@ impl System {
 
     /// A client stops waiting. The server does not learn of it and finishes its work in vain.
     fn give_up(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let attempt = self.requests[slot];
+        if attempt.instance == NOWHERE {
+            return self.attempt_ends(slot, Ending::TimedOut, calendar); // it is on its way, and no server has it
+        }
+        self.took(&attempt, calendar.now());
+        self.abandon(slot, Ending::TimedOut, calendar);
+    }
+
+    /// A client is through with an attempt that a server still works on.
+    pub(super) fn abandon(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
         request.abandoned = true;
         let attempt = *request;
         self.outstanding[attempt.instance as usize] -= 1;
         self.loaded(attempt.instance);
-        self.took(&attempt, calendar.now());
-        self.attempt_failed(attempt, Ending::TimedOut, calendar);
+        self.client_sees(attempt, ending, calendar);
     }
 
     /// A client's attempt came to an end while it was waiting for it.
     #[inline]
     pub(super) fn client_sees(&mut self, attempt: Request, ending: Ending, calendar: &mut Calendar<Event>) {
+        if attempt.connection != NO_CONNECTION {
+            self.release(&attempt, ending, calendar);
+        }
         if ending == Ending::Completed {
             self.measure.ended(&self.plan, &attempt, ending, calendar.now());
         } else {
@@ -225,10 +256,12 @@ impl System {
             instance: NOWHERE,
             process: 0,
             thread: 0,
+            connection: NO_CONNECTION,
             stage: Stage::Steps,
             step: 0,
             fresh: true,
             abandoned: false,
+            greets: false,
             ..attempt
         };
         let reference = self.requests.insert(next);

@@ -304,6 +304,10 @@ impl System {
     /// Measurement begins.
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
+        self.sources
+            .iter_mut()
+            .filter_map(|source| source.wire.as_mut())
+            .for_each(|wire| wire.pool.begin(now));
         let totals = |index: usize| self.machine_totals(GroupId(index as u16));
         self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
         let tally = |index: usize| self.tally(GroupId(index as u16));

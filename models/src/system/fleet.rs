@@ -237,6 +237,7 @@ impl System {
             pinned: runtime.workers.is_some_and(|workers| workers.pinned),
             server: Server::new(&runtime, plan.machine.processor.vcpus),
             rotations: 0,
+            flows: 0,
             launched: now,
             running: None,
             crashed: None,
@@ -383,10 +384,18 @@ impl System {
             self.rotations[balancer.index()].deregister(slot);
             delay = delay.max(self.plan.balancers[balancer.index()].deregistration_delay);
         }
+        if self.instances[slot].phase == Phase::Crashed {
+            self.reset_flows(slot, calendar);
+        }
         let instance = &mut self.instances[slot];
         instance.phase = Phase::Draining;
-        let (number, inside) = (instance.number, instance.server.inside);
-        let description = if inside == 0 {
+        let (number, inside, flows) = (instance.number, instance.server.inside, instance.flows);
+        let idle = inside == 0 && flows == 0;
+        let description = if flows > 0 {
+            format!(
+                "Terminating instance {number}: {because}. Its {flows} connections have up to {delay} to be closed."
+            )
+        } else if idle {
             format!("Terminating instance {number}: {because}. It was idle.")
         } else {
             format!(
@@ -394,7 +403,7 @@ impl System {
             )
         };
         self.log(group, ActivityKind::Terminate, now, description);
-        if inside == 0 {
+        if idle {
             self.gone(slot, calendar);
         } else {
             calendar.after(delay, Event::Stage(self.instances.reference(slot)));
@@ -403,6 +412,7 @@ impl System {
 
     /// An instance is no more; its bill is closed.
     pub(super) fn gone(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        self.reset_flows(slot, calendar);
         self.instances[slot].machine.settle(calendar.now());
         let instance = &self.instances[slot];
         calendar.release(instance.timer);

@@ -7,7 +7,7 @@ use super::ending::Ending;
 use super::fleet::next_check;
 use super::instance::{Instance, Phase};
 use crate::event::{Event, Ref};
-use crate::plan::{BalancerId, GroupId, HealthCheckKind, Incident};
+use crate::plan::{Algorithm, BalancerId, GroupId, HealthCheckKind, Incident};
 use crate::results::ActivityKind;
 
 /// How long a group waits for an instance whose status check says `impaired` to recover before it replaces it. The
@@ -17,7 +17,10 @@ const IMPAIRED_WAIT: Span = Span::from_secs(180);
 impl System {
     /// Something goes wrong.
     pub(super) fn incident(&mut self, index: u16, calendar: &mut Calendar<Event>) {
-        let Incident::Crash { group, count, .. } = self.plan.incidents[usize::from(index)];
+        let (group, count) = match self.plan.incidents[usize::from(index)] {
+            Incident::Crash { group, count, .. } => (group, count),
+            ref network => return self.log_network(&network.clone(), calendar.now()),
+        };
         let victims: Vec<u32> = self.fleets[group.index()]
             .members
             .iter()
@@ -77,6 +80,11 @@ impl System {
         let Some(slot) = self.instances.live(reference) else { return };
         if self.instances[slot].phase == Phase::Crashed {
             self.part(balancer, slot, calendar.now());
+            // Without a healthy target the balancer fails open and lets connections be.
+            let passes_on = self.plan.balancers[balancer.index()].algorithm == Algorithm::FlowHash;
+            if passes_on && !self.rotations[balancer.index()].targets().is_empty() {
+                self.reset_flows(slot, calendar);
+            }
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Instance {
     pub server: Server,
     /// Balancers in whose rotation it is.
     pub rotations: u32,
+    /// Open connections of clients that lead to it.
+    pub flows: u32,
     /// When it was launched.
     pub launched: Time,
     /// When it began to run: from then on it is billed, and in service for its group.

@@ -2,6 +2,7 @@
 //! [`System::handle`] is the index of the code:
 //!
 //! * [`client`](self): sources, timeouts and retries;
+//! * [`connections`](self): requests on their way to a balancer, where that is played;
 //! * [`accept`](self): which worker of an instance gets a request;
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
@@ -15,12 +16,14 @@
 mod accept;
 mod balancing;
 mod client;
+mod connections;
 mod control;
 mod ending;
 mod finish;
 mod fleet;
 mod health;
 mod instance;
+mod network;
 mod request;
 mod serve;
 mod threads;
@@ -31,11 +34,13 @@ use sim_core::{Calendar, Keyed, Model, Seed, Simulation, Span, Time};
 use smallvec::SmallVec;
 
 use crate::balancer::{Latency, Rotation};
+use crate::connections::Way;
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
 use crate::plan::{BalancerId, GroupId, Plan};
 
 pub use client::Source;
+pub use connections::Wire;
 pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
@@ -60,6 +65,10 @@ pub struct System {
     least: Vec<SmallVec<[BalancerId; 1]>>,
     /// How fast that is forgotten, by group; empty where no balancer asks.
     decays: Vec<Option<Span>>,
+    /// Whether a balancer waits for answers before a client sticks to its target.
+    sets_cookies: bool,
+    /// The way of calls to each balancer; empty where none is in trouble.
+    ways: Vec<Option<Way>>,
     /// An instance that is losing everything at this instant.
     losing: Option<u32>,
     /// Processes with a free slot and a queue, by instance, to be seen to before the event ends.
@@ -95,11 +104,17 @@ impl System {
             outstanding: Vec::new(),
             latencies: Vec::new(),
             decays: balancing::decays(&plan),
+            sets_cookies: balancing::sets_cookies(&plan),
+            ways: connections::ways(&plan, seed),
             least: balancing::least(&plan),
             losing: None,
             dirty: Vec::new(),
             rotations: balancing::rotations(&plan, seed),
-            sources: plan.traffic.iter().map(|traffic| Source::new(traffic, seed, &mut calendar)).collect(),
+            sources: plan
+                .traffic
+                .iter()
+                .map(|traffic| Source::new(&plan, traffic, seed, &mut calendar))
+                .collect(),
             programs: plan
                 .endpoints
                 .iter()
@@ -178,6 +193,9 @@ impl Model for System {
             Event::WaitOver(request) => self.wait_over(request, calendar),
             Event::Timeout(source) => self.timeout(source, calendar),
             Event::Retry(request) => self.retry(request, calendar),
+            Event::Reaches(request) => self.reaches(request, calendar),
+            Event::Unreached(request) => self.unreached(request, calendar),
+            Event::Idle(source) => self.idle_over(source, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
             Event::TargetUp(balancer, instance) => self.target_up(balancer, instance, calendar),
             Event::TargetDown(balancer, instance) => self.target_down(balancer, instance, calendar),

@@ -13,6 +13,7 @@ use super::ending::Ending;
 use super::instance::Phase;
 use super::request::{NOWHERE, Request, Stage};
 use crate::balancer::{Client, Seen};
+use crate::connections::NO_CONNECTION;
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
 use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, Step};
@@ -28,6 +29,8 @@ pub struct Program {
     cold: Option<Cold>,
     /// What stops its process, and how long.
     collector: Option<(Collector, Keyed)>,
+    /// Whether any of that, or a handshake, makes a first step longer.
+    longer: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -73,9 +76,13 @@ impl Program {
             }
         };
         let mut steps: Vec<Op> = endpoint.steps.iter().enumerate().map(op).collect();
+        let greeted = plan.traffic.iter().any(|traffic| {
+            let group = &plan.groups[plan.balancers[traffic.to.index()].targets.index()];
+            group.service == endpoint.service && !plan.handshake(traffic).is_zero()
+        });
         match steps.first_mut() {
             Some(Op::Cpu { overhead, .. }) => *overhead = service.runtime.overhead,
-            _ if service.runtime.overhead.is_zero() => {}
+            _ if service.runtime.overhead.is_zero() && !greeted => {}
             _ => {
                 let (demand, draws) =
                     (Dist::constant(0.0).expect("zero is a constant"), seed.keyed("overhead"));
@@ -84,7 +91,17 @@ impl Program {
         }
         let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
         let collector = service.collector.clone().map(|collector| (collector, pauses()));
-        Program { steps, size: endpoint.size, cold: service.cold.clone(), collector }
+        let cold = service.cold.clone();
+        let longer = cold.is_some() || collector.is_some() || greeted;
+        Program { steps, size: endpoint.size, cold, collector, longer }
+    }
+
+    /// Whom a step calls.
+    pub(super) fn callee(&self, step: u8) -> Option<BalancerId> {
+        match self.steps.get(usize::from(step)) {
+            Some(&Op::Call { to, .. }) => Some(to),
+            _ => None,
+        }
     }
 }
 
@@ -92,12 +109,11 @@ impl System {
     /// A balancer picks the target of a request that was just sent.
     #[inline]
     pub(super) fn dispatch(&mut self, slot: u32, to: BalancerId, calendar: &mut Calendar<Event>) {
+        self.passes(slot, to);
         let request = &self.requests[slot];
-        let size = self.programs[request.endpoint.index()].size;
-        self.measure.balanced(to, request.endpoint, size);
         let rotation = &mut self.rotations[to.index()];
         let client = if rotation.asks_who() {
-            self.sources[request.source.index()].client(request, &self.requests)
+            self.sources[request.source.index()].client(request, &self.requests, rotation.by_address())
         } else {
             Client::ANY
         };
@@ -110,24 +126,41 @@ impl System {
         self.arrive(slot, to, target, calendar);
     }
 
+    /// A balancer has a request.
+    #[inline]
+    pub(super) fn passes(&mut self, slot: u32, to: BalancerId) {
+        let endpoint = self.requests[slot].endpoint;
+        self.measure.balanced(to, endpoint, self.programs[endpoint.index()].size);
+    }
+
     /// A request reaches an instance.
     #[inline]
     fn arrive(&mut self, slot: u32, from: BalancerId, target: u32, calendar: &mut Calendar<Event>) {
-        let instance = &mut self.instances[target];
+        let instance = &self.instances[target];
         // A target that does not listen: it crashed, or the balancer fails open and the app is not up.
         if instance.phase != Phase::Up {
             self.turned_away(slot, Ending::NotListening, calendar);
             return;
         }
-        if instance.server.inside >= instance.most_inside {
-            self.out_of_memory(target, calendar);
-            self.turned_away(slot, Ending::Lost, calendar);
+        if !self.has_memory(slot, target, calendar) {
             return;
         }
-        if !matches!(instance.server.front, Front::Single) {
+        if !matches!(self.instances[target].server.front, Front::Single) {
             return self.connect(slot, from, target, calendar);
         }
         self.send_to(0, slot, target, calendar);
+    }
+
+    /// Whether an instance has memory for one request more; the one that has not is lost, and so is its server.
+    #[inline]
+    pub(super) fn has_memory(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) -> bool {
+        let instance = &self.instances[target];
+        let fits = instance.server.inside < instance.most_inside;
+        if !fits {
+            self.out_of_memory(target, calendar);
+            self.turned_away(slot, Ending::Lost, calendar);
+        }
+        fits
     }
 
     /// The accept queue of an instance is full.
@@ -213,7 +246,7 @@ impl System {
         match program.steps.get(usize::from(request.step)) {
             Some(Op::Cpu { demand, draws, overhead }) => {
                 let mut demand = demand.span(&mut draws.at(key)) + *overhead;
-                if program.cold.is_some() || program.collector.is_some() {
+                if program.longer {
                     demand = self.slowed(slot, demand, calendar);
                 }
                 self.compute(slot, demand, calendar);
@@ -239,7 +272,7 @@ impl System {
         }
     }
 
-    /// What a CPU step takes on a server that is cold, or whose collector is due.
+    /// What a CPU step takes on a server that is cold, or whose collector is due, or that greets a new connection.
     fn slowed(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) -> Span {
         let request = &self.requests[slot];
         let program = &self.programs[request.endpoint.index()];
@@ -253,6 +286,11 @@ impl System {
             return demand;
         }
         server.seen = server.seen.saturating_add(1);
+        if request.greets
+            && let Some(wire) = &self.sources[request.source.index()].wire
+        {
+            demand += wire.handshake;
+        }
         let process = &mut server.processes[usize::from(request.process)];
         if let Some((collector, pauses)) = &program.collector {
             process.uncollected += 1;
@@ -325,15 +363,20 @@ impl System {
             endpoint,
             process: 0,
             thread: 0,
+            connection: NO_CONNECTION,
             left: 0,
             stage: Stage::Steps,
             step: 0,
             attempt: 0,
             fresh: true,
             abandoned: false,
+            greets: false,
             ..parent
         };
         let child = self.requests.insert(child);
+        if !self.ways.is_empty() {
+            return self.call_over(child, to, calendar);
+        }
         self.dispatch(child.slot, to, calendar);
     }
 
@@ -404,16 +447,19 @@ impl System {
             }
         }
         let last_of_draining = instance.server.inside == 0 && instance.phase == Phase::Draining;
+        let itself = self.instances.reference(target);
+        let instance = &self.instances[target];
         self.fleets[instance.group.index()].inside.add(now, -1.0);
         self.measure.served(request.endpoint, ending, now.since(request.sent));
         self.attempt_ends(slot, ending, calendar);
-        if last_of_draining {
+        // Its last connection may have been closed by that, and it is gone.
+        if last_of_draining && self.instances.live(itself).is_some() && self.instances[target].flows == 0 {
             self.gone(target, calendar);
         }
     }
 
     /// An attempt that no instance took.
-    fn turned_away(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn turned_away(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
         self.measure.served(request.endpoint, ending, calendar.now().since(request.sent));
         self.attempt_ends(slot, ending, calendar);
@@ -421,7 +467,7 @@ impl System {
 
     /// The server, or the balancer, is done with an attempt: whoever waits for it learns so.
     #[inline]
-    fn attempt_ends(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
+    pub(super) fn attempt_ends(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         let request = self.requests[slot];
         self.requests.free(slot);
         if request.abandoned {
@@ -433,6 +479,9 @@ impl System {
             self.loaded(request.instance);
             if ending == Ending::Completed {
                 self.took(&request, calendar.now());
+                if self.sets_cookies {
+                    self.set_cookie(&request, calendar.now());
+                }
             }
         }
         if request.parent == Ref::NONE {

@@ -135,12 +135,13 @@ fn response_time<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Resu
 }
 
 /// Which activities the plot marks, how, and what the legend calls them.
-const MARKED: [(ActivityKind, char, RGBColor, &str); 5] = [
+const MARKED: [(ActivityKind, char, RGBColor, &str); 6] = [
     (ActivityKind::ScaleOut, '↑', GREEN, "scale out"),
     (ActivityKind::ScaleIn, '↓', BLUE, "scale in"),
     (ActivityKind::Scheduled, '•', PURPLE, "scheduled"),
     (ActivityKind::Manual, '•', INK, "by hand"),
     (ActivityKind::Crash, '✗', VERMILION, "crash"),
+    (ActivityKind::Network, '•', ORANGE, "network"),
 ];
 
 fn instances<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(), DrawError<DB>> {
