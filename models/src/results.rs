@@ -377,6 +377,8 @@ pub enum CauseKind {
     Network,
     /// Other programs of the machine took its vCPUs.
     NoisyNeighbour,
+    /// Requests waited at their clients, whose connections were all taken.
+    ConnectionsExhausted,
     /// Every thread was taken while cores were idle.
     ThreadsExhausted,
     /// Fewer instances were in service than before: they were taken out while the load needed them.

@@ -38,6 +38,10 @@ pub struct Pool {
     pub timer: Timer,
     open: TimeWeighted,
     totals: PoolTotals,
+    /// What was counted before measurement began.
+    before: PoolTotals,
+    /// Requests that arrived and that waited until the end of each minute.
+    minutes: Vec<[u64; 2]>,
 }
 
 /// What a pool has counted.
@@ -120,6 +124,8 @@ impl Pool {
             timer,
             open: TimeWeighted::new(Time::ZERO, 0.0),
             totals: PoolTotals::default(),
+            before: PoolTotals::default(),
+            minutes: Vec::new(),
         }
     }
 
@@ -140,13 +146,43 @@ impl Pool {
 
     /// What was counted, and how many connections were open on average.
     pub fn totals(&self, now: Time) -> (PoolTotals, f64) {
-        (self.totals, self.open.mean(now))
+        let (totals, before) = (self.totals, self.before);
+        let since = PoolTotals {
+            opened: totals.opened - before.opened,
+            failed: totals.failed - before.failed,
+            carried: totals.carried - before.carried,
+            waited: totals.waited - before.waited,
+        };
+        (since, self.open.mean(now))
     }
 
     /// Forgets what was counted.
     pub fn begin(&mut self, now: Time) {
-        self.totals = PoolTotals::default();
+        self.before = self.totals;
         self.open.reset(now);
+    }
+
+    /// The minute ends.
+    pub fn close_minute(&mut self) {
+        self.minutes.push([self.totals.carried, self.totals.waited]);
+    }
+
+    /// The share of requests that waited at their clients in some minutes of the run, from the first to before the last.
+    pub fn waited_share(&self, from: usize, to: usize) -> f64 {
+        let mark = |minute: usize| match minute.checked_sub(1) {
+            None => [0; 2],
+            Some(last) => *self.minutes.get(last).unwrap_or(&[self.totals.carried, self.totals.waited]),
+        };
+        let ([carried, waited], [carried_before, waited_before]) = (mark(to), mark(from));
+        if carried == carried_before {
+            return 0.0;
+        }
+        (waited - waited_before) as f64 / (carried - carried_before) as f64
+    }
+
+    /// The rules that clients keep to.
+    pub fn rules(&self) -> Connections {
+        self.rules
     }
 
     /// The connection for a request, and whether it is a new one; `None` where the request has to wait.
@@ -166,6 +202,10 @@ impl Pool {
         connection.served += 1;
         if !self.has_room(number) {
             self.unlist(number);
+        }
+        // A browser counts a connection until its last answer; a client of HTTP/2 opens the next at once.
+        if self.multiplexes() && self.used_up(number) {
+            self.no_more(number);
         }
         Some((number, false))
     }
@@ -238,7 +278,7 @@ impl Pool {
     pub fn give_back(&mut self, number: u32, keep: bool, now: Time) -> Option<u32> {
         let connection = &mut self.connections[number as usize];
         connection.streams -= 1;
-        if !keep || self.rules.requests.is_some_and(|most| connection.served >= most) {
+        if !keep || self.used_up(number) {
             self.no_more(number);
         }
         let Connection { streams, closing, .. } = self.connections[number as usize];
@@ -323,12 +363,16 @@ impl Pool {
         Some(request)
     }
 
+    fn used_up(&self, number: u32) -> bool {
+        self.rules.requests.is_some_and(|most| self.connections[number as usize].served >= most)
+    }
+
     fn has_room(&self, number: u32) -> bool {
         let connection = &self.connections[number as usize];
         connection.up
             && !connection.closing
             && u32::from(connection.streams) < self.rules.streams
-            && self.rules.requests.is_none_or(|most| connection.served < most)
+            && !self.used_up(number)
     }
 
     /// Puts a connection that has room first into its client's list.
@@ -487,6 +531,19 @@ mod tests {
         assert_eq!(pool.take(0, at(0)), None, "no fourth stream");
         assert_eq!(pool.give_back(number, true, at(0)), None);
         assert_eq!(pool.take(0, at(0)), Some((number, false)));
+    }
+
+    #[test]
+    fn a_client_of_http2_opens_the_next_connection_at_once() {
+        let mut pool = pool(2, 1, 100, 1);
+        let (first, _) = pool.take(0, at(0)).unwrap();
+        pool.arrived(first);
+        assert_eq!(pool.take(0, at(0)), Some((first, false)));
+        let (second, new) = pool.take(0, at(0)).unwrap();
+        assert!(new && second != first);
+        pool.give_back(first, true, at(1));
+        pool.give_back(first, true, at(1));
+        assert_eq!(pool.open(), 1);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const STREAMS: u32 = 100;
 const TLS_CPU: Span = Span::from_micros(400);
 
 /// `connections = "per-request"`, `{ keep_alive = { requests = 1000, idle = "60s", most = 6 } }` or
-/// `{ http2 = { streams = 100, idle = "60s" } }`.
+/// `{ http2 = { streams = 100, idle = "60s" } }`, which may have a limit of `requests`, too.
 pub fn connections(
     context: &Context<'_>,
     table: &mut Reader<'_>,
@@ -76,7 +76,7 @@ fn keep_alive(options: &mut Reader<'_>) -> Connections {
 
 fn http2(options: &mut Reader<'_>) -> Connections {
     let (idle, streams) = (options.or("idle", Period(IDLE)).0, options.or("streams", STREAMS));
-    Connections { requests: None, idle, most: 1, streams }
+    Connections { requests: options.optional("requests"), idle, most: 1, streams }
 }
 
 /// Connections are kept by clients, of which there are so many.

@@ -44,16 +44,27 @@ pub(super) fn decays(plan: &Plan) -> Vec<Option<Span>> {
     if decays.iter().all(Option::is_none) { Vec::new() } else { decays }
 }
 
-/// Whether a balancer waits for answers before a client sticks to its target.
-pub(super) fn sets_cookies(plan: &Plan) -> bool {
-    let by = |balancer: &Balancer| balancer.stickiness.map(|stickiness| stickiness.by);
-    plan.balancers.iter().any(|balancer| by(balancer) == Some(StickyBy::AppCookie))
+/// Whether a balancer is told of answers: to go by their times, or before a client sticks to its target.
+pub(super) fn hears_answers(plan: &Plan) -> bool {
+    let sets_cookies = |balancer: &Balancer| {
+        balancer.stickiness.is_some_and(|stickiness| stickiness.by == StickyBy::AppCookie)
+    };
+    let goes_by_times = |balancer: &Balancer| matches!(balancer.algorithm, Algorithm::PeakEwma { .. });
+    plan.balancers.iter().any(|balancer| sets_cookies(balancer) || goes_by_times(balancer))
 }
 
 impl System {
-    /// A client was answered, which may make it stick to its target.
-    #[cold]
-    pub(super) fn set_cookie(&mut self, attempt: &Request, now: Time) {
+    /// An attempt was answered, which balancers may be told.
+    #[inline(always)]
+    pub(super) fn answered(&mut self, attempt: &Request, now: Time) {
+        if self.hears_answers {
+            self.tell_answer(attempt, now);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_answer(&mut self, attempt: &Request, now: Time) {
+        self.took(attempt, now);
         if attempt.parent == Ref::NONE {
             let to = self.plan.traffic[attempt.source.index()].to;
             let client = self.sources[attempt.source.index()].client(attempt, &self.requests, false);
@@ -79,7 +90,6 @@ impl System {
     }
 
     /// An attempt took until now, which a balancer may go by.
-    #[inline(always)]
     pub(super) fn took(&mut self, attempt: &Request, now: Time) {
         if !self.decays.is_empty() {
             self.remember_latency(attempt.instance, now, now.since(attempt.sent));

@@ -178,6 +178,7 @@ impl System {
         let source = self.requests[reference.slot].source;
         self.measure.attempt(source);
         let waiting = &mut self.sources[source.index()];
+        let wired = waiting.wire.is_some();
         if let Some(timeout) = waiting.timeout {
             let deadline = calendar.now() + timeout;
             if waiting.deadlines.is_empty() {
@@ -189,7 +190,7 @@ impl System {
                 waiting.deadlines.retain(|&(_, reference)| self.requests.live(reference).is_some());
             }
         }
-        if self.sources[source.index()].wire.is_some() {
+        if wired {
             return self.send_over(reference, calendar);
         }
         let to = self.plan.traffic[source.index()].to;

@@ -11,7 +11,7 @@ use sim_core::{Calendar, Seed, Span, Time};
 
 use super::System;
 use super::ending::Ending;
-use super::instance::Phase;
+use super::instance::{Instance, Phase};
 use super::request::{NOWHERE, Request};
 use crate::connections::{Carrier, NO_CONNECTION, Pool, UNKNOWN_WORKER, Way};
 use crate::event::{Event, Ref};
@@ -183,10 +183,10 @@ impl System {
             .target
             .filter(|&target| matches!(self.instances[target].phase, Phase::Up | Phase::Draining));
         let Some(target) = target else { return self.turned_away(slot, Ending::Lost, calendar) };
-        if !self.has_memory(slot, target, calendar) {
-            return;
+        let Instance { server, most_inside, .. } = &self.instances[target];
+        if server.inside >= *most_inside {
+            return self.has_no_memory(slot, target, calendar);
         }
-        let server = &self.instances[target].server;
         match (&server.front, carrier.worker) {
             (Front::Single, _) => self.send_to(0, slot, target, calendar),
             (_, UNKNOWN_WORKER) => self.connect(slot, to, target, calendar),

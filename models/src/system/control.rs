@@ -24,6 +24,9 @@ impl System {
             let in_progress = self.fleets[plan.targets.index()].request_seconds(calendar.now());
             balancer.close_minute(in_progress);
         }
+        for wire in self.sources.iter_mut().filter_map(|source| source.wire.as_mut()) {
+            wire.pool.close_minute();
+        }
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             let mut facts = self.observe_minute(group, calendar.now(), MINUTE);
             self.decide(group, &mut facts, calendar);
@@ -72,8 +75,8 @@ impl System {
                 let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
                 hottest = hottest.max(bottleneck);
                 bottlenecks += bottleneck;
-                busiest_worker =
-                    busiest_worker.max((bottleneck * instance.server.imbalance().unwrap_or(1.0)).min(1.0));
+                let imbalance = instance.server.imbalance_of_minute().unwrap_or(1.0);
+                busiest_worker = busiest_worker.max((bottleneck * imbalance).min(1.0));
                 queued += instance.server.queued_new();
                 without_credits += u32::from(instance.machine.supply().is_some_and(Supply::is_empty));
             } else if instance.starting() {

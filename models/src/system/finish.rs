@@ -178,7 +178,7 @@ impl System {
         let scale = Scale::of(plan.indicator);
         let suspects = self.suspects(plan);
         let violations = windows.violations.iter().map(|record| {
-            let (cause, explanation) = self.cause(record, &suspects);
+            let (cause, explanation) = self.cause(plan, record, &suspects);
             Violation { window: scale.window(record), cause, explanation }
         });
         ObjectiveResult {

@@ -65,8 +65,8 @@ pub struct System {
     least: Vec<SmallVec<[BalancerId; 1]>>,
     /// How fast that is forgotten, by group; empty where no balancer asks.
     decays: Vec<Option<Span>>,
-    /// Whether a balancer waits for answers before a client sticks to its target.
-    sets_cookies: bool,
+    /// Whether a balancer is told of answers.
+    hears_answers: bool,
     /// The way of calls to each balancer; empty where none is in trouble.
     ways: Vec<Option<Way>>,
     /// An instance that is losing everything at this instant.
@@ -104,7 +104,7 @@ impl System {
             outstanding: Vec::new(),
             latencies: Vec::new(),
             decays: balancing::decays(&plan),
-            sets_cookies: balancing::sets_cookies(&plan),
+            hears_answers: balancing::hears_answers(&plan),
             ways: connections::ways(&plan, seed),
             least: balancing::least(&plan),
             losing: None,

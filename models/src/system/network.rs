@@ -1,15 +1,21 @@
-//! Incidents of the network: what the log says of them, and when they are why an objective was broken.
+//! What is wrong before the servers: what the log says of the network, and when that or the clients' connections are why an
+//! objective was broken.
 
 use sim_core::{Span, Time};
 
-use super::System;
+use super::{MINUTE, System};
 use crate::measure::ViolationRecord;
-use crate::plan::Incident;
+use crate::plan::{Incident, Objective, TrafficId};
 use crate::results::{ActivityKind, CauseKind};
 use crate::sla::{Suspect, explain};
 
 /// A packet that is lost at the end of an incident comes through later: so long after it, it can still be why.
 const AFTERMATH: Span = Span::from_secs(60);
+/// Where a larger share of requests waits at clients for a connection, that is why.
+const MANY: f64 = 0.2;
+/// Servers that are busier make their clients wait; so many minutes later they still do.
+const STRAINED: f64 = 0.9;
+const MINUTES_BEFORE: usize = 5;
 
 impl System {
     /// The log says what begins. What it does to requests is settled when they are sent.
@@ -24,12 +30,28 @@ impl System {
         }
     }
 
-    /// The main cause of a violating window. Where servers were not overloaded it may be the network.
-    pub(super) fn cause(&self, window: &ViolationRecord, suspects: &[Suspect<'_>]) -> (CauseKind, String) {
-        let (kind, words) = explain(window, suspects);
-        if !matches!(kind, CauseKind::ServiceTime | CauseKind::HighUtilisation) {
-            return (kind, words);
-        }
+    /// The main cause of a violating window. Where servers were not overloaded it may lie before them.
+    pub(super) fn cause(
+        &self,
+        objective: &Objective,
+        window: &ViolationRecord,
+        suspects: &[Suspect<'_>],
+    ) -> (CauseKind, String) {
+        let found = explain(window, suspects);
+        let may_be_network = matches!(found.0, CauseKind::ServiceTime | CauseKind::HighUtilisation);
+        let network = may_be_network.then(|| self.network_at_fault(window, suspects)).flatten();
+        let may_be_clients =
+            may_be_network || matches!(found.0, CauseKind::ThreadsExhausted | CauseKind::Backlog);
+        let clients = || may_be_clients.then(|| self.clients_at_fault(objective, window, suspects)).flatten();
+        network.or_else(clients).unwrap_or(found)
+    }
+
+    /// An incident of the network on the way of an objective's requests.
+    fn network_at_fault(
+        &self,
+        window: &ViolationRecord,
+        suspects: &[Suspect<'_>],
+    ) -> Option<(CauseKind, String)> {
         let during = |incident: &&Incident| match incident {
             Incident::NetworkLatency { at, lasts, .. } | Incident::PacketLoss { at, lasts, .. } => {
                 *at < window.to && *at + *lasts + AFTERMATH > window.from
@@ -46,7 +68,40 @@ impl System {
             .filter(|(balancer, _)| concerns(*balancer))
             .map(|(_, words)| words)
             .collect();
-        if found.is_empty() { (kind, words) } else { (CauseKind::Network, found.join(", and ")) }
+        (!found.is_empty()).then(|| (CauseKind::Network, found.join(", and ")))
+    }
+
+    /// A source whose clients had too few connections, while no server was at its limit.
+    fn clients_at_fault(
+        &self,
+        objective: &Objective,
+        window: &ViolationRecord,
+        suspects: &[Suspect<'_>],
+    ) -> Option<(CauseKind, String)> {
+        let minute = |at: Time| (at.as_nanos() / MINUTE.as_nanos()) as usize;
+        let (from, to) = (minute(window.from), minute(window.to - Span::from_nanos(1)) + 1);
+        let strained = |suspect: &Suspect<'_>| {
+            let since = from.saturating_sub(MINUTES_BEFORE);
+            suspect.facts.iter().take(to).skip(since).any(|facts| facts.hottest >= STRAINED)
+        };
+        if suspects.iter().any(strained) {
+            return None;
+        }
+        let sources = (0u16..).map(TrafficId).zip(&self.sources);
+        let own = sources.filter(|(id, _)| objective.traffic.is_none_or(|traffic| traffic == *id));
+        let shares = own.filter_map(|(id, source)| {
+            let pool = &source.wire.as_ref()?.pool;
+            Some((pool.waited_share(from, to), id, pool.rules()))
+        });
+        let (share, id, rules) = shares.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|found| found.0 > MANY)?;
+        let (percent, name) = (100.0 * share, &self.plan.traffic[id.index()].name);
+        let limit = match (rules.streams, rules.most) {
+            (1, 1) => "each of whom had one connection, which was taken".to_string(),
+            (1, most) => format!("each of whom had {most} connections, which were taken"),
+            (streams, _) => format!("each of whom had {streams} streams, which were taken"),
+        };
+        let words = format!("{percent:.0} % of the requests of {name} waited at their clients, {limit}");
+        Some((CauseKind::ConnectionsExhausted, words))
     }
 
     /// What is wrong with the network, and to which balancer.

@@ -109,8 +109,9 @@ impl System {
     /// A balancer picks the target of a request that was just sent.
     #[inline]
     pub(super) fn dispatch(&mut self, slot: u32, to: BalancerId, calendar: &mut Calendar<Event>) {
-        self.passes(slot, to);
         let request = &self.requests[slot];
+        let size = self.programs[request.endpoint.index()].size;
+        self.measure.balanced(to, request.endpoint, size);
         let rotation = &mut self.rotations[to.index()];
         let client = if rotation.asks_who() {
             self.sources[request.source.index()].client(request, &self.requests, rotation.by_address())
@@ -126,8 +127,7 @@ impl System {
         self.arrive(slot, to, target, calendar);
     }
 
-    /// A balancer has a request.
-    #[inline]
+    /// A balancer has a request, and need not pick its target.
     pub(super) fn passes(&mut self, slot: u32, to: BalancerId) {
         let endpoint = self.requests[slot].endpoint;
         self.measure.balanced(to, endpoint, self.programs[endpoint.index()].size);
@@ -142,25 +142,20 @@ impl System {
             self.turned_away(slot, Ending::NotListening, calendar);
             return;
         }
-        if !self.has_memory(slot, target, calendar) {
-            return;
+        if instance.server.inside >= instance.most_inside {
+            return self.has_no_memory(slot, target, calendar);
         }
-        if !matches!(self.instances[target].server.front, Front::Single) {
+        if !matches!(instance.server.front, Front::Single) {
             return self.connect(slot, from, target, calendar);
         }
         self.send_to(0, slot, target, calendar);
     }
 
-    /// Whether an instance has memory for one request more; the one that has not is lost, and so is its server.
-    #[inline]
-    pub(super) fn has_memory(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) -> bool {
-        let instance = &self.instances[target];
-        let fits = instance.server.inside < instance.most_inside;
-        if !fits {
-            self.out_of_memory(target, calendar);
-            self.turned_away(slot, Ending::Lost, calendar);
-        }
-        fits
+    /// An instance has no memory for one request more, which is lost, and so is its server.
+    #[cold]
+    pub(super) fn has_no_memory(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
+        self.out_of_memory(target, calendar);
+        self.turned_away(slot, Ending::Lost, calendar);
     }
 
     /// The accept queue of an instance is full.
@@ -447,13 +442,16 @@ impl System {
             }
         }
         let last_of_draining = instance.server.inside == 0 && instance.phase == Phase::Draining;
-        let itself = self.instances.reference(target);
-        let instance = &self.instances[target];
-        self.fleets[instance.group.index()].inside.add(now, -1.0);
+        let group = instance.group;
+        let drained = last_of_draining.then(|| self.instances.reference(target));
+        self.fleets[group.index()].inside.add(now, -1.0);
         self.measure.served(request.endpoint, ending, now.since(request.sent));
         self.attempt_ends(slot, ending, calendar);
         // Its last connection may have been closed by that, and it is gone.
-        if last_of_draining && self.instances.live(itself).is_some() && self.instances[target].flows == 0 {
+        if let Some(drained) = drained
+            && self.instances.live(drained).is_some()
+            && self.instances[target].flows == 0
+        {
             self.gone(target, calendar);
         }
     }
@@ -478,10 +476,7 @@ impl System {
             self.outstanding[target] -= 1;
             self.loaded(request.instance);
             if ending == Ending::Completed {
-                self.took(&request, calendar.now());
-                if self.sets_cookies {
-                    self.set_cookie(&request, calendar.now());
-                }
+                self.answered(&request, calendar.now());
             }
         }
         if request.parent == Ref::NONE {

@@ -142,12 +142,6 @@ fn a_stream_that_comes_late_to_a_new_connection_has_its_way_to_go() {
 #[test]
 fn a_client_that_gives_up_closes_its_connection() {
     let play = |connections: &str| {
-        let traffic = format!("connections = {connections}");
-        let text = exactly(&each_second(10), &traffic.replace("timeout = \"none\"", ""), "", "");
-        text
-    };
-    assert_eq!(of(&play("\"keep_alive\"")).opened, 1);
-    let scenario = |connections: &str| {
         let text = format!(
             r#"
             scenario.duration = "10min"
@@ -159,7 +153,7 @@ fn a_client_that_gives_up_closes_its_connection() {
         );
         Experiment::new(&Scenario::parse(&text).unwrap()).run().run
     };
-    let (kept, http2) = (scenario("\"keep_alive\""), scenario("\"http2\""));
+    let (kept, http2) = (play("\"keep_alive\""), play("\"http2\""));
     assert_eq!(kept.requests.timed_out, kept.requests.offered);
     assert_eq!(of(&kept).opened, kept.requests.offered);
     assert_eq!(of(&http2).opened, 1, "a stream is given up, and its connection stays");
@@ -382,6 +376,74 @@ fn a_target_that_is_taken_out_keeps_its_connections() {
     let minutes = short.groups[0].instance_hours * 60.0;
     assert!(minutes > 25.0 && minutes < 25.8, "{minutes}");
     assert_eq!(short.requests.failed, 0);
+}
+
+/// A balancer of HTTP answers for its targets: clients get a 502 for one that crashed, over the connections that they have.
+#[test]
+fn a_balancer_of_http_keeps_its_clients_connections() {
+    let traffic = format!("clients = 40, {FOR_EVER}");
+    let crash = "min = 2\n[[incident]]\ncrash = { group = \"g\", at = \"5min\" }";
+    let run = forked("20min", "40/s", &traffic, "", crash, 1).run;
+    assert!(run.requests.failed > 100, "{:?}", run.requests);
+    assert_eq!(of(&run).opened, 40);
+}
+
+/// Clients with one connection each wait for it: that is the cause, and not their idle servers.
+#[test]
+fn clients_without_a_free_connection_are_the_cause() {
+    let play = |most: u32, clients: u32| {
+        let traffic = format!(
+            "clients = {clients}, connections = {{ keep_alive = {{ most = {most} }} }}, network = {{ round_trip = \"100ms\" }}"
+        );
+        let sla = "min = 2\n[[sla]]\nobjective = \"p99 <= 200ms\"\nwindow = \"1min\"";
+        forked("10min", "40/s", &traffic, "", sla, 1).run
+    };
+    let few = play(1, 6);
+    let violations = &few.objectives[0].violations;
+    assert_eq!(violations.len(), 10);
+    assert!(
+        violations.iter().all(|violation| violation.cause == CauseKind::ConnectionsExhausted),
+        "{violations:?}"
+    );
+    let said = &violations[0].explanation;
+    assert!(said.contains("waited at their clients, each of whom had one connection"), "{said}");
+    // With six the first requests pay for their connections, and that is all.
+    assert!(play(6, 6).objectives[0].violations.len() <= 1);
+}
+
+/// What happened before measurement began is not counted; connections that are open stay open.
+#[test]
+fn a_warm_up_is_not_counted() {
+    let traffic = format!("clients = 40, {FOR_EVER}");
+    let text = forked("20min", "40/s", &traffic, "", "min = 1", 1).resolved;
+    let text = text.replace("warm_up = \"0s\"", "warm_up = \"10min\"");
+    let run = Experiment::new(&Scenario::parse(&text).unwrap()).run().run;
+    assert_eq!((of(&run).opened, of(&run).open_mean), (0, 40.0));
+}
+
+/// All keys of connections and networks are shown with their defaults, and read back to the same plan.
+#[test]
+fn connections_are_resolved() {
+    let traffic = "clients = 40, clients_per_address = 4, connections = \"http2\", network = { round_trip = \"1ms\", tls = \"1.2\" }";
+    let more = r#"min = 1
+        [[incident]]
+        packet_loss = { to = "b", at = "1min", for = "1min", share = 0.5 }
+        [[incident]]
+        network_latency = { to = "b", at = "1min", for = "1min", add = "5ms" }"#;
+    let balancer = "algorithm = \"flow-hash\"\nstickiness = \"source_ip\"";
+    let results = forked("10min", "4/s", traffic, balancer, more, 1);
+    let keys =
+        ["streams = 100", "idle = \"1min\"", "tls_cpu = \"400us\"", "source_ip = \"1d\"", "share = 0.5"];
+    for key in keys {
+        assert!(results.resolved.contains(key), "{key} is not in\n{}", results.resolved);
+    }
+    let again = Scenario::parse(&results.resolved).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(again.resolved(), results.resolved);
+    let plain =
+        forked("10min", "4/s", "clients = 4, connections = \"keep_alive\"", "", "min = 1", 1).resolved;
+    for key in ["requests = 1000", "most = 6", "network = \"none\"", "clients_per_address = 1"] {
+        assert!(plain.contains(key), "{key} is not in\n{plain}");
+    }
 }
 
 /// Of two targets one crashes: the next request on each of its connections is reset, new connections avoid it as soon as the
