@@ -4,9 +4,9 @@
 //! first served. Idle connections of all clients stand in one list in the order in which they will be closed, as they all may
 //! idle for the same time. There is nothing here that grows with requests: 16 bytes a client, 40 a connection.
 
-use sim_core::stats::TimeWeighted;
 use sim_core::{Span, Time, Timer};
 
+use super::counts::Counts;
 use crate::event::Ref;
 use crate::plan::Connections;
 
@@ -36,25 +36,8 @@ pub struct Pool {
     idle: [u32; 2],
     /// Fires when the first of them is due.
     pub timer: Timer,
-    open: TimeWeighted,
-    totals: PoolTotals,
-    /// What was counted before measurement began.
-    before: PoolTotals,
-    /// Requests that arrived and that waited until the end of each minute.
-    minutes: Vec<[u64; 2]>,
-}
-
-/// What a pool has counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolTotals {
-    /// Connections that clients began to open.
-    pub opened: u64,
-    /// Of these, connections that did not come about.
-    pub failed: u64,
-    /// Requests that arrived over them.
-    pub carried: u64,
-    /// Requests that waited at their client, because all its connections were taken.
-    pub waited: u64,
+    /// What it has counted.
+    pub counts: Counts,
 }
 
 /// What carries a request.
@@ -66,6 +49,8 @@ pub struct Carrier {
     pub target: Option<u32>,
     /// The worker that accepted it there.
     pub worker: u16,
+    /// It has carried a request before.
+    pub used: bool,
     /// Its target went away under it.
     pub reset: bool,
 }
@@ -122,10 +107,7 @@ impl Pool {
             free_waiting: Vec::new(),
             idle: [NONE; 2],
             timer,
-            open: TimeWeighted::new(Time::ZERO, 0.0),
-            totals: PoolTotals::default(),
-            before: PoolTotals::default(),
-            minutes: Vec::new(),
+            counts: Counts::default(),
         }
     }
 
@@ -142,42 +124,6 @@ impl Pool {
     /// How many are open, or about to be.
     pub fn open(&self) -> usize {
         self.connections.len() - self.free.len()
-    }
-
-    /// What was counted, and how many connections were open on average.
-    pub fn totals(&self, now: Time) -> (PoolTotals, f64) {
-        let (totals, before) = (self.totals, self.before);
-        let since = PoolTotals {
-            opened: totals.opened - before.opened,
-            failed: totals.failed - before.failed,
-            carried: totals.carried - before.carried,
-            waited: totals.waited - before.waited,
-        };
-        (since, self.open.mean(now))
-    }
-
-    /// Forgets what was counted.
-    pub fn begin(&mut self, now: Time) {
-        self.before = self.totals;
-        self.open.reset(now);
-    }
-
-    /// The minute ends.
-    pub fn close_minute(&mut self) {
-        self.minutes.push([self.totals.carried, self.totals.waited]);
-    }
-
-    /// The share of requests that waited at their clients in some minutes of the run, from the first to before the last.
-    pub fn waited_share(&self, from: usize, to: usize) -> f64 {
-        let mark = |minute: usize| match minute.checked_sub(1) {
-            None => [0; 2],
-            Some(last) => *self.minutes.get(last).unwrap_or(&[self.totals.carried, self.totals.waited]),
-        };
-        let ([carried, waited], [carried_before, waited_before]) = (mark(to), mark(from));
-        if carried == carried_before {
-            return 0.0;
-        }
-        (waited - waited_before) as f64 / (carried - carried_before) as f64
     }
 
     /// The rules that clients keep to.
@@ -228,8 +174,7 @@ impl Pool {
         if let Some(owner) = self.clients.get_mut(client as usize) {
             owner.open += 1;
         }
-        self.totals.opened += 1;
-        self.open.add(now, 1.0);
+        self.counts.opened(now);
         if let Some(number) = self.free.pop() {
             self.connections[number as usize] = connection;
             return number;
@@ -240,12 +185,12 @@ impl Pool {
 
     /// A request arrives over a connection, which has come about by then.
     pub fn arrived(&mut self, number: u32) -> Carrier {
-        self.totals.carried += 1;
-        self.connections[number as usize].up = true;
+        self.counts.carried();
+        let used = std::mem::replace(&mut self.connections[number as usize].up, true);
         self.list(number);
         let Connection { client, target, worker, .. } = self.connections[number as usize];
         let known = (target < RESET).then_some(target);
-        Carrier { client, target: known, worker, reset: target == RESET }
+        Carrier { client, target: known, worker, used, reset: target == RESET }
     }
 
     /// Whose a connection is.
@@ -270,7 +215,9 @@ impl Pool {
 
     /// A connection that never came about.
     pub fn failed(&mut self, number: u32) {
-        self.totals.failed += u64::from(!self.connections[number as usize].up);
+        if !self.connections[number as usize].up {
+            self.counts.failed();
+        }
     }
 
     /// A request is through with a connection, which is kept for the next or closed. Returns the target that a closed one
@@ -327,7 +274,7 @@ impl Pool {
 
     /// A request waits at its client.
     pub fn wait(&mut self, client: u32, request: Ref) {
-        self.totals.waited += 1;
+        self.counts.waited();
         let waiting = Waiting { request, next: NONE };
         let number = match self.free_waiting.pop() {
             Some(number) => {
@@ -422,7 +369,7 @@ impl Pool {
 
     fn close(&mut self, number: u32, now: Time) -> Option<u32> {
         self.leave_idle(number);
-        self.open.add(now, -1.0);
+        self.counts.closed(now);
         self.free.push(number);
         let target = std::mem::replace(&mut self.connections[number as usize].target, NO_TARGET);
         (target < RESET).then_some(target)
@@ -497,7 +444,7 @@ mod tests {
             (first, true),
             "another client opens its own, in a free place"
         );
-        assert_eq!(pool.totals.opened, 3);
+        assert_eq!(pool.counts.since_measured(at(70)).0.opened, 3);
     }
 
     #[test]
@@ -559,7 +506,7 @@ mod tests {
         assert_eq!(pool.due(), None);
         assert!(pool.arrived(busy).reset);
         assert_eq!(pool.give_back(busy, true, at(3)), None, "it is not counted at its target any more");
-        assert_eq!(pool.open.value(), 0.0);
+        assert_eq!(pool.open(), 0);
         assert!(pool.take(0, at(3)).unwrap().1);
     }
 }

@@ -108,6 +108,8 @@ pub struct EndpointCollector {
 pub struct Carried {
     /// Requests.
     pub requests: u64,
+    /// Of these, requests that came over a connection which was there already.
+    pub shared: u64,
     /// Bytes of requests and responses.
     pub bytes: u64,
     /// How it stood at the end of each minute: the hourly dimensions of its bill.
@@ -119,16 +121,18 @@ pub struct Carried {
 pub struct CarriedMark {
     /// Requests.
     pub requests: u64,
+    /// Of these, requests that came over a connection which was there already.
+    pub shared: u64,
     /// Bytes of requests and responses.
     pub bytes: u64,
-    /// The integral of the requests in progress.
+    /// The integral of the requests in progress, and of connections that clients keep open.
     pub request_seconds: f64,
 }
 
 impl Carried {
     /// How it stands.
     pub fn mark(&self, request_seconds: f64) -> CarriedMark {
-        CarriedMark { requests: self.requests, bytes: self.bytes, request_seconds }
+        CarriedMark { requests: self.requests, shared: self.shared, bytes: self.bytes, request_seconds }
     }
 
     /// The minute ends.

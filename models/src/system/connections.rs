@@ -52,7 +52,7 @@ impl Wire {
 
     /// What became of its connections.
     pub fn result(&self, now: Time) -> ConnectionsResult {
-        let (totals, open) = self.pool.totals(now);
+        let (totals, open) = self.pool.counts.since_measured(now);
         let came_about = totals.opened - totals.failed;
         ConnectionsResult {
             opened: totals.opened,
@@ -145,6 +145,7 @@ impl System {
         let Some(wire) = &mut self.sources[source.index()].wire else { return };
         let carrier = wire.pool.arrived(connection);
         let (passed_on, multiplexes) = (wire.passed_on, wire.pool.multiplexes());
+        self.measure.balancers[to.index()].shared += u64::from(carrier.used);
         if carrier.reset || carrier.target.is_some() {
             self.follow(slot, to, carrier, calendar);
         } else {
@@ -178,7 +179,8 @@ impl System {
 
     /// A request on a connection that leads to a target. A target that is taken out goes on with the connections it has.
     fn follow(&mut self, slot: u32, to: BalancerId, carrier: Carrier, calendar: &mut Calendar<Event>) {
-        self.passes(slot, to);
+        let endpoint = self.requests[slot].endpoint;
+        self.measure.balanced(to, endpoint, self.programs[endpoint.index()].size);
         let target = carrier
             .target
             .filter(|&target| matches!(self.instances[target].phase, Phase::Up | Phase::Draining));

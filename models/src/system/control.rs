@@ -20,12 +20,12 @@ const ROW_MARK: usize = 1;
 impl System {
     /// The minute ends.
     pub(super) fn minute(&mut self, calendar: &mut Calendar<Event>) {
-        for (balancer, plan) in self.measure.balancers.iter_mut().zip(&self.plan.balancers) {
-            let in_progress = self.fleets[plan.targets.index()].request_seconds(calendar.now());
-            balancer.close_minute(in_progress);
+        for index in 0..self.measure.balancers.len() {
+            let in_progress = self.balancer_seconds(index, calendar.now());
+            self.measure.balancers[index].close_minute(in_progress);
         }
         for wire in self.sources.iter_mut().filter_map(|source| source.wire.as_mut()) {
-            wire.pool.close_minute();
+            wire.pool.counts.close_minute();
         }
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             let mut facts = self.observe_minute(group, calendar.now(), MINUTE);
@@ -310,7 +310,7 @@ impl System {
         self.sources
             .iter_mut()
             .filter_map(|source| source.wire.as_mut())
-            .for_each(|wire| wire.pool.begin(now));
+            .for_each(|wire| wire.pool.counts.begin(now));
         let totals = |index: usize| self.machine_totals(GroupId(index as u16));
         self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
         let tally = |index: usize| self.tally(GroupId(index as u16));
@@ -328,6 +328,16 @@ impl System {
             fleet.serving.reset(now);
             fleet.serving_min = fleet.serving.value() as u32;
         }
+    }
+
+    /// The integrals of requests in progress behind a balancer, and of connections that clients keep open to it.
+    fn balancer_seconds(&self, index: usize, now: Time) -> f64 {
+        let inside = self.fleets[self.plan.balancers[index].targets.index()].request_seconds(now);
+        let sources = self.sources.iter().zip(&self.plan.traffic);
+        let own = sources.filter(|(_, traffic)| traffic.to.index() == index && traffic.connections.is_some());
+        own.filter_map(|(source, _)| source.wire.as_ref())
+            .map(|wire| wire.pool.counts.open_seconds(now))
+            .fold(inside, |sum, open| sum + open)
     }
 
     /// What has been used until now, for the bill.
@@ -353,11 +363,13 @@ impl System {
                     ),
                 }
             });
-        let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).map(|(carried, plan)| {
-            let in_progress = self.fleets[plan.targets.index()].request_seconds(now);
+        let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).enumerate();
+        let balancers = balancers.map(|(index, (carried, plan))| {
+            let in_progress = self.balancer_seconds(index, now);
             BalancerUsage {
                 balancer: plan.name.clone(),
                 seconds: now.as_secs_f64(),
+                kept: carried.shared > 0,
                 hours: hours(carried, now, in_progress),
             }
         });
@@ -365,7 +377,7 @@ impl System {
     }
 }
 
-/// Cuts what a balancer carried into hours. `request_seconds` is what its group has had inside until `now`.
+/// Cuts what a balancer carried into hours. `request_seconds` is what has been in progress until `now`.
 fn hours(carried: &Carried, now: Time, request_seconds: f64) -> Vec<HourOfUse> {
     let mut marks: Vec<CarriedMark> = carried.by_minute.iter().copied().skip(59).step_by(60).collect();
     let played = now.as_secs_f64();
@@ -378,7 +390,7 @@ fn hours(carried: &Carried, now: Time, request_seconds: f64) -> Vec<HourOfUse> {
         let seconds = (played - 3600.0 * index as f64).min(3600.0);
         hours.push(HourOfUse {
             seconds,
-            requests: (mark.requests - before.requests) as f64,
+            connections: ((mark.requests - before.requests) - (mark.shared - before.shared)) as f64,
             bytes: (mark.bytes - before.bytes) as f64,
             in_progress: (mark.request_seconds - before.request_seconds) / seconds.max(1e-9),
         });

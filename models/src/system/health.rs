@@ -52,6 +52,13 @@ impl System {
         self.crash(slot, description, calendar);
     }
 
+    /// An instance has no memory for one request more, which is lost, and so is its server.
+    #[cold]
+    pub(super) fn has_no_memory(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
+        self.out_of_memory(target, calendar);
+        self.turned_away(slot, Ending::Lost, calendar);
+    }
+
     fn crash(&mut self, slot: u32, description: String, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let reference = self.instances.reference(slot);

@@ -91,7 +91,7 @@ impl System {
         let own = sources.filter(|(id, _)| objective.traffic.is_none_or(|traffic| traffic == *id));
         let shares = own.filter_map(|(id, source)| {
             let pool = &source.wire.as_ref()?.pool;
-            Some((pool.waited_share(from, to), id, pool.rules()))
+            Some((pool.counts.waited_share(from, to), id, pool.rules()))
         });
         let (share, id, rules) = shares.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|found| found.0 > MANY)?;
         let (percent, name) = (100.0 * share, &self.plan.traffic[id.index()].name);

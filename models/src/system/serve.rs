@@ -24,7 +24,7 @@ use crate::runtime::{Front, Server};
 pub struct Program {
     steps: Vec<Op>,
     /// Bytes of a request and its response.
-    size: u64,
+    pub(super) size: u64,
     /// How slow its server is at first.
     cold: Option<Cold>,
     /// What stops its process, and how long.
@@ -127,12 +127,6 @@ impl System {
         self.arrive(slot, to, target, calendar);
     }
 
-    /// A balancer has a request, and need not pick its target.
-    pub(super) fn passes(&mut self, slot: u32, to: BalancerId) {
-        let endpoint = self.requests[slot].endpoint;
-        self.measure.balanced(to, endpoint, self.programs[endpoint.index()].size);
-    }
-
     /// A request reaches an instance.
     #[inline]
     fn arrive(&mut self, slot: u32, from: BalancerId, target: u32, calendar: &mut Calendar<Event>) {
@@ -149,13 +143,6 @@ impl System {
             return self.connect(slot, from, target, calendar);
         }
         self.send_to(0, slot, target, calendar);
-    }
-
-    /// An instance has no memory for one request more, which is lost, and so is its server.
-    #[cold]
-    pub(super) fn has_no_memory(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
-        self.out_of_memory(target, calendar);
-        self.turned_away(slot, Ending::Lost, calendar);
     }
 
     /// The accept queue of an instance is full.
