@@ -168,12 +168,12 @@ impl Collector {
         self.endings[ending as usize] += 1;
     }
 
-    /// What clients saw, as the balancer that they send to shows it, where that was not an answer: one of HTTP, or one that
-    /// passes connections on.
-    pub fn statuses(&self, passed_on: bool) -> Vec<StatusCount> {
+    /// What clients saw, as the balancer that they send to shows it, where that was not an answer: one of HTTP, or, for
+    /// endings that are `bare`, what became of the connection.
+    pub fn statuses(&self, bare: impl Fn(Ending) -> bool) -> Vec<StatusCount> {
         let all = Ending::ALL.into_iter().zip(self.endings).filter(|(_, count)| *count > 0);
         let status = |(ending, count): (Ending, u64)| {
-            let (status, reason) = if passed_on { ending.connection() } else { ending.status() };
+            let (status, reason) = if bare(ending) { ending.connection() } else { ending.status() };
             StatusCount { status: status.to_string(), reason: reason.to_string(), count }
         };
         all.map(status).collect()

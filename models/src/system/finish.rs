@@ -4,6 +4,7 @@ use sim_core::{Simulation, Span, Time};
 
 use super::System;
 use super::accept::{FIRST_WORKER, PRIMARY};
+use super::ending::Ending;
 use crate::capacity::weakest;
 use crate::cost::bill;
 use crate::machine::{Counts, Scheduler, Supply};
@@ -31,7 +32,10 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         requests: source.ledger(),
         response_time: distribution(&source.times),
         wait: None,
-        statuses: source.statuses(plan.passes_connections(traffic)),
+        statuses: source.statuses(|ending| {
+            let unreached = ending == Ending::NoConnection && wire.is_some();
+            unreached || plan.passes_connections(traffic)
+        }),
         connections: wire.as_ref().map(|wire| wire.result(now)),
     });
     let endpoints = plan.endpoints.iter().zip(&measure.endpoints).map(|(endpoint, collector)| Part {
@@ -39,7 +43,7 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         requests: collector.served.ledger(),
         response_time: distribution(&collector.served.times),
         wait: Some(collector.wait()),
-        statuses: collector.served.statuses(false),
+        statuses: collector.served.statuses(|_| false),
         connections: None,
     });
     Run {

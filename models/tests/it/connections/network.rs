@@ -37,7 +37,7 @@ fn lost_packets_delay_as_the_closed_form_says() {
         let error = (expected / run.requests.offered as f64).sqrt();
         assert!((failed - expected).abs() < 4.0 * error + 1e-9, "{failed}, expected {expected}");
         assert_eq!(of(&run).failed, run.requests.failed);
-        assert!(run.traffic[0].statuses.iter().all(|seen| seen.reason == "no connection came about"));
+        assert!(run.traffic[0].statuses.iter().all(|seen| seen.status == "no connection"));
     }
     // With connections that are there already there is hardly a SYN to lose.
     let (single, kept) = (
