@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use scalesim::balancer::{Client, Latency, Member, Rotation, Seen};
-use scalesim::plan::{Algorithm, Balancer, GroupId, Hashing, Stickiness, TargetGroup};
+use scalesim::plan::{Algorithm, Balancer, GroupId, Hashing, Stickiness, StickyBy, TargetGroup};
 use sim_core::{Seed, Span, Time};
 
 /// Requests in progress for each target.
@@ -24,7 +24,7 @@ fn balancer(algorithm: Algorithm, stickiness: Option<Stickiness>, weights: [u32;
 fn picks(c: &mut Criterion) {
     let mut group = c.benchmark_group("pick");
     group.throughput(Throughput::Elements(1));
-    let cookie = Some(Stickiness { duration: Span::from_secs(3_600) });
+    let cookie = Some(Stickiness { duration: Span::from_secs(3_600), by: StickyBy::LbCookie });
     let random = Algorithm::Random { anomaly_mitigation: false };
     for (name, algorithm, stickiness, weights) in [
         ("round-robin", Algorithm::RoundRobin, None, EQUAL),

@@ -48,6 +48,12 @@ pub enum Event {
     RoomOver(TrafficId, Ref),
     /// A client has waited long enough for an answer to send another attempt beside it.
     Hedge(Ref),
+    /// A request is at its balancer.
+    Reaches(Ref),
+    /// No packet of a request came through, and who sent it gives up.
+    Unreached(Ref),
+    /// The connection of a source that idles longest has idled long enough.
+    ConnectionIdle(TrafficId),
 
     /// An instance reaches the next stage of its life.
     Stage(Ref),

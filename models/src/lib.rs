@@ -11,6 +11,7 @@
 
 pub mod balancer;
 pub mod capacity;
+pub mod connections;
 pub mod cost;
 pub mod event;
 pub mod experiment;

@@ -5,6 +5,7 @@
 //! indices into the plan's vectors.
 
 mod balancer;
+mod connection;
 mod group;
 mod incident;
 mod objective;
@@ -22,7 +23,8 @@ use sim_core::dist::Dist;
 use crate::cost::PriceBook;
 
 pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
-pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, TargetGroup};
+pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, StickyBy, TargetGroup};
+pub use connection::{Connections, Network, Tls};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::{Incident, IncidentKind, When};
 pub use objective::{Indicator, Objective};

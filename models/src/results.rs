@@ -3,12 +3,14 @@
 //! Times are seconds since the start of the run, lengths of time are seconds unless a name says otherwise, money is
 //! in the price book's currency. Field names are part of the format: [`SCHEMA`] changes when they do.
 
+mod connections;
 mod overload;
 mod scheduling;
 mod sessions;
 
 use serde::{Deserialize, Serialize};
 
+pub use connections::ConnectionsResult;
 pub use overload::{Limits, Repeats};
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 pub use sessions::{RoomsResult, SessionsResult};
@@ -220,6 +222,8 @@ pub struct Part {
     pub statuses: Vec<StatusCount>,
     /// What clients sent beside one attempt for each request; `None` for an endpoint.
     pub repeats: Option<Repeats>,
+    /// What became of its clients' connections, where these are played; for a source only.
+    pub connections: Option<ConnectionsResult>,
 }
 
 /// What clients saw, and how often.
@@ -279,6 +283,9 @@ pub struct GroupResult {
     /// How many times its even share the busiest worker process of an instance got, the mean over instances that run at
     /// the end; `None` with one process.
     pub worker_imbalance: Option<f64>,
+    /// How many times an even share of requests the busiest instance got, of those that serve at the end, by requests per
+    /// second since it ran; `None` with fewer than two.
+    pub target_imbalance: Option<f64>,
 }
 
 /// How an objective fared.
@@ -390,8 +397,12 @@ pub enum CauseKind {
     Throttled,
     /// Instances had no CPU credits left and ran at their baseline.
     OutOfCredits,
+    /// The way to a balancer took longer, or lost packets.
+    Network,
     /// Other programs of the machine took its vCPUs.
     NoisyNeighbour,
+    /// Requests waited at their clients, whose connections were all taken.
+    ConnectionsExhausted,
     /// Every thread was taken while cores were idle.
     ThreadsExhausted,
     /// Clients tried again so often that they kept a group overloaded which could have served what they asked for.
@@ -548,6 +559,8 @@ pub enum ActivityKind {
     CircuitHalfOpen,
     /// A circuit breaker lets everybody through again.
     CircuitClosed,
+    /// Something is wrong with the network.
+    Network,
     /// An alarm changed state.
     Alarm,
     /// A policy decided not to act.

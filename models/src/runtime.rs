@@ -98,6 +98,8 @@ pub struct Process {
     pub queued_new: u32,
     /// Requests that it got.
     pub served: u64,
+    /// Requests that it had got at the last minute.
+    pub served_at_minute: u64,
     /// Requests since its collector ran.
     pub uncollected: u32,
     /// The lock that only one thread can hold, if there is one.
@@ -181,11 +183,27 @@ impl Server {
         kept.get(below(bits, kept.len() as u32) as usize).copied()
     }
 
+    /// The same of the requests since the last minute, which ends.
+    pub fn imbalance_of_minute(&mut self) -> Option<f64> {
+        let imbalance = self.imbalance_since(|process| process.served_at_minute);
+        self.processes.iter_mut().for_each(|process| process.served_at_minute = process.served);
+        imbalance
+    }
+
     /// How many times its even share the busiest worker got; `None` with one process, or before the first request.
     pub fn imbalance(&self) -> Option<f64> {
-        let served = || self.processes.iter().map(|process| process.served);
+        self.imbalance_since(|_| 0)
+    }
+
+    fn imbalance_since(&self, before: impl Fn(&Process) -> u64) -> Option<f64> {
+        let served = || self.processes.iter().map(|process| process.served - before(process));
         let (most, all) = (served().max()?, served().sum::<u64>());
         (self.processes.len() > 1 && all > 0).then(|| most as f64 * self.processes.len() as f64 / all as f64)
+    }
+
+    /// Requests that its processes got.
+    pub fn served(&self) -> u64 {
+        self.processes.iter().map(|process| process.served).sum()
     }
 
     /// True where somebody waits for a slot of a process, or where it may wait for a listener.
@@ -216,6 +234,7 @@ impl Process {
             newest_first: false,
             queued_new: 0,
             served: 0,
+            served_at_minute: 0,
             uncollected: 0,
             lock: None,
             pool: Pool { threads: u32::MAX, busy: 0, queue: VecDeque::new() },

@@ -367,8 +367,8 @@ impl<'a> Suspect<'a> {
         })
     }
 
-    /// Somebody had far more to do than the others, all the time, though the group as a whole could have kept up. Right after a
-    /// group has grown that is as it should be.
+    /// Somebody had far more to do than the others, though the group as a whole could have kept up: an instance all the time, or
+    /// a worker half of it, as connections come and go. Right after a group has grown that is as it should be.
     fn uneven(
         &self,
         minutes: &[MinuteFacts],
@@ -382,9 +382,9 @@ impl<'a> Suspect<'a> {
         if !keeps_up || grown {
             return None;
         }
-        let least = |of: fn(&MinuteFacts) -> (f64, f64)| {
-            let all = minutes.iter().all(|m| of(m).0 >= BUSY && of(m).0 > UNEVEN * of(m).1);
-            all.then(|| {
+        let least = |share: f64, of: fn(&MinuteFacts) -> (f64, f64)| {
+            let uneven = minutes.iter().filter(|m| of(m).0 >= BUSY && of(m).0 > UNEVEN * of(m).1).count();
+            (uneven as f64 >= share * minutes.len() as f64).then(|| {
                 minutes
                     .iter()
                     .map(of)
@@ -392,7 +392,7 @@ impl<'a> Suspect<'a> {
             })
         };
         let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-        if let Some((worker, instance)) = least(|m| (m.busiest_worker, m.hottest)) {
+        if let Some((worker, instance)) = least(0.5, |m| (m.busiest_worker, m.hottest)) {
             let words = format!(
                 "one worker of an instance of {name} was {} busy and all of it only {}: connections stay with the worker that \
                  accepted them; {load}",
@@ -401,7 +401,7 @@ impl<'a> Suspect<'a> {
             );
             return Some((CauseKind::UnevenlySpread, words));
         }
-        let (hottest, evenly) = least(|m| (m.hottest, m.evenly))?;
+        let (hottest, evenly) = least(1.0, |m| (m.hottest, m.evenly))?;
         let words = format!(
             "one instance of {name} was {} busy and all of them {} on average: requests do not go where there is room; {load}",
             percent(hottest),

@@ -1,5 +1,6 @@
 //! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
 
+mod connections;
 mod groups;
 mod overload;
 mod sessions;
@@ -238,6 +239,7 @@ impl Summary<'_> {
                 self.line(format!("    {status:<13} {:>9} ({share})  {reason}", count(seen.count as f64)));
             }
         }
+        self.connections();
         self.line("");
         let names = run.traffic.iter().chain(&run.endpoints).map(|part| part.name.chars().count());
         let width = names.max().unwrap_or(0).clamp(12, 36);
@@ -359,8 +361,8 @@ impl Summary<'_> {
 
 fn notable(activity: &Activity) -> bool {
     use ActivityKind::{
-        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Replace, ScaleIn,
-        ScaleOut, Scheduled,
+        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Network, Replace,
+        ScaleIn, ScaleOut, Scheduled,
     };
     matches!(
         activity.kind,
@@ -375,6 +377,7 @@ fn notable(activity: &Activity) -> bool {
             | IncidentOver
             | CircuitOpened
             | CircuitClosed
+            | Network
     )
 }
 

@@ -16,7 +16,7 @@ use sim_core::chance::{below, unit};
 use sim_core::{Keyed, Seed, Span, Time};
 use smallvec::{SmallVec, smallvec};
 
-use crate::plan::{Algorithm, Balancer, Minimum, Stickiness};
+use crate::plan::{Algorithm, Balancer, Hashing, Minimum, StickyBy};
 use anomalies::Anomalies;
 use cookies::Cookies;
 use hashing::Table;
@@ -71,6 +71,7 @@ struct Weights {
 /// Cookies, and what makes them void.
 #[derive(Clone, Debug)]
 struct Sticky {
+    by: StickyBy,
     cookies: Cookies,
     /// By instance: how often its place was given up, and whether it is a healthy target.
     places: Vec<(u32, bool)>,
@@ -137,8 +138,9 @@ impl Rotation {
             Algorithm::Hash(hashing) => Some(Box::new(Table::new(hashing, &plan.name, seed))),
             _ => None,
         };
-        let sticky = plan.stickiness.map(|Stickiness { duration }| {
-            Box::new(Sticky { cookies: Cookies::new(duration, clients), places: Vec::new() })
+        let sticky = plan.stickiness.map(|stickiness| {
+            let cookies = Cookies::new(stickiness.duration, clients);
+            Box::new(Sticky { by: stickiness.by, cookies, places: Vec::new() })
         });
         let mitigates = matches!(plan.algorithm, Algorithm::Random { anomaly_mitigation: true });
         let weighs = !plan.weighs_equally() || plan.slow_start.is_some() || mitigates;
@@ -191,6 +193,12 @@ impl Rotation {
     #[inline]
     pub fn asks_who(&self) -> bool {
         self.table.is_some() || self.sticky.is_some()
+    }
+
+    /// True where it sees addresses, and not clients.
+    pub fn by_address(&self) -> bool {
+        let sticky = self.sticky.as_ref().is_some_and(|sticky| sticky.by == StickyBy::SourceIp);
+        sticky || self.algorithm == Algorithm::Hash(Hashing::Modulo)
     }
 
     /// True where it matters how requests end.
@@ -335,11 +343,23 @@ impl Rotation {
             (sticky.places.get(target as usize) == Some(&(epoch, true))).then_some(target)
         });
         let target = held.or_else(|| self.choose(key, client, seen))?;
-        if let Some(sticky) = &mut self.sticky {
+        if let Some(sticky) = &mut self.sticky
+            && sticky.by != StickyBy::AppCookie
+        {
             let epoch = sticky.places.get(target as usize).map_or(0, |place| place.0);
             sticky.cookies.set(client, seen.now, target, epoch);
         }
         Some(target)
+    }
+
+    /// A client was answered by `target`, in whose answer the app has set its cookie.
+    pub fn answered(&mut self, client: Client, now: Time, target: u32) {
+        if let Some(sticky) = &mut self.sticky
+            && sticky.by == StickyBy::AppCookie
+            && let Some(&(epoch, true)) = sticky.places.get(target as usize)
+        {
+            sticky.cookies.set(client, now, target, epoch);
+        }
     }
 
     #[inline]
@@ -355,8 +375,11 @@ impl Rotation {
                 self.turn = turn + 1;
                 Some(self.used[turn])
             }
-            Algorithm::Random { .. } if self.weights.is_some() => self.weighted_chance(key, seen.now),
-            Algorithm::Random { .. } => {
+            Algorithm::Random { .. } | Algorithm::FlowHash if self.weights.is_some() => {
+                self.weighted_chance(key, seen.now)
+            }
+            // A connection's addresses and ports are as good as random, and its first request has its key.
+            Algorithm::Random { .. } | Algorithm::FlowHash => {
                 let pick = below(&mut self.picks.at(key), count as u32);
                 Some(self.used[pick as usize])
             }
@@ -518,7 +541,7 @@ impl Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{GroupId, Hashing};
+    use crate::plan::{GroupId, Hashing, Stickiness};
     use sim_core::Span;
 
     const CLIENTS: u32 = 1_000;
@@ -633,7 +656,8 @@ mod tests {
     #[test]
     fn clients_stick_to_their_target() {
         let hour = Span::from_secs(3_600);
-        let mut rotation = sticking(Algorithm::RoundRobin, 3, Some(Stickiness { duration: hour }));
+        let mut rotation =
+            sticking(Algorithm::RoundRobin, 3, Some(Stickiness { duration: hour, by: StickyBy::LbCookie }));
         let go = |rotation: &mut Rotation, minutes: u64, client: u32| {
             at(rotation, Time::ZERO + Span::from_secs(60 * minutes), 1, client, &[0; 4])
         };

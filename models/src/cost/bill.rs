@@ -45,6 +45,8 @@ pub struct BalancerUsage {
     pub balancer: String,
     /// Seconds it existed.
     pub seconds: f64,
+    /// Whether clients keep connections to it open.
+    pub kept: bool,
     /// Each hour's use, the last one perhaps of a part of an hour.
     pub hours: Vec<HourOfUse>,
 }
@@ -54,11 +56,11 @@ pub struct BalancerUsage {
 pub struct HourOfUse {
     /// Seconds of this hour that were played.
     pub seconds: f64,
-    /// Requests carried, each on a connection of its own.
-    pub requests: f64,
+    /// New connections of clients: one for each request, unless they keep some open.
+    pub connections: f64,
     /// Bytes carried.
     pub bytes: f64,
-    /// Mean number of requests in progress.
+    /// Mean number of requests in progress, and of connections that clients keep open.
     pub in_progress: f64,
 }
 
@@ -100,12 +102,13 @@ pub fn bill(prices: &PriceBook, usage: &Usage) -> Bill {
             "a part of an hour is a full hour".to_string(),
         ));
         let (units, dimension) = lcu_hours(prices, &balancer.hours);
+        let kept = if balancer.kept { " that does not come over one that is open" } else { "" };
         lines.push(line(
             format!("{}: capacity units", balancer.balancer),
             units,
             "LCU-hours",
             prices.lcu_hour,
-            format!("each hour's largest dimension, mostly {dimension}; a new connection for each request, no rules beyond the free ones"),
+            format!("each hour's largest dimension, mostly {dimension}; a new connection for each request{kept}, no rules beyond the free ones"),
         ));
     }
     let total = lines.iter().map(|line| line.amount).sum();
@@ -143,7 +146,7 @@ fn lcu_hours(prices: &PriceBook, hours: &[HourOfUse]) -> (f64, &'static str) {
     for hour in hours.iter().filter(|hour| hour.seconds > 0.0) {
         let part = hour.seconds / 3600.0;
         let units = [
-            hour.requests / hour.seconds / prices.lcu_new_connections_per_second * part,
+            hour.connections / hour.seconds / prices.lcu_new_connections_per_second * part,
             hour.in_progress / prices.lcu_active_connections * part,
             hour.bytes / prices.lcu_bytes_per_hour,
         ];
@@ -169,11 +172,11 @@ mod tests {
 
     #[test]
     fn each_hour_costs_its_largest_dimension() {
-        let busy = HourOfUse { seconds: 3600.0, requests: 3600.0 * 100.0, bytes: 2e9, in_progress: 30.0 };
-        let heavy = HourOfUse { seconds: 3600.0, requests: 3600.0 * 25.0, bytes: 7e9, in_progress: 30.0 };
+        let busy = HourOfUse { seconds: 3600.0, connections: 3600.0 * 100.0, bytes: 2e9, in_progress: 30.0 };
+        let heavy = HourOfUse { seconds: 3600.0, connections: 3600.0 * 25.0, bytes: 7e9, in_progress: 30.0 };
         let (units, _) = lcu_hours(&prices(), &[busy, heavy]);
         assert!((units - (4.0 + 7.0)).abs() < 1e-9, "{units}");
-        let half = HourOfUse { seconds: 1800.0, requests: 1800.0 * 100.0, ..HourOfUse::default() };
+        let half = HourOfUse { seconds: 1800.0, connections: 1800.0 * 100.0, ..HourOfUse::default() };
         assert!((lcu_hours(&prices(), &[half]).0 - 2.0).abs() < 1e-9);
     }
 
@@ -188,7 +191,12 @@ mod tests {
                 billed_seconds: 7_200.0,
                 surplus: Some(Surplus { vcpu_hours: 2.0, price: 0.05 }),
             }],
-            balancers: vec![BalancerUsage { balancer: "front".into(), seconds: 5_000.0, hours: vec![] }],
+            balancers: vec![BalancerUsage {
+                balancer: "front".into(),
+                seconds: 5_000.0,
+                kept: false,
+                hours: vec![],
+            }],
         };
         let bill = bill(&prices(), &usage);
         assert!((bill.total - (0.17 + 0.1 + 2.0 * 0.0225)).abs() < 1e-12, "{}", bill.total);

@@ -116,6 +116,8 @@ pub struct Carried {
     pub requests: u64,
     /// Those of them that went no further than its rate limiter or circuit breaker.
     pub turned_away: u64,
+    /// Of these, requests that came over a connection which was there already.
+    pub shared: u64,
     /// Bytes of requests and responses.
     pub bytes: u64,
     /// Messages through open sessions, which are no requests.
@@ -129,16 +131,18 @@ pub struct Carried {
 pub struct CarriedMark {
     /// Requests.
     pub requests: u64,
+    /// Of these, requests that came over a connection which was there already.
+    pub shared: u64,
     /// Bytes of requests and responses.
     pub bytes: u64,
-    /// The integral of the requests in progress.
+    /// The integral of the requests in progress, and of connections that clients keep open.
     pub request_seconds: f64,
 }
 
 impl Carried {
     /// How it stands.
     pub fn mark(&self, request_seconds: f64) -> CarriedMark {
-        CarriedMark { requests: self.requests, bytes: self.bytes, request_seconds }
+        CarriedMark { requests: self.requests, shared: self.shared, bytes: self.bytes, request_seconds }
     }
 
     /// The minute ends.
@@ -174,11 +178,12 @@ impl Collector {
         self.endings[ending as usize] += 1;
     }
 
-    /// What clients saw, as the balancer that they send to shows it, where that was not an answer.
-    pub fn statuses(&self) -> Vec<StatusCount> {
+    /// What clients saw, as the balancer that they send to shows it, where that was not an answer: one of HTTP, or, for
+    /// endings that are `bare`, what became of the connection.
+    pub fn statuses(&self, bare: impl Fn(Ending) -> bool) -> Vec<StatusCount> {
         let all = Ending::ALL.into_iter().zip(self.endings).filter(|(_, count)| *count > 0);
         let status = |(ending, count): (Ending, u64)| {
-            let (status, reason) = ending.status();
+            let (status, reason) = if bare(ending) { ending.connection() } else { ending.status() };
             StatusCount { status: status.to_string(), reason: reason.to_string(), count }
         };
         all.map(status).collect()

@@ -116,11 +116,25 @@ impl Minimum {
     }
 }
 
-/// Stickiness by a cookie of the balancer, which every request renews.
+/// How long a balancer knows a client again, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stickiness {
-    /// How long a cookie counts; 1 s to 7 days, as ALB has it.
+    /// How long that counts, since it was renewed; 1 s to 7 days, as ALB has it.
     pub duration: Span,
+    /// By what.
+    pub by: StickyBy,
+}
+
+/// By what a balancer knows a client again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StickyBy {
+    /// A cookie of the balancer, which every request renews (ALB's `AWSALB`).
+    LbCookie,
+    /// A cookie of the app: the balancer adds its own (`AWSALBAPP`) to each answer, so that a client has none before its
+    /// first answer.
+    AppCookie,
+    /// Its address, which clients behind a NAT share (NLB's `source_ip`, HAProxy's stick table).
+    SourceIp,
 }
 
 /// How a balancer picks a target.
@@ -144,6 +158,9 @@ pub enum Algorithm {
         /// How fast old answers are forgotten: to a third in this time.
         decay: Span,
     },
+    /// The one that a hash of the connection's addresses and ports says: a connection stays with its target, and a new one
+    /// comes from another port (AWS's NLB).
+    FlowHash,
     /// The one that a hash of the client says.
     Hash(Hashing),
 }

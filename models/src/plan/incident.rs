@@ -3,7 +3,7 @@
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::{GroupId, Plan, ServiceId};
+use super::{BalancerId, GroupId, Plan, ServiceId};
 
 /// Something that goes wrong, once or again and again.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,12 +82,38 @@ pub enum IncidentKind {
         /// How long it takes until one has failed, in nanoseconds; `None` is as long as it would have taken to succeed.
         after: Option<Dist>,
     },
+    /// The way to a balancer takes longer.
+    NetworkLatency {
+        /// To which.
+        to: BalancerId,
+        /// How much longer, each way.
+        add: Span,
+    },
+    /// Packets on the way to a balancer are lost.
+    PacketLoss {
+        /// To which.
+        to: BalancerId,
+        /// The chance of each packet, above 0 and at most 1.
+        share: f64,
+    },
 }
 
 impl Incident {
     /// True where it has an end, be it that of the run.
     pub fn is_lasting(&self) -> bool {
         !matches!(self.kind, IncidentKind::Crash { .. } | IncidentKind::ProcessCrash { .. })
+    }
+
+    /// The balancer that an incident of the network is about, and from when until when: these have a time and a length.
+    pub fn of_network(&self) -> Option<(BalancerId, Time, Time)> {
+        let (IncidentKind::NetworkLatency { to, .. } | IncidentKind::PacketLoss { to, .. }) = self.kind
+        else {
+            return None;
+        };
+        let (When::At(at), Some(lasts)) = (&self.when, self.lasts.as_ref()?.constant_span()) else {
+            return None;
+        };
+        Some((to, *at, *at + lasts))
     }
 
     /// What its draws are named after: its kind and whom it hits. Several may have the same.
@@ -106,6 +132,10 @@ impl Incident {
             IncidentKind::DependencyDown { service, .. } => {
                 ("dependency_down", plan.services[service.index()].name.as_str())
             }
+            IncidentKind::NetworkLatency { to, .. } => {
+                ("network_latency", plan.balancers[to.index()].name.as_str())
+            }
+            IncidentKind::PacketLoss { to, .. } => ("packet_loss", plan.balancers[to.index()].name.as_str()),
         };
         format!("{kind}/{whom}")
     }

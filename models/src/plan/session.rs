@@ -153,6 +153,9 @@ mod tests {
             timeout: None,
             retry: Retry::NONE,
             retry_budget: None,
+            clients_per_address: 1,
+            connections: None,
+            network: None,
             hedge: None,
             clients: None,
             sessions: Some(Sessions {

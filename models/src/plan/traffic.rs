@@ -2,7 +2,7 @@
 
 use sim_core::Span;
 
-use super::{BalancerId, EndpointId, Hedge, RetryBudget, Sessions};
+use super::{BalancerId, Connections, EndpointId, Hedge, Network, RetryBudget, Sessions};
 use crate::traffic::{Arrivals, RateFunction};
 
 /// A source of requests.
@@ -30,6 +30,12 @@ pub struct Traffic {
     pub clients: Option<u32>,
     /// What its requests open, where they are handshakes.
     pub sessions: Option<Sessions>,
+    /// Clients that share an address, behind a NAT; 1 or more.
+    pub clients_per_address: u32,
+    /// What they keep open; `None` opens a connection for each request.
+    pub connections: Option<Connections>,
+    /// What is between them and the balancer; `None` takes no time.
+    pub network: Option<Network>,
 }
 
 impl Traffic {

@@ -6,7 +6,7 @@ use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Period, Port};
 use super::{Context, Names, health_check, overload, targets};
-use crate::plan::{Algorithm, Balancer, Hashing, Minimum, Service, Stickiness};
+use crate::plan::{Algorithm, Balancer, Hashing, Minimum, Service, Stickiness, StickyBy};
 
 /// The most connections that a balancer may keep open to a target.
 const MOST_CONNECTIONS: u32 = 65_535;
@@ -82,7 +82,7 @@ fn algorithm(context: &Context<'_>, table: &mut Reader<'_>) -> Algorithm {
     /// Finagle's.
     const DECAY: Span = Span::from_secs(10);
     const RANDOM: Algorithm = Algorithm::Random { anomaly_mitigation: false };
-    const KNOWN: [(&str, Algorithm); 10] = [
+    const KNOWN: [(&str, Algorithm); 11] = [
         ("round-robin", Algorithm::RoundRobin),
         ("random", RANDOM),
         ("weighted-random", RANDOM),
@@ -90,6 +90,7 @@ fn algorithm(context: &Context<'_>, table: &mut Reader<'_>) -> Algorithm {
         ("power-of-two-choices", Algorithm::PowerOfChoices(2)),
         ("power-of-choices", Algorithm::PowerOfChoices(2)),
         ("peak-ewma", Algorithm::PeakEwma { decay: DECAY }),
+        ("flow-hash", Algorithm::FlowHash),
         ("ip-hash", Algorithm::Hash(Hashing::Modulo)),
         ("ring-hash", Algorithm::Hash(Hashing::Ring)),
         ("maglev", Algorithm::Hash(Hashing::Maglev)),
@@ -137,27 +138,35 @@ fn algorithm(context: &Context<'_>, table: &mut Reader<'_>) -> Algorithm {
     algorithm
 }
 
-/// `stickiness = { lb_cookie = "1day" }`: clients go back to the target they got first.
+/// `stickiness = { lb_cookie = "1day" }`, `{ app_cookie = "1day" }` or `{ source_ip = "1h" }`: clients go back to the target they
+/// got first.
 fn stickiness(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Stickiness> {
     let path = table.path_of("stickiness");
     let node = table.node("stickiness")?;
-    let (kind, entry) = choice(context.findings, &path, node, &["none", "lb_cookie"])?;
+    let (kind, entry) =
+        choice(context.findings, &path, node, &["none", "lb_cookie", "app_cookie", "source_ip"])?;
+    let by = match kind {
+        "app_cookie" => StickyBy::AppCookie,
+        "source_ip" => StickyBy::SourceIp,
+        _ => StickyBy::LbCookie,
+    };
     if kind == "none" {
         table.resolve("stickiness", "none");
         return None;
     }
     let duration = match entry {
-        Some(entry) => read::<Span>(context.findings, &format!("{path}.lb_cookie"), &entry.node)?,
+        Some(entry) => read::<Span>(context.findings, &format!("{path}.{kind}"), &entry.node)?,
         None => Span::from_secs(86_400),
     };
     let [least, most] = [Span::from_secs(1), Span::from_secs(7 * 86_400)];
     if !(least..=most).contains(&duration) {
         let label = format!("expected {least} to {most}");
-        context.findings.error(&node.place, format!("a cookie for {duration}"), label, None);
+        let what = if by == StickyBy::SourceIp { "an address" } else { "a cookie" };
+        context.findings.error(&node.place, format!("{what} for {duration}"), label, None);
     }
-    let shown = toml::Table::from_iter([("lb_cookie".to_string(), duration.show())]);
+    let shown = toml::Table::from_iter([(kind.to_string(), duration.show())]);
     table.resolve("stickiness", shown);
-    Some(Stickiness { duration: duration.clamp(least, most) })
+    Some(Stickiness { duration: duration.clamp(least, most), by })
 }
 
 /// `connections = "per-request"` (the default), or `{ keep_alive = 64 }` to each target.

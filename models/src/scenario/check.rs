@@ -9,7 +9,8 @@ use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::machine::Scheduler;
 use crate::plan::{
-    Algorithm, Balancer, BalancerId, Group, GroupId, HealthCheckKind, Metric, Objective, Plan, Scaling, Step,
+    Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Metric, Objective, Plan,
+    Scaling, Step, StickyBy,
 };
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
@@ -95,12 +96,48 @@ fn clients(findings: &Findings, document: &Node, plan: &Plan) {
     }
 }
 
+/// A balancer that passes connections on reads nothing in them, and has none of its own.
+fn passed_on(findings: &Findings, document: &Node, plan: &Plan) {
+    for balancer in plan.balancers.iter().filter(|balancer| balancer.algorithm == Algorithm::FlowHash) {
+        let name = &balancer.name;
+        if balancer.stickiness.is_some_and(|stickiness| stickiness.by != StickyBy::SourceIp) {
+            let place = place_of(document, &["balancer", name, "stickiness"]);
+            let message =
+                format!("balancer `{name}` passes connections on, and cannot read a cookie in them");
+            let help = "its clients are known by their address, `stickiness = { source_ip = \"1h\" }`; a connection stays with its target anyway";
+            findings.error(&place, message, "cookies need a balancer of HTTP", Some(help.to_string()));
+        }
+        if balancer.keep_alive.is_some() {
+            let place = place_of(document, &["balancer", name, "connections"]);
+            let message = format!("balancer `{name}` passes connections on, and opens none itself");
+            let help = "say it of its clients: `connections = { keep_alive = { … } }` in their traffic";
+            findings.error(&place, message, "it has none to keep", Some(help.to_string()));
+        }
+    }
+}
+
+/// Clients that share addresses matter to balancers that look at these.
+fn addresses(findings: &Findings, document: &Node, plan: &Plan) {
+    for traffic in plan.traffic.iter().filter(|traffic| traffic.clients_per_address > 1) {
+        let balancer = &plan.balancers[traffic.to.index()];
+        let by_address = balancer.stickiness.is_some_and(|stickiness| stickiness.by == StickyBy::SourceIp);
+        if !by_address && balancer.algorithm != Algorithm::Hash(Hashing::Modulo) {
+            let place = place_of(document, &["traffic", &traffic.name, "clients_per_address"]);
+            let message = format!("balancer `{}` does not look at addresses", balancer.name);
+            let help = "that does `algorithm = \"ip-hash\"` or `stickiness = { source_ip = \"1h\" }`";
+            findings.error(&place, message, "it would change nothing", Some(help.to_string()));
+        }
+    }
+}
+
 /// Checks a plan as a whole, and notes what people are usually surprised by.
 pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     clients(findings, document, plan);
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     super::session::check(findings, document, plan);
     overload::surprises(findings, plan);
+    passed_on(findings, document, plan);
+    addresses(findings, document, plan);
     for (index, group) in (0u16..).zip(&plan.groups) {
         let place = place_of(document, &["group", &group.name]);
         let targets_it = plan.balancers.iter().any(|balancer| balancer.has(GroupId(index)));
@@ -271,7 +308,9 @@ impl Plan {
         let of_traffic = |traffic: &crate::plan::Traffic| {
             let shares = traffic.shares(end);
             let steps: f64 = shares.iter().map(|&(endpoint, share)| share * steps[endpoint.index()]).sum();
-            traffic.expected_requests(sim_core::Time::ZERO, end) * (EVENTS_BESIDE_STEPS + steps)
+            let on_its_way = f64::from(u8::from(traffic.connections.is_some() || traffic.network.is_some()));
+            let each = EVENTS_BESIDE_STEPS + on_its_way + steps;
+            traffic.expected_requests(sim_core::Time::ZERO, end) * each
         };
         self.traffic.iter().map(of_traffic).sum()
     }

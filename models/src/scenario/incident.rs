@@ -7,11 +7,20 @@ use super::dist::duration;
 use super::node::Node;
 use super::reader::{Reader, choice};
 use super::units::{Factor, Moment};
-use super::{Context, Names};
+use super::{Context, Names, network};
 use crate::plan::{Endpoint, Group, GroupId, Incident, IncidentKind, Service, ServiceId, Step, When};
 
-const KINDS: [&str; 7] =
-    ["crash", "process_crash", "crash_loop", "slow", "zone_loss", "slow_dependency", "dependency_down"];
+const KINDS: [&str; 9] = [
+    "crash",
+    "process_crash",
+    "crash_loop",
+    "slow",
+    "zone_loss",
+    "slow_dependency",
+    "dependency_down",
+    "network_latency",
+    "packet_loss",
+];
 
 /// An incident that comes more often than this is no incident, in nanoseconds between two.
 const LEAST_MEAN: f64 = 1e9;
@@ -46,6 +55,11 @@ pub fn incident(
         return None;
     };
     let mut table = Reader::new(context.findings, format!("{path}.{kind}"), &entry.node);
+    if matches!(kind, "network_latency" | "packet_loss") {
+        let incident = network::incident(context, names, kind, &mut table);
+        let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
+        return Some((incident?, shown));
+    }
     let what = match kind {
         "zone_loss" => zone_loss(context, known, &mut table),
         "slow_dependency" | "dependency_down" => dependency(context, names, known, kind, &mut table),

@@ -6,6 +6,7 @@
 
 mod balancer;
 mod check;
+mod connections;
 mod diagnostic;
 mod dist;
 mod group;
@@ -13,6 +14,7 @@ mod health_check;
 mod incident;
 mod kernel;
 mod machine;
+mod network;
 mod node;
 mod overload;
 mod reader;

@@ -8,7 +8,7 @@ use super::dist::pairs;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Factor, MOST_FACTOR, Moment, Period, Positive, Rate, TimeOfDay};
-use super::{Context, Names, overload, replay, session};
+use super::{Context, Names, connections, overload, replay, session};
 use crate::plan::{Endpoint, EndpointId, Retry, RetryBudget, Traffic};
 use crate::traffic::{Arrivals, Decay, Height, Profile, RateArrivals, RateFunction, Spike};
 
@@ -32,11 +32,29 @@ pub fn traffic(
     let retry = retry(context, &mut table);
     let hedge = overload::hedge(context, &mut table, timeout.flatten());
     let clients = clients(context, &mut table);
+    let clients_per_address = connections::clients_per_address(context, &mut table, clients);
+    let connections = connections::connections(context, &mut table, clients);
+    let network = connections::network(context, &mut table, names, to);
     let mix = to.and_then(|to| mix(context, names, &mut table, to, endpoints));
     let sessions = session::sessions(context, names, &mut table, to, endpoints);
-    if hedge.is_some() && matches!(sessions, Some(Some(_))) {
-        let message = format!("`{path}` hedges handshakes: a client would open two sessions");
-        context.findings.error(&table.place_of("hedge"), message, "not with `sessions`", None);
+    let alone = |key: &str, with: &str, message: String| {
+        context.findings.error(&table.place_of(key), message, format!("not with `{with}`"), None);
+    };
+    let opens = matches!(sessions, Some(Some(_)));
+    let wired = [("connections", connections.is_some()), ("network", network.is_some())];
+    let wired = wired.into_iter().find(|(_, given)| *given).map(|(key, _)| key);
+    if hedge.is_some() && opens {
+        alone("hedge", "sessions", format!("`{path}` hedges handshakes: a client would open two sessions"));
+    }
+    if let Some(key) = wired.filter(|_| opens) {
+        alone(
+            key,
+            "sessions",
+            format!("`{path}`: sessions are connections of their own, whose way is not played yet"),
+        );
+    }
+    if let Some(key) = wired.filter(|_| hedge.is_some()) {
+        alone("hedge", key, format!("`{path}`: hedges over connections of clients are not played yet"));
     }
     let resolved = table.finish();
     let traffic = (|| {
@@ -54,6 +72,9 @@ pub fn traffic(
             hedge,
             clients,
             sessions: sessions?,
+            clients_per_address,
+            connections,
+            network,
         })
     })();
     (traffic, resolved)

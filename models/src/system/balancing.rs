@@ -10,13 +10,17 @@ use super::guard::Verdict;
 use super::request::{NOWHERE, Request};
 use crate::balancer::{Member, Rotation};
 use crate::event::{Event, Ref};
-use crate::plan::{Algorithm, Balancer, BalancerId, Plan, Traffic};
+use crate::plan::{Algorithm, Balancer, BalancerId, Plan, StickyBy, Traffic};
 
 /// Empty rotations. Clients matter to the balancer that their requests reach first.
 pub(super) fn rotations(plan: &Plan, seed: Seed) -> Vec<Rotation> {
     let zones = plan.zones().len();
     let of = |(id, balancer): (u16, &Balancer)| {
-        let own = |traffic: &Traffic| traffic.clients.filter(|_| traffic.to == BalancerId(id)).unwrap_or(0);
+        let by_address = balancer.stickiness.is_some_and(|stickiness| stickiness.by == StickyBy::SourceIp);
+        let own = |traffic: &Traffic| {
+            let clients = traffic.clients.filter(|_| traffic.to == BalancerId(id)).unwrap_or(0);
+            if by_address { clients.div_ceil(traffic.clients_per_address.max(1)) } else { clients }
+        };
         Rotation::new(balancer, zones, &plan.traffic.iter().map(own).collect::<Vec<u32>>(), seed)
     };
     (0..).zip(&plan.balancers).map(of).collect()
@@ -55,6 +59,15 @@ pub(super) fn decays(plan: &Plan) -> Vec<Option<Span>> {
         }
     }
     if decays.iter().all(Option::is_none) { Vec::new() } else { decays }
+}
+
+/// Whether a balancer is told of answers: to go by their times, or before a client sticks to its target.
+pub(super) fn hears_answers(plan: &Plan) -> bool {
+    let sets_cookies = |balancer: &Balancer| {
+        balancer.stickiness.is_some_and(|stickiness| stickiness.by == StickyBy::AppCookie)
+    };
+    let goes_by_times = |balancer: &Balancer| matches!(balancer.algorithm, Algorithm::PeakEwma { .. });
+    plan.balancers.iter().any(|balancer| sets_cookies(balancer) || goes_by_times(balancer))
 }
 
 impl System {
@@ -98,22 +111,26 @@ impl System {
         }
     }
 
-    /// The idle timeout is over for the first attempt that is still unanswered. Its server does not learn of it.
+    /// The idle timeout is over for the first attempt that is still unanswered.
     pub(super) fn idle_timeout(&mut self, balancer: BalancerId, calendar: &mut Calendar<Event>) {
         while let Some(slot) = self.unanswered[balancer.index()]
             .as_mut()
             .and_then(|deadlines| deadlines.due(&self.requests, calendar))
         {
-            if self.requests[slot].abandoned || self.requests[slot].instance == NOWHERE {
-                continue;
+            if !self.requests[slot].abandoned && self.requests[slot].instance != NOWHERE {
+                self.answer_instead(slot, Ending::NoAnswer, calendar);
             }
-            self.abandon(slot);
-            let attempt = self.requests[slot];
-            if !self.guards.is_empty() {
-                self.guard_sees(&attempt, Verdict::Failed, calendar.now());
-            }
-            self.tell(slot, &attempt, Ending::NoAnswer, calendar);
         }
+    }
+
+    /// Whoever sent an attempt sees how it ends; its server does not learn of that, and goes on.
+    pub(super) fn answer_instead(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
+        self.abandon(slot);
+        let attempt = self.requests[slot];
+        if !self.guards.is_empty() {
+            self.guard_sees(&attempt, Verdict::Failed, calendar.now());
+        }
+        self.tell(slot, &attempt, ending, calendar);
     }
 
     /// Nobody waits for an attempt any more, whose server goes on.
@@ -124,6 +141,24 @@ impl System {
         if target != NOWHERE {
             self.outstanding[target as usize] -= 1;
             self.loaded(target);
+        }
+    }
+
+    /// An attempt was answered, which balancers may be told.
+    #[inline(always)]
+    pub(super) fn answered(&mut self, attempt: &Request, now: Time) {
+        if self.hears_answers {
+            self.tell_answer(attempt, now);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_answer(&mut self, attempt: &Request, now: Time) {
+        self.took(attempt, now);
+        if attempt.parent == Ref::NONE {
+            let to = self.plan.traffic[attempt.source.index()].to;
+            let client = self.who_sends(attempt, false);
+            self.rotations[to.index()].answered(client, now, attempt.instance);
         }
     }
 
@@ -145,7 +180,6 @@ impl System {
     }
 
     /// An attempt took until now, which a balancer may go by.
-    #[inline(always)]
     pub(super) fn took(&mut self, attempt: &Request, now: Time) {
         if !self.decays.is_empty() {
             self.remember_latency(attempt, now);

@@ -6,6 +6,7 @@ use rand::Rng;
 use sim_core::chance::{below, unit};
 use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
+use super::connections::Wire;
 use super::ending::Ending;
 use super::guard::Verdict;
 use super::hedge::Repeats;
@@ -13,6 +14,7 @@ use super::request::{NOWHERE, Request, Stage, UNGUARDED};
 use super::sessions::NOBODY;
 use super::{ReachedLimit, System};
 use crate::balancer::Client;
+use crate::connections::NO_CONNECTION;
 use crate::event::{Event, Ref};
 use crate::plan::{EndpointId, Plan, Retry, Traffic, TrafficId};
 use crate::traffic::Arrivals;
@@ -22,9 +24,7 @@ const LEAST_DEADLINES: usize = 1_024;
 
 /// All sources of a plan.
 pub(super) fn sources(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) -> Vec<Source> {
-    let idle_timeout = |traffic: &Traffic| plan.balancers[traffic.to.index()].idle_timeout;
-    let source = |traffic: &Traffic| Source::new(traffic, idle_timeout(traffic), seed, calendar);
-    plan.traffic.iter().map(source).collect()
+    plan.traffic.iter().map(|traffic| Source::new(plan, traffic, seed, calendar)).collect()
 }
 
 /// A source of requests.
@@ -41,7 +41,7 @@ pub struct Source {
     shares: Vec<(f64, EndpointId)>,
     timeout: Option<Span>,
     /// Whether they wait for longer than the balancer does.
-    outlives_the_balancer: bool,
+    pub(super) outlives_the_balancer: bool,
     /// When clients will have waited long enough, and for which attempt. Most attempts end long before, so there is one
     /// timer for the first that has not, and not an event for each.
     deadlines: VecDeque<(Time, Ref)>,
@@ -52,16 +52,15 @@ pub struct Source {
     pub(super) repeats: Option<Box<Repeats>>,
     clients: Option<u32>,
     who: Keyed,
+    clients_per_address: u32,
+    /// What is between its clients and their balancer, where that matters.
+    pub(super) wire: Option<Box<Wire>>,
 }
 
 impl Source {
-    /// The source of `traffic`, before its first request, and how long its balancer waits for answers.
-    pub fn new(
-        traffic: &Traffic,
-        idle_timeout: Option<Span>,
-        seed: Seed,
-        calendar: &mut Calendar<Event>,
-    ) -> Self {
+    /// The source of `traffic`, before its first request.
+    fn new(plan: &Plan, traffic: &Traffic, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
+        let idle_timeout = plan.balancers[traffic.to.index()].idle_timeout;
         let name = &traffic.name;
         let mut total = 0.0;
         let shares = traffic.mix.iter().map(|&(endpoint, share)| {
@@ -85,17 +84,26 @@ impl Source {
             repeats: Repeats::of(traffic, calendar),
             clients: traffic.clients,
             who: seed.keyed(&format!("traffic/{name}/client")),
+            clients_per_address: traffic.clients_per_address.max(1),
+            wire: Wire::new(plan, traffic, seed, calendar),
         }
     }
 
-    /// Who sends `request`: one of the clients, at all its attempts.
-    fn client(&self, request: &Request) -> Client {
-        let mut draws = self.who.at(request.number_of_hedge(0));
-        let number = match self.clients {
+    /// Who sends `request`: one of the clients, at all its attempts. A balancer that sees addresses takes all clients of an
+    /// address for one.
+    fn client(&self, request: &Request, by_address: bool) -> Client {
+        let number = self.number_of_client(request.number_of_hedge(0));
+        let number = if by_address { number / self.clients_per_address } else { number };
+        Client { source: request.source.0, number }
+    }
+
+    /// The client that sends request `number`.
+    pub(super) fn number_of_client(&self, number: u64) -> u32 {
+        let mut draws = self.who.at(number);
+        match self.clients {
             Some(clients) => below(&mut draws, clients),
             None => draws.next_u64() as u32,
-        };
-        Client { source: request.source.0, number }
+        }
     }
 
     /// The endpoint that request `number` asks for.
@@ -120,10 +128,10 @@ impl Source {
 
 impl System {
     /// Who sends `request`: a client, or the instance that calls.
-    pub(super) fn who_sends(&self, request: &Request) -> Client {
+    pub(super) fn who_sends(&self, request: &Request, by_address: bool) -> Client {
         match self.requests.live(request.parent) {
             Some(parent) => Client::instance(self.requests[parent].instance),
-            None => self.sources[request.source.index()].client(request),
+            None => self.sources[request.source.index()].client(request, by_address),
         }
     }
 
@@ -179,6 +187,7 @@ impl System {
         let source = self.requests[reference.slot].source;
         self.measure.attempt(source);
         let waiting = &mut self.sources[source.index()];
+        let wired = waiting.wire.is_some();
         if let Some(timeout) = waiting.timeout {
             let deadline = calendar.now() + timeout;
             if waiting.deadlines.is_empty() {
@@ -193,6 +202,9 @@ impl System {
         let outlives = waiting.outlives_the_balancer;
         if waiting.repeats.is_some() {
             self.prepare(reference, calendar);
+        }
+        if wired {
+            return self.send_over(reference, calendar);
         }
         let to = self.plan.traffic[source.index()].to;
         if outlives {
@@ -222,11 +234,14 @@ impl System {
 
     /// A client stops waiting. The server does not learn of it and finishes its work in vain.
     fn give_up(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
-        if self.requests[slot].abandoned {
+        let attempt = self.requests[slot];
+        if attempt.abandoned {
             return; // the balancer has answered in its server's place
         }
+        if attempt.instance == NOWHERE {
+            return self.attempt_ends(slot, Ending::TimedOut, calendar); // it is on its way, and no server has it
+        }
         self.abandon(slot);
-        let attempt = self.requests[slot];
         self.took(&attempt, calendar.now());
         if !self.guards.is_empty() {
             self.guard_sees(&attempt, Verdict::Failed, calendar.now());
@@ -234,12 +249,15 @@ impl System {
         if !self.races.is_empty() {
             self.race_given_up(slot, &attempt, calendar.now());
         }
-        self.attempt_failed(attempt, Ending::TimedOut, calendar);
+        self.client_sees(attempt, Ending::TimedOut, calendar);
     }
 
     /// A client's attempt came to an end while it was waiting for it.
     #[inline]
     pub(super) fn client_sees(&mut self, attempt: Request, ending: Ending, calendar: &mut Calendar<Event>) {
+        if attempt.connection != NO_CONNECTION {
+            self.give_back_connection(&attempt, ending, calendar);
+        }
         if ending == Ending::Completed {
             self.measure.ended(&self.plan, &attempt, ending, calendar.now());
         } else {
@@ -271,10 +289,12 @@ impl System {
             instance: NOWHERE,
             process: 0,
             thread: 0,
+            connection: NO_CONNECTION,
             stage: Stage::Steps,
             step: 0,
             fresh: true,
             abandoned: false,
+            greets: false,
             ..attempt
         };
         let reference = self.requests.insert(next);

@@ -20,11 +20,12 @@ const ROW_MARK: usize = 1;
 impl System {
     /// The minute ends.
     pub(super) fn minute(&mut self, calendar: &mut Calendar<Event>) {
-        for (balancer, plan) in self.measure.balancers.iter_mut().zip(&self.plan.balancers) {
-            let of =
-                |target: &TargetGroup| self.fleets[target.group.index()].in_progress_seconds(calendar.now());
-            let in_progress = plan.targets.iter().map(of).sum();
-            balancer.close_minute(in_progress);
+        for index in 0..self.measure.balancers.len() {
+            let in_progress = self.balancer_seconds(index, calendar.now());
+            self.measure.balancers[index].close_minute(in_progress);
+        }
+        for wire in self.sources.iter_mut().filter_map(|source| source.wire.as_mut()) {
+            wire.pool.counts.close_minute();
         }
         self.see_spread(calendar.now());
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
@@ -80,8 +81,8 @@ impl System {
                 let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
                 hottest = hottest.max(bottleneck);
                 bottlenecks += bottleneck;
-                busiest_worker =
-                    busiest_worker.max((bottleneck * instance.server.imbalance().unwrap_or(1.0)).min(1.0));
+                let imbalance = instance.server.imbalance_of_minute().unwrap_or(1.0);
+                busiest_worker = busiest_worker.max((bottleneck * imbalance).min(1.0));
                 queued += instance.server.queued_new();
                 without_credits += u32::from(instance.machine.supply().is_some_and(Supply::is_empty));
             } else if instance.starting() {
@@ -349,6 +350,10 @@ impl System {
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
         self.count_sessions_from(now);
+        self.sources
+            .iter_mut()
+            .filter_map(|source| source.wire.as_mut())
+            .for_each(|wire| wire.pool.counts.begin(now));
         let totals = |index: usize| self.machine_totals(GroupId(index as u16));
         self.measure.machines_before = (0..self.fleets.len()).map(totals).collect();
         let tally = |index: usize| self.tally(GroupId(index as u16));
@@ -371,6 +376,17 @@ impl System {
             fleet.serving.reset(now);
             fleet.serving_min = fleet.serving.value() as u32;
         }
+    }
+
+    /// The integrals of requests in progress behind a balancer, and of connections that clients keep open to it.
+    fn balancer_seconds(&self, index: usize, now: Time) -> f64 {
+        let of = |target: &TargetGroup| self.fleets[target.group.index()].in_progress_seconds(now);
+        let inside = self.plan.balancers[index].targets.iter().map(of).sum();
+        let sources = self.sources.iter().zip(&self.plan.traffic);
+        let own = sources.filter(|(_, traffic)| traffic.to.index() == index && traffic.connections.is_some());
+        own.filter_map(|(source, _)| source.wire.as_ref())
+            .map(|wire| wire.pool.counts.open_seconds(now))
+            .fold(inside, |sum, open| sum + open)
     }
 
     /// What has been used until now, for the bill.
@@ -396,12 +412,13 @@ impl System {
                     ),
                 }
             });
-        let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).map(|(carried, plan)| {
-            let of = |target: &TargetGroup| self.fleets[target.group.index()].in_progress_seconds(now);
-            let in_progress = plan.targets.iter().map(of).sum();
+        let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).enumerate();
+        let balancers = balancers.map(|(index, (carried, plan))| {
+            let in_progress = self.balancer_seconds(index, now);
             BalancerUsage {
                 balancer: plan.name.clone(),
                 seconds: now.as_secs_f64(),
+                kept: carried.shared > 0,
                 hours: hours(carried, now, in_progress),
             }
         });
@@ -409,7 +426,7 @@ impl System {
     }
 }
 
-/// Cuts what a balancer carried into hours. `request_seconds` is what its group has had inside until `now`.
+/// Cuts what a balancer carried into hours. `request_seconds` is what has been in progress until `now`.
 fn hours(carried: &Carried, now: Time, request_seconds: f64) -> Vec<HourOfUse> {
     let mut marks: Vec<CarriedMark> = carried.by_minute.iter().copied().skip(59).step_by(60).collect();
     let played = now.as_secs_f64();
@@ -422,7 +439,7 @@ fn hours(carried: &Carried, now: Time, request_seconds: f64) -> Vec<HourOfUse> {
         let seconds = (played - 3600.0 * index as f64).min(3600.0);
         hours.push(HourOfUse {
             seconds,
-            requests: (mark.requests - before.requests) as f64,
+            connections: ((mark.requests - before.requests) - (mark.shared - before.shared)) as f64,
             bytes: (mark.bytes - before.bytes) as f64,
             in_progress: (mark.request_seconds - before.request_seconds) / seconds.max(1e-9),
         });

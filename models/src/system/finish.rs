@@ -4,6 +4,7 @@ use sim_core::{Simulation, Span, Time};
 
 use super::System;
 use super::accept::{FIRST_WORKER, PRIMARY};
+use super::ending::Ending;
 use crate::capacity::weakest;
 use crate::cost::bill;
 use crate::machine::{Counts, Scheduler, Supply};
@@ -13,7 +14,7 @@ use crate::results::{
     Budget, Distribution, GroupResult, Limits, ObjectiveResult, Outcome, Part, Requests, Row, Run,
     Scheduling, SchedulingCounts, SchedulingPart, Violation, Window,
 };
-use crate::sla::{Suspect, explain};
+use crate::sla::Suspect;
 
 /// The results of a run as it stands. `outcome` says whether that is its end.
 pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
@@ -24,13 +25,19 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
     let measure = &system.measure;
     let mut all = Collector::total(&measure.sources);
     all.1.in_flight = measure.sources.iter().map(|source| source.ledger().in_flight).sum();
-    let traffic = plan.traffic.iter().zip(&measure.sources).map(|(traffic, source)| Part {
+    let wires = system.sources.iter().map(|source| &source.wire);
+    let sources = plan.traffic.iter().zip(&measure.sources).zip(wires);
+    let traffic = sources.map(|((traffic, source), wire)| Part {
         name: traffic.name.clone(),
         requests: source.ledger(),
         response_time: distribution(&source.times),
         wait: None,
-        statuses: source.statuses(),
+        statuses: source.statuses(|ending| {
+            let unreached = ending == Ending::NoConnection && wire.is_some();
+            unreached || plan.passes_connections(traffic)
+        }),
         repeats: None,
+        connections: wire.as_ref().map(|wire| wire.result(now)),
     });
     let traffic =
         traffic.zip(&measure.repeats).map(|(part, &repeats)| Part { repeats: Some(repeats), ..part });
@@ -42,8 +49,9 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         requests: collector.served.ledger(),
         response_time: distribution(&collector.served.times),
         wait: Some(collector.wait()),
-        statuses: collector.served.statuses(),
+        statuses: collector.served.statuses(|_| false),
         repeats: None,
+        connections: None,
     });
     Run {
         outcome,
@@ -139,11 +147,24 @@ impl System {
             shed: fleet.shed - fleet.shed_before,
             throttled: totals.throttled,
             credits: mean_of(supplies.filter_map(Supply::credits)),
+            target_imbalance: self.target_imbalance(group, now),
             worker_imbalance: mean_of(
                 fleet.members.iter().filter_map(|&slot| self.instances[slot].server.imbalance()),
             ),
             scheduling: self.scheduling(group),
         }
+    }
+
+    /// How many times an even share the busiest instance got.
+    fn target_imbalance(&self, group: GroupId, now: Time) -> Option<f64> {
+        let members = self.fleets[group.index()].members.iter().map(|&slot| &self.instances[slot]);
+        let rates = members.filter(|instance| instance.serving()).map(|instance| {
+            let ran = instance.running.map_or(0.0, |running| now.since(running).as_secs_f64());
+            if ran > 0.0 { instance.server.served() as f64 / ran } else { 0.0 }
+        });
+        let rates: Vec<f64> = rates.collect();
+        let (most, all) = rates.iter().fold((0.0f64, 0.0), |(most, all), rate| (most.max(*rate), all + rate));
+        (rates.len() > 1 && all > 0.0).then(|| most * rates.len() as f64 / all)
     }
 
     /// What the run queues of a group's instances counted; `None` where they have none.
@@ -172,7 +193,7 @@ impl System {
         let scale = Scale::of(plan.indicator);
         let suspects = self.suspects(plan);
         let violations = windows.violations.iter().map(|record| {
-            let (cause, explanation) = explain(record, &suspects);
+            let (cause, explanation) = self.cause(plan, record, &suspects);
             Violation { window: scale.window(record), cause, explanation }
         });
         ObjectiveResult {

@@ -292,6 +292,7 @@ impl System {
             targets: SmallVec::new(),
             first_healthy: None,
             reachable,
+            flows: 0,
             launched: now,
             running: None,
             crashed: None,
@@ -398,12 +399,19 @@ impl System {
         let now = calendar.now();
         let group = self.instances[slot].group;
         let delay = self.deregister(slot, now);
+        if self.instances[slot].phase == Phase::Crashed {
+            self.reset_flows(slot, calendar);
+        }
         let instance = &mut self.instances[slot];
         instance.phase = Phase::Draining;
-        let (number, inside) = (instance.number, instance.server.inside);
+        let (number, inside, flows) = (instance.number, instance.server.inside, instance.flows);
         self.rooms_leave(slot, calendar);
         let sessions = self.sessions_at(slot);
+        let idle = inside == 0 && flows == 0 && sessions == 0;
         let description = match (inside, sessions) {
+            _ if flows > 0 => format!(
+                "Terminating instance {number}: {because}. Its {flows} connections have up to {delay} to be closed."
+            ),
             (0, 0) => format!("Terminating instance {number}: {because}. It was idle."),
             (inside, 0) => format!(
                 "Terminating instance {number}: {because}. It has up to {delay} to finish {inside} requests."
@@ -413,7 +421,7 @@ impl System {
             ),
         };
         self.log(group, ActivityKind::Terminate, now, description);
-        if inside == 0 && sessions == 0 {
+        if idle {
             self.gone(slot, calendar);
         } else {
             calendar.after(delay, Event::Stage(self.instances.reference(slot)));
@@ -422,6 +430,7 @@ impl System {
 
     /// An instance is no more; its bill is closed.
     pub(super) fn gone(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        self.reset_flows(slot, calendar);
         self.instances[slot].machine.settle(calendar.now());
         self.detach_unanswered(slot);
         let instance = &self.instances[slot];

@@ -11,6 +11,7 @@ use super::System;
 use super::ending::Ending;
 use super::guard::Verdict;
 use super::request::{NOWHERE, Request, Stage, UNGUARDED};
+use crate::connections::NO_CONNECTION;
 use crate::event::{Event, Ref};
 use crate::overload::Budget;
 use crate::plan::{Hedge, HedgeAfter, Plan, RetryBudget, Traffic, TrafficId};
@@ -183,6 +184,8 @@ impl System {
             step: 0,
             fresh: true,
             guard: UNGUARDED,
+            connection: NO_CONNECTION,
+            greets: false,
             hedge: before.hedge + 1,
             ..before
         };

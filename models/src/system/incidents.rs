@@ -93,6 +93,10 @@ impl System {
             IncidentKind::SlowDependency { service, .. } | IncidentKind::DependencyDown { service, .. } => {
                 self.dependency_changes(*service, &words(incident, lasts), calendar.now());
             }
+            // What it does to requests is settled when they are sent.
+            IncidentKind::NetworkLatency { .. } | IncidentKind::PacketLoss { .. } => {
+                self.log_network(incident, lasts, calendar.now());
+            }
         }
         match lasts {
             Some(lasts) => calendar.after(lasts, Event::IncidentOver(index)),
@@ -123,7 +127,10 @@ impl System {
                 let words = "What it waits for is back.";
                 self.dependency_changes(service, &(ActivityKind::IncidentOver, words.to_string()), now);
             }
-            IncidentKind::Crash { .. } | IncidentKind::ProcessCrash { .. } => {}
+            IncidentKind::Crash { .. }
+            | IncidentKind::ProcessCrash { .. }
+            | IncidentKind::NetworkLatency { .. }
+            | IncidentKind::PacketLoss { .. } => {}
         }
         self.next_incident(index, calendar);
     }

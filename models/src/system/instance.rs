@@ -41,6 +41,8 @@ pub struct Instance {
     pub first_healthy: Option<Time>,
     /// Whether all its balancers can connect to it once it is up.
     pub reachable: bool,
+    /// Open connections of clients that lead to it.
+    pub flows: u32,
     /// When it was launched.
     pub launched: Time,
     /// When it began to run: from then on it is billed, and in service for its group.

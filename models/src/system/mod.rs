@@ -4,6 +4,7 @@
 //! * [`client`](self): sources, timeouts and retries;
 //! * [`hedge`](self): attempts beside an attempt, and retry budgets;
 //! * [`guard`](self): rate limiters, circuit breakers, servers that shed load;
+//! * [`connections`](self): requests on their way to a balancer, where that is played;
 //! * [`accept`](self): which worker of an instance gets a request;
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
@@ -20,6 +21,7 @@
 mod accept;
 mod balancing;
 mod client;
+mod connections;
 mod control;
 mod deadlines;
 mod ending;
@@ -31,6 +33,7 @@ mod hedge;
 mod hinder;
 mod incidents;
 mod instance;
+mod network;
 mod request;
 mod serve;
 mod sessions;
@@ -45,6 +48,7 @@ use sim_core::{Calendar, Keyed, Model, Seed, Simulation, Span, Time};
 use smallvec::SmallVec;
 
 use crate::balancer::{Latency, Rotation};
+use crate::connections::Way;
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
 use crate::plan::{BalancerId, GroupId, Plan, TrafficId};
@@ -52,6 +56,7 @@ use deadlines::Deadlines;
 use sessions::Sessions;
 
 pub use client::Source;
+pub use connections::Wire;
 pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
@@ -77,6 +82,10 @@ pub struct System {
     least: Vec<SmallVec<[BalancerId; 1]>>,
     /// How fast that is forgotten, by group; empty where no balancer asks.
     decays: Vec<Option<Span>>,
+    /// Whether a balancer is told of answers.
+    hears_answers: bool,
+    /// The way of calls to each balancer; empty where none is in trouble.
+    ways: Vec<Option<Way>>,
     /// An instance that is losing everything at this instant.
     losing: Option<supervise::Losing>,
     /// The last failed start of processes in the log.
@@ -132,6 +141,8 @@ impl System {
             outstanding: Vec::new(),
             latencies: Vec::new(),
             decays: balancing::decays(&plan),
+            hears_answers: balancing::hears_answers(&plan),
+            ways: connections::ways(&plan, seed),
             least: balancing::least(&plan),
             losing: None,
             told: None,
@@ -229,6 +240,9 @@ impl Model for System {
             Event::RoomStart(source, room) => self.room_overdue(source, room, calendar),
             Event::RoomOver(source, room) => self.room_over(source, room, calendar),
             Event::Hedge(request) => self.hedge(request, calendar),
+            Event::Reaches(request) => self.reaches(request, calendar),
+            Event::Unreached(request) => self.unreached(request, calendar),
+            Event::ConnectionIdle(source) => self.idle_over(source, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
             Event::Check(target) => self.check(target, calendar),
             Event::CheckTimeout(target) => self.check_timeout(target, calendar),

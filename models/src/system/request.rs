@@ -3,6 +3,7 @@
 use sim_core::Time;
 
 use super::sessions::NOBODY;
+use crate::connections::NO_CONNECTION;
 use crate::event::Ref;
 use crate::plan::{EndpointId, TrafficId};
 
@@ -20,7 +21,7 @@ pub struct Request {
     pub number: u64,
     /// When its client first sent it.
     pub born: Time,
-    /// When this attempt was sent.
+    /// When this attempt was sent; once it is at its balancer, since when it is there.
     pub sent: Time,
     /// The attempt of another service that waits for the answer; [`Ref::NONE`] where a client does.
     pub parent: Ref,
@@ -36,6 +37,9 @@ pub struct Request {
     pub process: u16,
     /// The number of the thread that it holds.
     pub thread: u32,
+    /// The connection of its client that carries it; [`NO_CONNECTION`](crate::connections::NO_CONNECTION) where that does
+    /// not matter.
+    pub connection: u32,
     /// Nanoseconds of its CPU step that are left, while it takes turns at an interpreter lock.
     pub left: u64,
     /// What its CPU time is for.
@@ -52,6 +56,8 @@ pub struct Request {
     pub fresh: bool,
     /// Its client has given up; the server does not know and goes on.
     pub abandoned: bool,
+    /// It came with a new connection, whose handshake its server does before its first step.
+    pub greets: bool,
 }
 
 impl Request {
@@ -74,6 +80,8 @@ impl Request {
             attempt: 0,
             guard: UNGUARDED,
             hedge: 0,
+            connection: NO_CONNECTION,
+            greets: false,
             fresh: true,
             abandoned: false,
         }

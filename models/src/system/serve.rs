@@ -16,6 +16,7 @@ use super::request::{NOWHERE, Request, Stage, UNGUARDED};
 use super::sessions::{MESSAGE, NOBODY};
 use super::supervise::Losing;
 use crate::balancer::{Client, Seen};
+use crate::connections::NO_CONNECTION;
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
 use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, Step};
@@ -31,10 +32,12 @@ pub struct Program {
     cold: Option<Cold>,
     /// What stops its process, and how long.
     collector: Option<(Collector, Keyed)>,
-    /// CPU work may take longer than drawn: something is cold, collected, or slow.
+    /// CPU work may take longer than drawn: something is cold, collected, greeted or slow.
     work_differs: bool,
     /// Some instance is slow.
     slow: bool,
+    /// A new connection of clients costs its server something.
+    greeted: bool,
     /// What it waits for is slow or down.
     pub(super) waits_differ: bool,
     /// How long its server lets a new request wait; the longest span where that does not matter.
@@ -90,9 +93,13 @@ impl Program {
             }
         };
         let mut steps: Vec<Op> = endpoint.steps.iter().enumerate().map(op).collect();
+        let greeted = plan.traffic.iter().any(|traffic| {
+            let group = &plan.groups[plan.balancers[traffic.to.index()].first_group().index()];
+            group.service == endpoint.service && !plan.handshake(traffic).is_zero()
+        });
         match steps.first_mut() {
             Some(Op::Cpu { overhead, .. }) => *overhead = added,
-            _ if added.is_zero() => {}
+            _ if added.is_zero() && !greeted => {}
             _ => {
                 let (demand, draws) =
                     (Dist::constant(0.0).expect("zero is a constant"), seed.keyed("overhead"));
@@ -108,6 +115,7 @@ impl Program {
             collector,
             work_differs: false,
             slow: false,
+            greeted,
             waits_differ: false,
             queue_time: service.shed.and_then(|shed| shed.queue_time).unwrap_or(Span::MAX),
         };
@@ -115,10 +123,18 @@ impl Program {
         program
     }
 
+    /// Whom a step calls.
+    pub(super) fn callee(&self, step: u8) -> Option<BalancerId> {
+        match self.steps.get(usize::from(step)) {
+            Some(&Op::Call { to, .. }) => Some(to),
+            _ => None,
+        }
+    }
+
     /// Some instance that runs it is slow, or none is any more.
     pub(super) fn set_slow(&mut self, slow: bool) {
         self.slow = slow;
-        self.work_differs = slow || self.cold.is_some() || self.collector.is_some();
+        self.work_differs = slow || self.greeted || self.cold.is_some() || self.collector.is_some();
     }
 }
 
@@ -157,7 +173,8 @@ impl System {
         }
         let request = &self.requests[slot];
         let asks_who = self.rotations[to.index()].asks_who();
-        let client = if asks_who { self.who_sends(request) } else { Client::ANY };
+        let by_address = asks_who && self.rotations[to.index()].by_address();
+        let client = if asks_who { self.who_sends(request, by_address) } else { Client::ANY };
         let rotation = &mut self.rotations[to.index()];
         let (outstanding, latencies) = (&self.outstanding, &self.latencies);
         let seen = Seen { now: calendar.now(), outstanding, latencies };
@@ -350,7 +367,7 @@ impl System {
         }
     }
 
-    /// What a CPU step takes on a server that is cold or slow, or whose collector is due.
+    /// What a CPU step takes on a server that is cold or slow, or whose collector is due, or that greets a new connection.
     fn slowed(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) -> Span {
         let request = &self.requests[slot];
         let program = &self.programs[request.endpoint.index()];
@@ -364,6 +381,11 @@ impl System {
             return self.slower(slot, demand);
         }
         server.seen = server.seen.saturating_add(1);
+        if request.greets
+            && let Some(wire) = &self.sources[request.source.index()].wire
+        {
+            demand += wire.handshake;
+        }
         let process = &mut server.processes[usize::from(request.process)];
         if let Some((collector, pauses)) = &program.collector {
             process.uncollected += 1;
@@ -437,6 +459,7 @@ impl System {
             session: NOBODY,
             process: 0,
             thread: 0,
+            connection: NO_CONNECTION,
             left: 0,
             stage: Stage::Steps,
             step: 0,
@@ -445,10 +468,14 @@ impl System {
             hedge: 0,
             fresh: true,
             abandoned: false,
+            greets: false,
             ..parent
         };
         let child = self.requests.insert(child);
         self.await_answer(to, child, calendar);
+        if !self.ways.is_empty() {
+            return self.call_over(child, to, calendar);
+        }
         self.dispatch(child.slot, to, calendar);
     }
 
@@ -558,7 +585,7 @@ impl System {
             self.outstanding[target] -= 1;
             self.loaded(request.instance);
             if ending == Ending::Completed {
-                self.took(&request, calendar.now());
+                self.answered(&request, calendar.now());
             }
         }
         self.tell(slot, &request, ending, calendar);

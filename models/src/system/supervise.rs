@@ -250,6 +250,9 @@ impl System {
             Some(_) if closed => self.lose_sessions(slot, calendar),
             Some(_) => self.lose_sessions_of(slot, numbers, calendar),
         }
+        if closed {
+            self.reset_flows(slot, calendar);
+        }
         self.losing = None;
         lost
     }

@@ -12,7 +12,7 @@ use super::ending::Ending;
 use super::instance::Phase;
 use super::request::{NOWHERE, Request, Stage};
 use crate::event::{Event, Ref};
-use crate::plan::{BalancerId, EndpointId, Plan, Reach, TrafficId};
+use crate::plan::{Algorithm, BalancerId, EndpointId, Plan, Reach, TrafficId};
 use crate::results::ActivityKind;
 
 /// How long a balancer waits for a connection to a target (ALB: 10 s, then it answers 504).
@@ -237,6 +237,11 @@ impl System {
         target.health = TargetHealth::Unhealthy;
         let (balancer, known, instance) = (target.balancer, target.known, target.instance.slot);
         self.part(balancer, instance, now);
+        // NLB resets the connections of a target that is unhealthy, unless it fails open and lets them be.
+        let passes_on = plan.balancers[balancer.index()].algorithm == Algorithm::FlowHash;
+        if passes_on && !self.rotations[balancer.index()].fails_open() {
+            self.reset_flows(instance, calendar);
+        }
         let instance = &self.instances[instance];
         // Of one that starts or has crashed the log says enough.
         let told = known && instance.phase == Phase::Up;

@@ -92,9 +92,9 @@ fn kept_connections_stay_with_their_worker() {
     let cluster = "{ cluster = { workers = 4, accept_queue = 1000000, overhead = \"0s\" } }";
     let with = |runtime: &str, count: u32, rate: f64| {
         let text = scenario(runtime, 4, rate, CPU, 30);
-        let text = text
-            .resolved()
-            .replace("connections = \"per-request\"", &format!("connections = {{ keep_alive = {count} }}"));
+        // The balancer's come before those of the clients.
+        let kept = format!("connections = {{ keep_alive = {count} }}");
+        let text = text.resolved().replacen("connections = \"per-request\"", &kept, 1);
         Experiment::new(&Scenario::parse(&text).unwrap()).replications(8).run()
     };
     let mean = |results: &scalesim::results::Results| {

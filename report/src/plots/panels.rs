@@ -136,7 +136,7 @@ fn response_time<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Resu
 }
 
 /// Which activities the plot marks, how, and what the legend calls them.
-const MARKED: [(ActivityKind, char, RGBColor, &str); 8] = [
+const MARKED: [(ActivityKind, char, RGBColor, &str); 9] = [
     (ActivityKind::ScaleOut, '↑', GREEN, "scale out"),
     (ActivityKind::ScaleIn, '↓', BLUE, "scale in"),
     (ActivityKind::Scheduled, '•', PURPLE, "scheduled"),
@@ -145,6 +145,7 @@ const MARKED: [(ActivityKind, char, RGBColor, &str); 8] = [
     (ActivityKind::GaveUp, '×', VERMILION, "given up"),
     (ActivityKind::IncidentBegan, '!', VERMILION, "incident"),
     (ActivityKind::IncidentOver, '✓', GREEN, "over"),
+    (ActivityKind::Network, '•', ORANGE, "network"),
 ];
 
 fn instances<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(), DrawError<DB>> {

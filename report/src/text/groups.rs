@@ -38,6 +38,10 @@ impl Summary<'_> {
                 busiest,
                 group.instance_hours
             ));
+            let played = run.traffic.iter().any(|part| part.connections.is_some());
+            if let Some(imbalance) = group.target_imbalance.filter(|_| played) {
+                self.line(format!("  the busiest instance got {} times its share", short(imbalance)));
+            }
             if let Some(imbalance) = group.worker_imbalance {
                 self.line(format!(
                     "  the busiest worker of an instance got {} times its share",

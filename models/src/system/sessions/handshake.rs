@@ -122,7 +122,7 @@ impl System {
             self.loaded(request.instance);
         }
         if done {
-            self.took(request, calendar.now());
+            self.answered(request, calendar.now());
             self.measure.ended(&self.plan, request, ending, calendar.now());
             self.handshake_answered(request, calendar);
         } else {

@@ -388,7 +388,7 @@ impl System {
     pub(super) fn gone_if_empty(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
         let Some(slot) = self.instances.live(reference) else { return };
         let instance = &self.instances[slot];
-        let empty = instance.server.inside == 0 && self.sessions_at(slot) == 0;
+        let empty = instance.server.inside == 0 && instance.flows == 0 && self.sessions_at(slot) == 0;
         if instance.phase == Phase::Draining && empty && self.losing != Some(Losing::Everything(slot)) {
             self.gone(slot, calendar);
         }

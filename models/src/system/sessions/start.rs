@@ -127,7 +127,11 @@ impl System {
         let most = self.plan.services[service.index()].most_connections.unwrap_or(u32::MAX);
         let request = Request::new(id, EndpointId(0), number, sim_core::Time::ZERO);
         let asks_who = self.rotations[traffic.to.index()].asks_who();
-        let client = if asks_who { self.who_sends(&request) } else { Client::ANY };
+        let client = if asks_who {
+            self.who_sends(&request, self.rotations[traffic.to.index()].by_address())
+        } else {
+            Client::ANY
+        };
         let rotation = &mut self.rotations[traffic.to.index()];
         let seen =
             Seen { now: sim_core::Time::ZERO, outstanding: &self.outstanding, latencies: &self.latencies };
