@@ -1,12 +1,11 @@
 //! The clients' side of a request: sending it, giving up on it, trying again.
 
-use std::collections::VecDeque;
-
 use rand::Rng;
 use sim_core::chance::{below, unit};
 use sim_core::{Calendar, Keyed, Seed, Span, Stream, Time, Timer};
 
 use super::connections::Wire;
+use super::deadlines::Deadlines;
 use super::ending::Ending;
 use super::guard::Verdict;
 use super::hedge::Repeats;
@@ -19,12 +18,10 @@ use crate::event::{Event, Ref};
 use crate::plan::{EndpointId, Plan, Retry, Traffic, TrafficId};
 use crate::traffic::Arrivals;
 
-/// Deadlines that may be kept whether somebody waits for them or not.
-const LEAST_DEADLINES: usize = 1_024;
-
 /// All sources of a plan.
 pub(super) fn sources(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) -> Vec<Source> {
-    plan.traffic.iter().map(|traffic| Source::new(plan, traffic, seed, calendar)).collect()
+    let ids = (0u16..).map(TrafficId);
+    ids.zip(&plan.traffic).map(|(id, traffic)| Source::new(plan, id, traffic, seed, calendar)).collect()
 }
 
 /// A source of requests.
@@ -39,13 +36,10 @@ pub struct Source {
     mix: Keyed,
     /// Endpoints with the cumulative shares up to and including them.
     shares: Vec<(f64, EndpointId)>,
-    timeout: Option<Span>,
     /// Whether they wait for longer than the balancer does.
     pub(super) outlives_the_balancer: bool,
-    /// When clients will have waited long enough, and for which attempt. Most attempts end long before, so there is one
-    /// timer for the first that has not, and not an event for each.
-    deadlines: VecDeque<(Time, Ref)>,
-    patience: Timer,
+    /// Until when clients wait; `None` where they wait for ever.
+    deadlines: Option<Deadlines>,
     retry: Retry,
     backoff: Keyed,
     /// Its retry budget, and when it hedges; `None` where it does neither.
@@ -59,7 +53,13 @@ pub struct Source {
 
 impl Source {
     /// The source of `traffic`, before its first request.
-    fn new(plan: &Plan, traffic: &Traffic, seed: Seed, calendar: &mut Calendar<Event>) -> Self {
+    fn new(
+        plan: &Plan,
+        id: TrafficId,
+        traffic: &Traffic,
+        seed: Seed,
+        calendar: &mut Calendar<Event>,
+    ) -> Self {
         let idle_timeout = plan.balancers[traffic.to.index()].idle_timeout;
         let name = &traffic.name;
         let mut total = 0.0;
@@ -74,11 +74,9 @@ impl Source {
             timer: calendar.timer(),
             next_number: Seed::new(0).keyed(&format!("traffic/{name}/number")).at(0).next_u64(),
             mix: seed.keyed(&format!("traffic/{name}/mix")),
-            timeout: traffic.timeout,
             outlives_the_balancer: idle_timeout
                 .is_some_and(|idle| traffic.timeout.is_none_or(|own| own > idle)),
-            deadlines: VecDeque::new(),
-            patience: calendar.timer(),
+            deadlines: traffic.timeout.map(|timeout| Deadlines::new(timeout, Event::Timeout(id), calendar)),
             retry: traffic.retry,
             backoff: seed.keyed(&format!("traffic/{name}/backoff")),
             repeats: Repeats::of(traffic, calendar),
@@ -188,16 +186,8 @@ impl System {
         self.measure.attempt(source);
         let waiting = &mut self.sources[source.index()];
         let wired = waiting.wire.is_some();
-        if let Some(timeout) = waiting.timeout {
-            let deadline = calendar.now() + timeout;
-            if waiting.deadlines.is_empty() {
-                calendar.set_at(waiting.patience, deadline, Event::Timeout(source));
-            }
-            waiting.deadlines.push_back((deadline, reference));
-            // Most that wait here have been answered long ago: with a long timeout they would pile up.
-            if waiting.deadlines.len() > LEAST_DEADLINES + 2 * self.requests.len() {
-                waiting.deadlines.retain(|&(_, reference)| self.requests.live(reference).is_some());
-            }
+        if let Some(deadlines) = &mut waiting.deadlines {
+            deadlines.add(reference, &self.requests, calendar);
         }
         let outlives = waiting.outlives_the_balancer;
         if waiting.repeats.is_some() {
@@ -218,17 +208,12 @@ impl System {
 
     /// The client of the first attempt that is still unanswered has waited long enough.
     pub(super) fn timeout(&mut self, id: TrafficId, calendar: &mut Calendar<Event>) {
-        while let Some(&(deadline, reference)) = self.sources[id.index()].deadlines.front() {
-            // One that lost a race is still worked on, and nobody waits for it.
-            let live = self.requests.live(reference).filter(|&slot| !self.requests[slot].abandoned);
-            if let Some(slot) = live {
-                if deadline > calendar.now() {
-                    calendar.set_at(self.sources[id.index()].patience, deadline, Event::Timeout(id));
-                    return;
-                }
-                self.give_up(slot, calendar);
-            }
-            self.sources[id.index()].deadlines.pop_front();
+        while let Some(slot) = self.sources[id.index()]
+            .deadlines
+            .as_mut()
+            .and_then(|deadlines| deadlines.due(&self.requests, calendar))
+        {
+            self.give_up(slot, calendar);
         }
     }
 

@@ -7,7 +7,7 @@ use sim_core::{Calendar, Span, Time};
 use super::System;
 use super::ending::Ending;
 use super::fleet::Fleet;
-use super::serve::Program;
+use super::program::Program;
 use crate::event::{Event, Ref};
 use crate::measure::Trouble;
 use crate::plan::{Endpoint, GroupId, IncidentKind, Plan, ServiceId};

@@ -7,6 +7,7 @@
 //! * [`connections`](self): requests on their way to a balancer, where that is played;
 //! * [`accept`](self): which worker of an instance gets a request;
 //! * [`serve`](self): how an instance works through the steps of a request;
+//! * [`leave`](self): how attempts leave it, and who learns of that;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
 //! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
@@ -33,7 +34,9 @@ mod hedge;
 mod hinder;
 mod incidents;
 mod instance;
+mod leave;
 mod network;
+mod program;
 mod request;
 mod serve;
 mod sessions;
@@ -61,8 +64,8 @@ pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
+pub use program::Program;
 pub use request::{NOWHERE, Request, Stage, UNGUARDED};
-pub use serve::Program;
 pub use targets::{Target, TargetHealth, check_endpoint};
 
 /// The control plane's clock: CloudWatch evaluates alarms, and groups check health, once a minute.
@@ -154,7 +157,7 @@ impl System {
             targets: Slab::default(),
             unanswered: balancing::unanswered(&plan, &mut calendar),
             sources: client::sources(&plan, seed, &mut calendar),
-            programs: serve::programs(&plan, seed, &mut calendar),
+            programs: program::programs(&plan, seed, &mut calendar),
             sessions: Sessions::new(&plan, seed, &mut calendar),
             connections: seed.keyed("connections"),
             incidents: incidents::ongoing(&plan, seed),

@@ -4,160 +4,20 @@
 //! [`System::settle`] hands free slots to those who wait before the event is over: no function here calls itself through a
 //! queue.
 
-use sim_core::dist::Dist;
-use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span, Time};
+use sim_core::{Calendar, Span};
 
 use super::System;
 use super::accept::FIRST_WORKER;
 use super::ending::Ending;
-use super::guard::Verdict;
 use super::instance::Phase;
-use super::request::{NOWHERE, Request, Stage, UNGUARDED};
+use super::program::Op;
+use super::request::{Request, Stage};
 use super::sessions::{MESSAGE, NOBODY};
-use super::supervise::Losing;
 use crate::balancer::{Client, Seen};
-use crate::connections::NO_CONNECTION;
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
-use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, Step};
-use crate::runtime::{Front, Server};
-
-/// An endpoint, ready to run.
-#[derive(Clone, Debug)]
-pub struct Program {
-    steps: Vec<Op>,
-    /// Bytes of a request and its response.
-    pub(super) size: u64,
-    /// How slow its server is at first.
-    cold: Option<Cold>,
-    /// What stops its process, and how long.
-    collector: Option<(Collector, Keyed)>,
-    /// CPU work may take longer than drawn: something is cold, collected, greeted or slow.
-    work_differs: bool,
-    /// Some instance is slow.
-    slow: bool,
-    /// A new connection of clients costs its server something.
-    greeted: bool,
-    /// What it waits for is slow or down.
-    pub(super) waits_differ: bool,
-    /// How long its server lets a new request wait; the longest span where that does not matter.
-    queue_time: Span,
-}
-
-#[derive(Clone, Debug)]
-enum Op {
-    Cpu {
-        demand: Dist,
-        draws: Keyed,
-        /// What the runtime adds.
-        overhead: Span,
-    },
-    /// CPU work beside an event loop.
-    Pool {
-        demand: Dist,
-        draws: Keyed,
-    },
-    Wait {
-        time: Dist,
-        draws: Keyed,
-    },
-    /// A wait that is always the same needs no heap.
-    WaitFixed(FixedDelay, Span),
-    Call {
-        to: BalancerId,
-        endpoint: EndpointId,
-    },
-}
-
-impl Program {
-    /// The program of an endpoint. Its draws are named after the service, the endpoint and the step. The runtime's overhead
-    /// `added` is part of the first step, or a step of its own before one that needs no core.
-    fn new(
-        plan: &Plan,
-        endpoint: &Endpoint,
-        added: Span,
-        seed: Seed,
-        calendar: &mut Calendar<Event>,
-    ) -> Self {
-        let service = &plan.services[endpoint.service.index()];
-        let op = |(index, step): (usize, &Step)| {
-            let draws = seed.keyed(&format!("service/{}/{}/{index}", service.name, endpoint.name));
-            match step {
-                Step::Cpu(demand) => Op::Cpu { demand: demand.clone(), draws, overhead: Span::ZERO },
-                Step::Pool(demand) => Op::Pool { demand: demand.clone(), draws },
-                Step::Wait(time) => match time.constant_span() {
-                    Some(delay) => Op::WaitFixed(calendar.fixed_delay(delay), delay),
-                    None => Op::Wait { time: time.clone(), draws },
-                },
-                &Step::Call { to, endpoint } => Op::Call { to, endpoint },
-            }
-        };
-        let mut steps: Vec<Op> = endpoint.steps.iter().enumerate().map(op).collect();
-        let greeted = plan.traffic.iter().any(|traffic| {
-            let group = &plan.groups[plan.balancers[traffic.to.index()].first_group().index()];
-            group.service == endpoint.service && !plan.handshake(traffic).is_zero()
-        });
-        match steps.first_mut() {
-            Some(Op::Cpu { overhead, .. }) => *overhead = added,
-            _ if added.is_zero() && !greeted => {}
-            _ => {
-                let (demand, draws) =
-                    (Dist::constant(0.0).expect("zero is a constant"), seed.keyed("overhead"));
-                steps.insert(0, Op::Cpu { demand, draws, overhead: added });
-            }
-        }
-        let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
-        let collector = service.collector.clone().map(|collector| (collector, pauses()));
-        let mut program = Program {
-            steps,
-            size: endpoint.size,
-            cold: service.cold.clone(),
-            collector,
-            work_differs: false,
-            slow: false,
-            greeted,
-            waits_differ: false,
-            queue_time: service.shed.and_then(|shed| shed.queue_time).unwrap_or(Span::MAX),
-        };
-        program.set_slow(false);
-        program
-    }
-
-    /// Whom a step calls.
-    pub(super) fn callee(&self, step: u8) -> Option<BalancerId> {
-        match self.steps.get(usize::from(step)) {
-            Some(&Op::Call { to, .. }) => Some(to),
-            _ => None,
-        }
-    }
-
-    /// Some instance that runs it is slow, or none is any more.
-    pub(super) fn set_slow(&mut self, slow: bool) {
-        self.slow = slow;
-        self.work_differs = slow || self.greeted || self.cold.is_some() || self.collector.is_some();
-    }
-}
-
-/// The programs of all endpoints, and behind them those of the balancers' health checks.
-pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) -> Vec<Program> {
-    let mut program = |endpoint: &Endpoint, added| Program::new(plan, endpoint, added, seed, calendar);
-    let ids = (0u16..).map(EndpointId);
-    let mut programs: Vec<Program> =
-        ids.zip(&plan.endpoints).map(|(id, endpoint)| program(endpoint, plan.overhead(id))).collect();
-    for balancer in &plan.balancers {
-        let service = plan.groups[balancer.first_group().index()].service;
-        let bare = || Endpoint {
-            name: "health check".to_string(),
-            service,
-            steps: Vec::new(),
-            size: 0,
-            status: 200,
-        };
-        let asked = plan.checked_endpoint(balancer).cloned().unwrap_or_else(bare);
-        programs.push(program(&asked, plan.services[service.index()].runtime.overhead));
-    }
-    programs
-}
+use crate::plan::{BalancerId, EndpointId};
+use crate::runtime::Front;
 
 impl System {
     /// A balancer picks the target of a request that was just sent.
@@ -449,27 +309,12 @@ impl System {
     /// A request asks another service, and waits for the answer.
     fn call(&mut self, slot: u32, to: BalancerId, endpoint: EndpointId, calendar: &mut Calendar<Event>) {
         let parent = self.requests[slot];
+        // Keyed by the caller and its step, so that the callee's draws are the same under every policy.
+        let number = parent.key().wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(parent.step));
         let child = Request {
-            // Keyed by the caller and its step, so that the callee's draws are the same under every policy.
-            number: parent.key().wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(parent.step)),
-            sent: calendar.now(),
+            born: parent.born,
             parent: self.requests.reference(slot),
-            instance: NOWHERE,
-            endpoint,
-            session: NOBODY,
-            process: 0,
-            thread: 0,
-            connection: NO_CONNECTION,
-            left: 0,
-            stage: Stage::Steps,
-            step: 0,
-            attempt: 0,
-            guard: UNGUARDED,
-            hedge: 0,
-            fresh: true,
-            abandoned: false,
-            greets: false,
-            ..parent
+            ..Request::new(parent.source, endpoint, number, calendar.now())
         };
         let child = self.requests.insert(child);
         self.await_answer(to, child, calendar);
@@ -530,130 +375,5 @@ impl System {
             let holding = !process.event_loop;
             self.proceed(slot, holding, calendar);
         }
-    }
-
-    /// A request leaves its instance, answered or not.
-    #[inline]
-    pub(super) fn leave(&mut self, slot: u32, holding: bool, ending: Ending, calendar: &mut Calendar<Event>) {
-        let now = calendar.now();
-        let request = self.requests[slot];
-        let target = request.instance;
-        let instance = &mut self.instances[target];
-        instance.server.inside -= 1;
-        if holding {
-            let process = &mut instance.server.processes[usize::from(request.process)];
-            process.free_slot(request.thread, instance.numbered);
-            if instance.server.wanted(request.process) {
-                self.dirty.push((target, request.process));
-            }
-        }
-        let last = instance.server.inside == 0 && instance.phase == Phase::Draining;
-        self.fleets[instance.group.index()].inside.add(now, -1.0);
-        self.measure.served(request.endpoint, ending, now.since(request.sent));
-        let last_of_draining = last.then(|| self.instances.reference(target));
-        self.attempt_ends(slot, ending, calendar);
-        if let Some(target) = last_of_draining {
-            self.gone_if_empty(target, calendar);
-        }
-    }
-
-    /// An attempt that no instance took.
-    pub(super) fn turned_away(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
-        let request = &self.requests[slot];
-        self.measure.served(request.endpoint, ending, calendar.now().since(request.sent));
-        self.attempt_ends(slot, ending, calendar);
-    }
-
-    /// The server, or the balancer, is done with an attempt: whoever waits for it learns so.
-    #[inline]
-    pub(super) fn attempt_ends(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
-        let request = self.requests[slot];
-        self.requests.free(slot);
-        self.tell_ending(&request, request.instance, ending);
-        if !self.guards.is_empty() && !request.abandoned {
-            let verdict = if ending == Ending::Completed { Verdict::Answered } else { Verdict::Failed };
-            self.guard_sees(&request, verdict, calendar.now());
-        }
-        if request.session != NOBODY {
-            return self.session_attempt_ends(&request, ending, calendar);
-        }
-        if request.abandoned {
-            return;
-        }
-        if request.instance != NOWHERE {
-            let target = request.instance as usize;
-            self.outstanding[target] -= 1;
-            self.loaded(request.instance);
-            if ending == Ending::Completed {
-                self.answered(&request, calendar.now());
-            }
-        }
-        self.tell(slot, &request, ending, calendar);
-    }
-
-    /// Whoever waits for an attempt learns how it ended.
-    #[inline]
-    pub(super) fn tell(
-        &mut self,
-        slot: u32,
-        request: &Request,
-        ending: Ending,
-        calendar: &mut Calendar<Event>,
-    ) {
-        if request.parent == Ref::NONE {
-            if !self.races.is_empty() && self.race(slot, request, ending, calendar.now()) {
-                return;
-            }
-            self.client_sees(*request, ending, calendar);
-        } else if self.is_check(request) {
-            self.check_ends(request, ending, calendar);
-        } else if let Some(parent) = self.requests.live(request.parent) {
-            if ending == Ending::Completed {
-                self.resume(parent, calendar);
-            } else {
-                let Request { instance, process, .. } = self.requests[parent];
-                if self.is_lost(instance, process) {
-                    return; // it is lost by itself
-                }
-                let holding = !self.instances[instance].server.processes[usize::from(process)].event_loop;
-                self.leave(parent, holding, Ending::CallFailed, calendar);
-            }
-        }
-    }
-
-    /// Everything inside an instance is lost at once.
-    pub(super) fn lose_requests(&mut self, target: u32, ending: Ending, calendar: &mut Calendar<Event>) {
-        let now = calendar.now();
-        let inside: Vec<Ref> = self
-            .requests
-            .iter()
-            .filter(|(_, request)| request.instance == target)
-            .map(|(slot, _)| self.requests.reference(slot))
-            .collect();
-        self.empty_instance(target, now);
-        self.losing = Some(Losing::Everything(target));
-        for reference in inside {
-            let Some(slot) = self.requests.live(reference) else { continue };
-            let request = self.requests[slot];
-            self.measure.served(request.endpoint, ending, now.since(request.sent));
-            self.attempt_ends(slot, ending, calendar);
-        }
-        if self.sessions.is_some() {
-            self.lose_sessions(target, calendar);
-        }
-        self.losing = None;
-        self.outstanding[target as usize] = 0;
-        self.loaded(target);
-        calendar.clear(self.instances[target].timer);
-    }
-
-    fn empty_instance(&mut self, target: u32, now: Time) {
-        let instance = &mut self.instances[target];
-        let lost = f64::from(instance.server.inside);
-        self.fleets[instance.group.index()].inside.add(now, -lost);
-        let plan = &self.plan.groups[instance.group.index()];
-        let runtime = &self.plan.services[plan.service.index()].runtime;
-        instance.server = Server::new(runtime, plan.machine.processor.vcpus);
-        instance.machine.clear(now);
     }
 }

@@ -1,0 +1,145 @@
+//! Endpoints, ready to run.
+
+use sim_core::dist::Dist;
+use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span};
+
+use crate::event::Event;
+use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, Step};
+
+/// An endpoint, ready to run.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub(super) steps: Vec<Op>,
+    /// Bytes of a request and its response.
+    pub(super) size: u64,
+    /// How slow its server is at first.
+    pub(super) cold: Option<Cold>,
+    /// What stops its process, and how long.
+    pub(super) collector: Option<(Collector, Keyed)>,
+    /// CPU work may take longer than drawn: something is cold, collected, greeted or slow.
+    pub(super) work_differs: bool,
+    /// Some instance is slow.
+    pub(super) slow: bool,
+    /// A new connection of clients costs its server something.
+    greeted: bool,
+    /// What it waits for is slow or down.
+    pub(super) waits_differ: bool,
+    /// How long its server lets a new request wait; the longest span where that does not matter.
+    pub(super) queue_time: Span,
+}
+
+/// A step, with where its draws come from.
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    Cpu {
+        demand: Dist,
+        draws: Keyed,
+        /// What the runtime adds.
+        overhead: Span,
+    },
+    /// CPU work beside an event loop.
+    Pool {
+        demand: Dist,
+        draws: Keyed,
+    },
+    Wait {
+        time: Dist,
+        draws: Keyed,
+    },
+    /// A wait that is always the same needs no heap.
+    WaitFixed(FixedDelay, Span),
+    Call {
+        to: BalancerId,
+        endpoint: EndpointId,
+    },
+}
+
+impl Program {
+    /// The program of an endpoint. Its draws are named after the service, the endpoint and the step. The runtime's overhead
+    /// `added` is part of the first step, or a step of its own before one that needs no core.
+    fn new(
+        plan: &Plan,
+        endpoint: &Endpoint,
+        added: Span,
+        seed: Seed,
+        calendar: &mut Calendar<Event>,
+    ) -> Self {
+        let service = &plan.services[endpoint.service.index()];
+        let op = |(index, step): (usize, &Step)| {
+            let draws = seed.keyed(&format!("service/{}/{}/{index}", service.name, endpoint.name));
+            match step {
+                Step::Cpu(demand) => Op::Cpu { demand: demand.clone(), draws, overhead: Span::ZERO },
+                Step::Pool(demand) => Op::Pool { demand: demand.clone(), draws },
+                Step::Wait(time) => match time.constant_span() {
+                    Some(delay) => Op::WaitFixed(calendar.fixed_delay(delay), delay),
+                    None => Op::Wait { time: time.clone(), draws },
+                },
+                &Step::Call { to, endpoint } => Op::Call { to, endpoint },
+            }
+        };
+        let mut steps: Vec<Op> = endpoint.steps.iter().enumerate().map(op).collect();
+        let greeted = plan.traffic.iter().any(|traffic| {
+            let group = &plan.groups[plan.balancers[traffic.to.index()].first_group().index()];
+            group.service == endpoint.service && !plan.handshake(traffic).is_zero()
+        });
+        match steps.first_mut() {
+            Some(Op::Cpu { overhead, .. }) => *overhead = added,
+            _ if added.is_zero() && !greeted => {}
+            _ => {
+                let (demand, draws) =
+                    (Dist::constant(0.0).expect("zero is a constant"), seed.keyed("overhead"));
+                steps.insert(0, Op::Cpu { demand, draws, overhead: added });
+            }
+        }
+        let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
+        let collector = service.collector.clone().map(|collector| (collector, pauses()));
+        let mut program = Program {
+            steps,
+            size: endpoint.size,
+            cold: service.cold.clone(),
+            collector,
+            work_differs: false,
+            slow: false,
+            greeted,
+            waits_differ: false,
+            queue_time: service.shed.and_then(|shed| shed.queue_time).unwrap_or(Span::MAX),
+        };
+        program.set_slow(false);
+        program
+    }
+
+    /// Whom a step calls.
+    pub(super) fn callee(&self, step: u8) -> Option<BalancerId> {
+        match self.steps.get(usize::from(step)) {
+            Some(&Op::Call { to, .. }) => Some(to),
+            _ => None,
+        }
+    }
+
+    /// Some instance that runs it is slow, or none is any more.
+    pub(super) fn set_slow(&mut self, slow: bool) {
+        self.slow = slow;
+        self.work_differs = slow || self.greeted || self.cold.is_some() || self.collector.is_some();
+    }
+}
+
+/// The programs of all endpoints, and behind them those of the balancers' health checks.
+pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) -> Vec<Program> {
+    let mut program = |endpoint: &Endpoint, added| Program::new(plan, endpoint, added, seed, calendar);
+    let ids = (0u16..).map(EndpointId);
+    let mut programs: Vec<Program> =
+        ids.zip(&plan.endpoints).map(|(id, endpoint)| program(endpoint, plan.overhead(id))).collect();
+    for balancer in &plan.balancers {
+        let service = plan.groups[balancer.first_group().index()].service;
+        let bare = || Endpoint {
+            name: "health check".to_string(),
+            service,
+            steps: Vec::new(),
+            size: 0,
+            status: 200,
+        };
+        let asked = plan.checked_endpoint(balancer).cloned().unwrap_or_else(bare);
+        programs.push(program(&asked, plan.services[service.index()].runtime.overhead));
+    }
+    programs
+}
