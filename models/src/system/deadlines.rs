@@ -27,6 +27,7 @@ impl Deadlines {
     }
 
     /// Somebody begins to wait for `request`.
+    #[inline(always)] // on every request's way
     pub fn add(&mut self, request: Ref, requests: &Slab<Request>, calendar: &mut Calendar<Event>) {
         let deadline = calendar.now() + self.ahead;
         if self.waiting.is_empty() {

@@ -46,7 +46,7 @@ impl System {
     }
 
     /// A request reaches an instance.
-    #[inline]
+    #[inline(always)] // on every request's way; elsewhere it is rare
     pub(super) fn arrive(
         &mut self,
         slot: u32,
@@ -65,7 +65,7 @@ impl System {
     }
 
     /// An instance that is up gets a request.
-    #[inline]
+    #[inline(always)] // on every request's way; elsewhere it is rare
     pub(super) fn receive(
         &mut self,
         slot: u32,
