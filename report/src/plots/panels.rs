@@ -89,14 +89,29 @@ fn broken(results: &Results) -> Vec<(f64, f64)> {
     merged
 }
 
+/// Bounds of response times, with what stands at their line; objectives with the same bound share a label.
+fn bounds(results: &Results) -> Vec<(f64, String)> {
+    let mut labels: Vec<(f64, String)> = Vec::new();
+    for objective in results.run.objectives.iter().filter(|objective| objective.unit == "s") {
+        let (bound, name, text) = (objective.bound, &objective.name, &objective.objective);
+        match labels.iter_mut().find(|(other, _)| *other == bound) {
+            // `a, b: p99 <= 1s` where they say the same.
+            Some((_, label)) if label.ends_with(&format!(": {text}")) => {
+                label.truncate(label.len() - text.len() - 2);
+                label.push_str(&format!(", {name}: {text}"));
+            }
+            Some((_, label)) => label.push_str(&format!("; {name}: {text}")),
+            None => labels.push((bound, format!("{name}: {text}"))),
+        }
+    }
+    labels
+}
+
 fn response_time<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(), DrawError<DB>> {
     type Quantile = (&'static str, RGBColor, fn(&Row) -> Option<f64>);
     const QUANTILES: [Quantile; 3] =
         [("p50", SKY, |row| row.p50), ("p95", BLUE, |row| row.p95), ("p99", PURPLE, |row| row.p99)];
-    let bounds: Vec<(f64, String)> = (results.run.objectives.iter())
-        .filter(|objective| objective.unit == "s")
-        .map(|objective| (objective.bound, format!("{}: {}", objective.name, objective.objective)))
-        .collect();
+    let bounds = bounds(results);
     let half = results.run.interval / 2.0;
     let line = |of: fn(&Row) -> Option<f64>| -> Vec<(f64, Option<f64>)> {
         results.run.series.iter().map(|row| (row.at + half, of(row))).collect()
