@@ -159,7 +159,7 @@ impl Rotation {
         nodes.flat_map(|node| &node.targets).chain(&self.targets).copied().collect()
     }
 
-    /// Whether a healthy target is left out of account, as too few are healthy.
+    /// Whether too few targets are healthy, so that all registered ones get requests.
     pub fn fails_open(&self) -> bool {
         match &self.zones {
             Some(zones) => zones.all().all(Rotation::fails_open),
