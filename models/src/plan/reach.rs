@@ -1,6 +1,6 @@
 //! Whether balancers reach their targets: the port that the app listens at, that of the target group, the security group.
 
-use super::{Balancer, Endpoint, GroupId, Plan};
+use super::{Balancer, BalancerId, Endpoint, EndpointId, GroupId, Plan};
 
 /// What becomes of a connection to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,17 @@ pub enum Reach {
 }
 
 impl Plan {
+    /// The number of a balancer's checks among programs and collectors: behind the endpoints of the plan.
+    pub fn check_endpoint(&self, balancer: BalancerId) -> EndpointId {
+        EndpointId((self.endpoints.len() + balancer.index()) as u16)
+    }
+
+    /// Whether that is the number of a balancer's checks.
+    #[inline]
+    pub fn is_check(&self, endpoint: EndpointId) -> bool {
+        endpoint.index() >= self.endpoints.len()
+    }
+
     /// The endpoint that a balancer's checks ask for; `None` where its path is none of the service, and is answered without
     /// any work.
     pub fn checked_endpoint(&self, balancer: &Balancer) -> Option<&Endpoint> {

@@ -141,7 +141,7 @@ impl System {
             let Some(worker) = primary.free.pop_front() else { return };
             let Some(slot) = primary.handles.pop_front() else { return };
             let request = &mut self.requests[slot];
-            let counts = request.endpoint.index() < self.plan.endpoints.len();
+            let counts = !self.plan.is_check(request.endpoint);
             (request.stage, request.process) = (Stage::Handover, worker);
             let process = &mut server.processes[usize::from(worker)];
             process.queue.push_back(slot);

@@ -117,7 +117,7 @@ impl System {
             .as_mut()
             .and_then(|deadlines| deadlines.due(&self.requests, calendar))
         {
-            if !self.requests[slot].abandoned && self.requests[slot].instance != NOWHERE {
+            if self.requests[slot].instance != NOWHERE {
                 self.answer_instead(slot, Ending::NoAnswer, calendar);
             }
         }
@@ -127,9 +127,7 @@ impl System {
     pub(super) fn answer_instead(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
         self.abandon(slot);
         let attempt = self.requests[slot];
-        if !self.guards.is_empty() {
-            self.guard_sees(&attempt, Verdict::Failed, calendar.now());
-        }
+        self.guard_sees(&attempt, Verdict::Failed, calendar.now());
         self.tell(slot, &attempt, ending, calendar);
     }
 

@@ -9,7 +9,7 @@ use super::deadlines::Deadlines;
 use super::ending::Ending;
 use super::guard::Verdict;
 use super::hedge::Repeats;
-use super::request::{NOWHERE, Request, Stage, UNGUARDED};
+use super::request::{NOWHERE, Request};
 use super::sessions::NOBODY;
 use super::{ReachedLimit, System};
 use crate::balancer::Client;
@@ -158,15 +158,22 @@ impl System {
         let now = calendar.now();
         let request = Request::new(id, source.endpoint(number), number, now);
         self.measure.offered(id);
-        let reference = self.requests.insert(request);
-        if self.requests.len() > self.plan.limits.in_flight as usize {
-            self.reached =
-                Some(ReachedLimit { limit: "in_flight", value: u64::from(self.plan.limits.in_flight) });
-        }
+        let reference = self.admit(request);
         if self.sessions.is_some() {
             self.newcomer(reference.slot);
         }
         self.send(reference, calendar);
+    }
+
+    /// A request is in the system from now on.
+    #[inline]
+    pub(super) fn admit(&mut self, request: Request) -> Ref {
+        let reference = self.requests.insert(request);
+        let most = self.plan.limits.in_flight;
+        if self.requests.len() > most as usize {
+            self.reached = Some(ReachedLimit { limit: "in_flight", value: u64::from(most) });
+        }
+        reference
     }
 
     /// A client's backoff is over.
@@ -220,17 +227,12 @@ impl System {
     /// A client stops waiting. The server does not learn of it and finishes its work in vain.
     fn give_up(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let attempt = self.requests[slot];
-        if attempt.abandoned {
-            return; // the balancer has answered in its server's place
-        }
         if attempt.instance == NOWHERE {
             return self.attempt_ends(slot, Ending::TimedOut, calendar); // it is on its way, and no server has it
         }
         self.abandon(slot);
         self.took(&attempt, calendar.now());
-        if !self.guards.is_empty() {
-            self.guard_sees(&attempt, Verdict::Failed, calendar.now());
-        }
+        self.guard_sees(&attempt, Verdict::Failed, calendar.now());
         if !self.races.is_empty() {
             self.race_given_up(slot, &attempt, calendar.now());
         }
@@ -266,21 +268,13 @@ impl System {
             return;
         }
         let wait = self.sources[attempt.source.index()].wait_before_retry(&attempt);
+        let Request { source, endpoint, born, session, .. } = attempt;
+        let number = attempt.number_of_hedge(0);
         let next = Request {
-            number: attempt.number_of_hedge(0),
-            guard: UNGUARDED,
-            hedge: 0,
+            born,
+            session,
             attempt: attempt.attempt + 1,
-            instance: NOWHERE,
-            process: 0,
-            thread: 0,
-            connection: NO_CONNECTION,
-            stage: Stage::Steps,
-            step: 0,
-            fresh: true,
-            abandoned: false,
-            greets: false,
-            ..attempt
+            ..Request::new(source, endpoint, number, calendar.now())
         };
         let reference = self.requests.insert(next);
         calendar.after(wait, Event::Retry(reference));

@@ -94,11 +94,15 @@ impl System {
     }
 
     /// An attempt is over, as far as whoever sent it is concerned.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn guard_sees(&mut self, attempt: &Request, verdict: Verdict, now: Time) {
-        if attempt.guard == UNGUARDED {
-            return;
+        if attempt.guard != UNGUARDED {
+            self.guard_learns(attempt, verdict, now);
         }
+    }
+
+    #[inline(never)]
+    fn guard_learns(&mut self, attempt: &Request, verdict: Verdict, now: Time) {
         let balancer = BalancerId(attempt.guard);
         let Some(guard) = &mut self.guards[balancer.index()] else { return };
         guard.in_progress -= 1;

@@ -10,8 +10,7 @@ use sim_core::{Calendar, FixedDelay, Span, Time};
 use super::System;
 use super::ending::Ending;
 use super::guard::Verdict;
-use super::request::{NOWHERE, Request, Stage, UNGUARDED};
-use crate::connections::NO_CONNECTION;
+use super::request::{NOWHERE, Request};
 use crate::event::{Event, Ref};
 use crate::overload::Budget;
 use crate::plan::{Hedge, HedgeAfter, Plan, RetryBudget, Traffic, TrafficId};
@@ -173,21 +172,13 @@ impl System {
             self.measure.repeats[source].refused_by_budget += 1;
             return;
         }
+        let Request { source: id, endpoint, born, attempt, .. } = before;
+        let number = before.number_of_hedge(before.hedge + 1);
         let next = Request {
-            number: before.number_of_hedge(before.hedge + 1),
-            sent: calendar.now(),
-            instance: NOWHERE,
-            process: 0,
-            thread: 0,
-            left: 0,
-            stage: Stage::Steps,
-            step: 0,
-            fresh: true,
-            guard: UNGUARDED,
-            connection: NO_CONNECTION,
-            greets: false,
+            born,
+            attempt,
             hedge: before.hedge + 1,
-            ..before
+            ..Request::new(id, endpoint, number, calendar.now())
         };
         let next = self.requests.insert(next);
         let most = slot.max(next.slot) as usize + 1;

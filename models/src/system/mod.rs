@@ -66,7 +66,7 @@ pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
 pub use program::Program;
 pub use request::{NOWHERE, Request, Stage, UNGUARDED};
-pub use targets::{Target, TargetHealth, check_endpoint};
+pub use targets::{Target, TargetHealth};
 
 /// The control plane's clock: CloudWatch evaluates alarms, and groups check health, once a minute.
 pub const MINUTE: Span = Span::from_secs(60);

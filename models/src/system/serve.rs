@@ -115,7 +115,7 @@ impl System {
     pub(super) fn join_process(&mut self, slot: u32, process: u16, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
         request.process = process;
-        let counts = request.endpoint.index() < self.plan.endpoints.len(); // health checks do not
+        let counts = !self.plan.is_check(request.endpoint);
         let instance = &mut self.instances[request.instance];
         let process = &mut instance.server.processes[usize::from(process)];
         process.served += u64::from(counts);

@@ -12,7 +12,7 @@ use super::ending::Ending;
 use super::instance::Phase;
 use super::request::{NOWHERE, Request, Stage};
 use crate::event::{Event, Ref};
-use crate::plan::{Algorithm, BalancerId, EndpointId, Plan, Reach, TrafficId};
+use crate::plan::{Algorithm, BalancerId, Reach, TrafficId};
 use crate::results::ActivityKind;
 
 /// How long a balancer waits for a connection to a target (ALB: 10 s, then it answers 504).
@@ -57,11 +57,6 @@ pub enum TargetHealth {
     Healthy,
     /// Gets none, unless too few are healthy.
     Unhealthy,
-}
-
-/// The endpoint of a balancer's checks among programs and collectors: behind those of the plan.
-pub fn check_endpoint(plan: &Plan, balancer: BalancerId) -> EndpointId {
-    EndpointId((plan.endpoints.len() + balancer.index()) as u16)
 }
 
 impl System {
@@ -115,7 +110,7 @@ impl System {
     /// Whether a request is a balancer's own.
     #[inline]
     pub(super) fn is_check(&self, request: &Request) -> bool {
-        request.endpoint.index() >= self.plan.endpoints.len()
+        self.plan.is_check(request.endpoint)
     }
 
     /// A target is due for a check.
@@ -150,7 +145,7 @@ impl System {
         let target = &self.targets[slot];
         let instance = &self.instances[target.instance.slot];
         let number = (instance.number << 20 ^ u64::from(target.balancer.0) << 52).wrapping_add(target.checks);
-        let endpoint = check_endpoint(&self.plan, target.balancer);
+        let endpoint = self.plan.check_endpoint(target.balancer);
         Request {
             parent: self.targets.reference(slot),
             ..Request::new(TrafficId::CHECKS, endpoint, number, now)

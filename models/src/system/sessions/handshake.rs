@@ -11,16 +11,6 @@ use crate::system::ending::Ending;
 use crate::system::request::{NOWHERE, Request, Stage};
 
 impl System {
-    /// A request is in the system from now on.
-    pub(super) fn admit(&mut self, request: Request) -> Ref {
-        let reference = self.requests.insert(request);
-        let most = self.plan.limits.in_flight;
-        if self.requests.len() > most as usize {
-            self.reached = Some(ReachedLimit { limit: "in_flight", value: u64::from(most) });
-        }
-        reference
-    }
-
     /// A new request: where its source is one of sessions, it is a handshake.
     #[inline(never)]
     pub(in crate::system) fn newcomer(&mut self, request: u32) {
