@@ -92,6 +92,8 @@ pub struct System {
     hears_answers: bool,
     /// The way of calls to each balancer; empty where none is in trouble.
     ways: Vec<Option<Way>>,
+    /// A process has died, or an instance was slow.
+    harmed: bool,
     /// An instance that is losing everything at this instant.
     losing: Option<supervise::Losing>,
     /// The last failed start of processes in the log.
@@ -150,6 +152,7 @@ impl System {
             hears_answers: balancing::hears_answers(&plan),
             ways: connections::ways(&plan, seed),
             least: balancing::least(&plan),
+            harmed: false,
             losing: None,
             told: None,
             dirty: Vec::new(),

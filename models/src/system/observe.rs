@@ -121,6 +121,10 @@ impl System {
     /// What the machines of a group have counted so far.
     pub(super) fn machine_totals(&self, group: GroupId) -> MachineTotals {
         let mut totals = self.measure.gone_machines[group.index()];
+        // Only quotas and credits are counted; most machines have neither.
+        if self.plan.groups[group.index()].machines.iter().all(|machine| machine.processor.is_unlimited()) {
+            return totals;
+        }
         for &slot in &self.fleets[group.index()].members {
             totals.add(&self.instances[slot].machine);
         }
