@@ -135,6 +135,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     clients(findings, document, plan);
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     super::session::check(findings, document, plan);
+    super::scaling::measured(findings, document, plan);
     overload::surprises(findings, plan);
     passed_on(findings, document, plan);
     addresses(findings, document, plan);

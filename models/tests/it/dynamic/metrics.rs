@@ -1,0 +1,1 @@
+//! Worked chains of the guides as whole runs.
