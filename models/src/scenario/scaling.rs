@@ -20,7 +20,7 @@ const MOST_INTERVAL: Span = Span::from_secs(86_400);
 struct Bound(f64);
 
 impl Read for Bound {
-    const EXPECTED: &'static str = "a number, the distance from the alarm's threshold";
+    const EXPECTED: &'static str = "a number";
     fn read(value: &Value) -> Result<Self, String> {
         match value {
             Value::Integer(number) => Ok(Bound(*number as f64)),
@@ -338,8 +338,11 @@ fn statistic(context: &Context<'_>, table: &mut Reader<'_>, metric: Option<Metri
     };
     if statistic.is_none() {
         let message = format!("`{}` cannot be `{name}`", table.path_of("statistic"));
-        let help = Some(super::diagnostic::nearest_or_all(&name, &known));
-        context.findings.error(&table.place_of("statistic"), message, "unknown statistic", help);
+        let help = match name.strip_prefix('p').is_some_and(|p| p.parse::<f64>().is_ok()) {
+            true => "a percentile is above p0 and at most p100".to_string(),
+            false => super::diagnostic::nearest_or_all(&name, &known),
+        };
+        context.findings.error(&table.place_of("statistic"), message, "unknown statistic", Some(help));
     }
     statistic
 }

@@ -9,14 +9,20 @@ use scalesim::results::{ActivityKind, Results};
 use scalesim::{Experiment, Scenario};
 
 /// A group of machines with one vCPU whose requests take 10 ms of it, with detailed monitoring and datapoints that are seen a
-/// minute late. Arrivals are regular, so that CPU utilisation is what the rate makes it.
+/// minute late. So many arrivals a minute make CPU utilisation what the rate says, within a percent.
 fn scenario(duration: &str, rate: &str, group: &str, rest: &str) -> Scenario {
+    scenario_of("[{ cpu = \"10ms\" }]", duration, rate, group, rest)
+}
+
+/// The same with these steps of a request; `size = "…"` and its like may follow them.
+fn scenario_of(steps: &str, duration: &str, rate: &str, group: &str, rest: &str) -> Scenario {
     let monitoring = if group.contains("monitoring") { "" } else { "monitoring = \"detailed\"" };
     let startup = if group.contains("startup") {
         ""
     } else {
         "startup = { provision = \"20s\", boot = \"10s\", app = \"10s\" }"
     };
+    let draining = if rest.contains("deregistration_delay") { "" } else { "deregistration_delay = \"60s\"" };
     let text = format!(
         r#"
         [scenario]
@@ -25,11 +31,12 @@ fn scenario(duration: &str, rate: &str, group: &str, rest: &str) -> Scenario {
         to = "b"
         profile = {rate}
         [service.s]
-        runtime = {{ thread-per-request = {{ most = 200 }} }}
+        runtime = {{ thread-per-request = {{ most = 400 }} }}
         [service.s.endpoint.e]
-        steps = [{{ cpu = "10ms" }}]
+        steps = {steps}
         [machine.one]
         vcpus = 1
+        memory = "2 GiB"
         [group.g]
         service = "s"
         machine = "one"
@@ -38,7 +45,8 @@ fn scenario(duration: &str, rate: &str, group: &str, rest: &str) -> Scenario {
         {group}
         [balancer.b]
         targets = "g"
-        health_check = {{ interval = "10s", timeout = "5s" }}
+        health_check = {{ interval = "10s", timeout = "5s", unhealthy = 10 }}
+        {draining}
         {rest}
         "#
     );
