@@ -79,6 +79,10 @@ impl Policy for SimpleScaling {
         self.cooldown
     }
 
+    fn caller(&self, _: &str, _: bool) -> String {
+        format!("the alarm `{}` of a simple scaling policy", self.alarm.name)
+    }
+
     fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
         self.alarm.decide(memory, seen, || self.act(seen))
     }

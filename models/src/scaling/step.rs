@@ -190,6 +190,10 @@ impl Policy for StepScaling {
         self.estimated_instance_warmup
     }
 
+    fn caller(&self, _: &str, _: bool) -> String {
+        format!("the alarm `{}` of a step scaling policy", self.alarm.name)
+    }
+
     fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
         self.alarm.decide(memory, seen, || self.act(seen))
     }

@@ -7,7 +7,7 @@ use super::instance::Phase;
 use super::{MINUTE, System};
 use crate::event::Event;
 use crate::plan::{GroupId, Scaling};
-use crate::results::{Activity, ActivityKind};
+use crate::results::ActivityKind;
 use crate::scaling::{self, ActivityState, Decision, Observation, Policy, Trigger, Verdict};
 
 impl System {
@@ -77,11 +77,15 @@ impl System {
                 let kind = if wanted > desired { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
                 let by = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
                 let description = by.map_or_else(String::new, |(_, decision)| decision.description.clone());
-                let cooldown = by.and_then(|(index, _)| policies[*index].policy()?.cooldown());
-                self.fleets[group.index()].resize(wanted);
+                let acts = by.and_then(|&(index, _)| policies[index].policy());
+                let caller = acts.map_or_else(
+                    || "a scaling policy".to_string(),
+                    |policy| policy.caller(name, wanted > desired),
+                );
+                self.resize(group, wanted, &caller, now);
                 self.log(group, kind, now, description);
                 self.reconcile(group, calendar);
-                self.activity_begins(group, cooldown, now);
+                self.activity_begins(group, acts.and_then(Policy::cooldown), now);
             }
             _ => {
                 for (index, decision) in &decisions {
@@ -131,23 +135,26 @@ impl System {
         let activity = self.activity_of(group, now);
         let fleet = &mut self.fleets[group.index()];
         let size = scaling::Size { min: fleet.min, desired: fleet.desired, max: fleet.max };
-        let (kind, outcome) = match &plan.groups[group.index()].scaling[usize::from(policy)] {
+        let (kind, caller, outcome) = match &plan.groups[group.index()].scaling[usize::from(policy)] {
             Scaling::Manual { desired, honor_cooldown, .. } => {
                 let trigger = Trigger::Manual { honor_cooldown: *honor_cooldown };
                 let outcome = match trigger.may_act(activity) {
                     true => scaling::set_desired(size, *desired),
                     false => Err(refused(*desired, activity)),
                 };
-                (ActivityKind::Manual, outcome)
+                (ActivityKind::Manual, "somebody".to_string(), outcome)
             }
-            Scaling::Scheduled(action) => (ActivityKind::Scheduled, scaling::apply(action, size)),
+            Scaling::Scheduled(action) => {
+                let caller = format!("the scheduled action ({})", action.schedule);
+                (ActivityKind::Scheduled, caller, scaling::apply(action, size))
+            }
             _ => return,
         };
         match outcome {
             Ok((size, description)) => {
                 let changes = size.desired != fleet.desired;
                 (fleet.min, fleet.max) = (size.min, size.max);
-                fleet.resize(size.desired);
+                self.resize(group, size.desired, &caller, now);
                 self.log(group, kind, now, description);
                 self.reconcile(group, calendar);
                 if changes {
@@ -155,42 +162,6 @@ impl System {
                 }
             }
             Err(why) => self.log(group, ActivityKind::NoAction, now, why),
-        }
-    }
-
-    /// Notes an activity of a group.
-    pub(super) fn log(&mut self, group: GroupId, kind: ActivityKind, now: Time, description: String) {
-        let activity = self.activity(group, kind, now, description);
-        self.measure.log(activity);
-    }
-
-    fn log_no_action(&mut self, group: GroupId, policy: usize, decision: &Decision, now: Time) {
-        let mut description = decision.description.clone();
-        if decision.wanted.is_some() {
-            description.push_str(" Not done: another policy of the group does not want to scale in.");
-        }
-        let activity = self.activity(group, ActivityKind::NoAction, now, description);
-        let fleet = &mut self.fleets[group.index()];
-        let same = fleet.verdicts[policy].same_reason(&decision.verdict);
-        fleet.verdicts[policy] = decision.verdict.clone();
-        self.measure.log_no_action(&mut fleet.last_no_action[policy], activity, same);
-    }
-
-    pub(super) fn activity(
-        &self,
-        group: GroupId,
-        kind: ActivityKind,
-        now: Time,
-        description: String,
-    ) -> Activity {
-        Activity {
-            at: now.as_secs_f64(),
-            until: now.as_secs_f64(),
-            times: 1,
-            group: self.plan.groups[group.index()].name.clone(),
-            kind,
-            description,
-            desired: self.fleets[group.index()].desired,
         }
     }
 }

@@ -36,6 +36,7 @@ mod hinder;
 mod incidents;
 mod instance;
 mod leave;
+mod log;
 mod meters;
 mod network;
 mod observe;
