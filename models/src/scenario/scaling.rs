@@ -6,7 +6,7 @@ use super::Context;
 use super::node::{Node, Value};
 use super::reader::{Read, Reader, choice};
 use super::units::{Period, Whole};
-use crate::plan::{Metric, SimpleScaling, StepScaling};
+use crate::plan::{Metric, Scaling, SimpleScaling, StepScaling};
 use crate::scaling::{
     Adjustment, AdjustmentType, Aggregation, Alarm, Comparison, MOST_STEPS, MetricAlarm, MissingData,
     Statistic, Step,
@@ -417,6 +417,35 @@ pub fn trackable(context: &Context<'_>, table: &Reader<'_>, metric: Metric) -> b
     let help = "let a step scaling policy look at them, or track `requests_per_target`".to_string();
     context.findings.error(&table.place_of("metric"), message, label, Some(help));
     false
+}
+
+/// What a policy watches, as far as a newcomer is surprised by it.
+pub struct Watched {
+    /// The metric.
+    pub metric: Metric,
+    /// It scales out above this value; 0 where it does not by a high one.
+    pub above: f64,
+    /// Datapoints that its alarm needs.
+    pub datapoints: usize,
+}
+
+/// What a policy's alarm watches; `None` for what has none.
+pub fn watched(scaling: &Scaling) -> Option<Watched> {
+    let by_alarm = |alarm: &MetricAlarm| Watched {
+        metric: alarm.metric,
+        above: if alarm.is_high() { alarm.alarm.threshold } else { 0.0 },
+        datapoints: alarm.alarm.datapoints_to_alarm,
+    };
+    match scaling {
+        Scaling::TargetTracking(policy) => Some(Watched {
+            metric: policy.metric,
+            above: policy.target,
+            datapoints: policy.high_datapoints as usize,
+        }),
+        Scaling::Step(policy) => Some(by_alarm(&policy.alarm)),
+        Scaling::Simple(policy) => Some(by_alarm(&policy.alarm)),
+        _ => None,
+    }
 }
 
 /// Metrics need something that they measure.
