@@ -140,9 +140,10 @@ impl MetricAlarm {
         let (have, need) = (self.breaching(seen) as u32, self.alarm.datapoints_to_alarm as u32);
         let (is, name) = (self.show(newest.value), &self.name);
         if self.alarm.breaches(newest.value) || have > 0 {
+            let periods = self.alarm.evaluation_periods;
+            let of = if need as usize == periods { String::new() } else { format!(" out of {periods}") };
             let words = format!(
-                "{is}: alarm `{name}` is {state}, with {have} of the {need} breaching datapoints it needs of {}.",
-                self.alarm.evaluation_periods
+                "{is}: alarm `{name}` is {state} and has {have} of the {need} datapoints it needs{of}."
             );
             let verdict = if self.is_high() {
                 Verdict::HighAlarmPending { have, need }

@@ -9,8 +9,8 @@ use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::machine::Scheduler;
 use crate::plan::{
-    Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Metric, Objective, Plan,
-    Scaling, Step, StickyBy,
+    Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Metric, Objective, Plan, Step,
+    StickyBy,
 };
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
