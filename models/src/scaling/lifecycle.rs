@@ -22,21 +22,46 @@ pub fn rebalance_ceiling(max: u32) -> u32 {
     max.saturating_add((max / 10).max(1))
 }
 
-/// How many instances a group has to move until no zone has two more than another; `None` stands for a zone that takes no
-/// launches, and counts neither way.
-pub fn moves_to_balance(by_zone: &[Option<u32>]) -> u32 {
-    let mut counts: Vec<u32> = by_zone.iter().copied().flatten().collect();
-    let mut moves = 0;
-    loop {
-        counts.sort_unstable();
-        let (Some(fewest), Some(most)) = (counts.first().copied(), counts.last().copied()) else { return 0 };
-        if most - fewest < 2 {
-            return moves;
+/// A zone that takes launches, to see whether zones are in balance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZoneCount {
+    /// Its index.
+    pub zone: u16,
+    /// The instances that count in it.
+    pub instances: u32,
+    /// Those of them that are not protected from scale-in.
+    pub open: u32,
+}
+
+/// The zones where a group has to launch an instance each until none has two more than another, once `too_many` have gone
+/// from the fullest. Zones whose instances are all protected give none.
+pub fn launches_to_balance(zones: &[ZoneCount], too_many: u32) -> Vec<u16> {
+    let mut zones = zones.to_vec();
+    for _ in 0..too_many {
+        if give(&mut zones, 0).is_none() {
+            break;
         }
-        let last = counts.len() - 1;
-        (counts[0], counts[last]) = (fewest + 1, most - 1);
-        moves += 1;
     }
+    let mut launches = Vec::new();
+    while let Some(fewest) = (0..zones.len()).min_by_key(|&at| (zones[at].instances, zones[at].zone)) {
+        let least = zones[fewest].instances + 2;
+        if give(&mut zones, least).is_none() {
+            break;
+        }
+        zones[fewest].instances += 1;
+        zones[fewest].open += 1;
+        launches.push(zones[fewest].zone);
+    }
+    launches
+}
+
+/// The fullest zone with somebody to give, if it has at least so many, has one fewer.
+fn give(zones: &mut [ZoneCount], least: u32) -> Option<()> {
+    let open = zones.iter_mut().filter(|zone| zone.open > 0);
+    let fullest = open.max_by_key(|zone| zone.instances).filter(|zone| zone.instances >= least)?;
+    fullest.instances -= 1;
+    fullest.open -= 1;
+    Some(())
 }
 
 /// How long a lifecycle hook can keep an instance waiting however many heartbeats are recorded: a hundred times the heartbeat
@@ -151,11 +176,18 @@ mod tests {
 
     #[test]
     fn zones_are_in_balance_when_none_has_two_more_than_another() {
-        assert_eq!(moves_to_balance(&[Some(3), Some(0), Some(3)]), 2);
-        assert_eq!(moves_to_balance(&[Some(2), Some(1), Some(2)]), 0);
-        assert_eq!(moves_to_balance(&[Some(3), None, Some(3)]), 0);
-        assert_eq!(moves_to_balance(&[None, None]), 0);
-        assert_eq!(moves_to_balance(&[Some(9), Some(0)]), 4);
+        let zones = |counts: &[(u32, u32)]| -> Vec<ZoneCount> {
+            let zone = |(zone, &(instances, open)): (u16, &(u32, u32))| ZoneCount { zone, instances, open };
+            (0u16..).zip(counts).map(zone).collect()
+        };
+        let launches = |counts: &[(u32, u32)], too_many| launches_to_balance(&zones(counts), too_many);
+        assert_eq!(launches(&[(3, 3), (0, 0), (3, 3)], 0), [1, 1]);
+        assert_eq!(launches(&[(2, 2), (1, 1), (2, 2)], 0), []);
+        assert_eq!(launches(&[(9, 9), (0, 0)], 0), [1, 1, 1, 1]);
+        assert_eq!(launches(&[(5, 5), (3, 3), (4, 4)], 3), [], "three are on their way out");
+        assert_eq!(launches(&[(4, 0), (0, 0)], 0), [], "all are protected");
+        assert_eq!(launches(&[(4, 1), (0, 0)], 0), [1], "one may go");
+        assert_eq!(launches(&[], 2), []);
     }
 
     #[test]

@@ -6,12 +6,18 @@
 //! `docs/models.md`.
 
 mod alarm;
+mod lifecycle;
 mod metric;
 mod policy;
 mod schedule;
 mod target_tracking;
+mod termination;
 
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
+pub use lifecycle::{
+    HookEnd, HookResult, LEAST_HEARTBEAT, LEAST_LIFETIME, MOST_HEARTBEAT, ZoneCount, expired_at_once,
+    global_timeout, hook_end, hooks_end, is_lifetime, launches_to_balance, rebalance_ceiling, warm_pool_size,
+};
 pub use metric::{Datapoint, Datapoints, MOST_EVALUATED};
 pub use policy::{
     AlarmName, Consent, Decision, Memory, Metric, Observation, Policy, Transition, Verdict, combine,
@@ -19,6 +25,7 @@ pub use policy::{
 };
 pub use schedule::{ScheduledAction, Size, apply, set_desired};
 pub use target_tracking::TargetTracking;
+pub use termination::{Candidate, LaunchedFrom, TerminationPolicy, equals, surplus, to_next_hour};
 
 /// How many instances that fail their target group's checks a group replaces at once: a tenth of its desired capacity, and
 /// at least one (EC2 Auto Scaling, "Health checks for instances in an Auto Scaling group").

@@ -3,11 +3,10 @@
 
 use sim_core::{Calendar, Time};
 
-use super::instance::Phase;
 use super::{MINUTE, System};
 use crate::event::Event;
 use crate::measure::MinuteFacts;
-use crate::plan::{GroupId, Scaling};
+use crate::plan::{GroupId, Process, Scaling};
 use crate::results::{Activity, ActivityKind};
 use crate::scaling::{self, Decision, Observation, Policy};
 
@@ -27,6 +26,7 @@ impl System {
             self.decide(group, &mut facts, calendar);
             self.fleets[group.index()].facts.push(facts);
             self.replace_unhealthy(group, calendar);
+            self.lifecycle_minute(group, calendar);
         }
     }
 
@@ -51,8 +51,13 @@ impl System {
         }
         let combined = scaling::combine(decisions.iter().map(|(_, decision)| decision));
         let desired = self.fleets[group.index()].desired;
+        let suspended = self.suspended(group, Process::AlarmNotification, now);
+        let why = match suspended {
+            true => "alarm-notification is suspended",
+            false => "another policy of the group does not want to scale in",
+        };
         match combined {
-            Some(wanted) if wanted != desired => {
+            Some(wanted) if wanted != desired && !suspended => {
                 let kind = if wanted > desired { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
                 let by = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
                 let description = by.map_or_else(String::new, |(_, decision)| decision.description.clone());
@@ -62,7 +67,7 @@ impl System {
             }
             _ => {
                 for (index, decision) in &decisions {
-                    self.log_no_action(group, *index, decision, now);
+                    self.log_no_action(group, *index, decision, why, now);
                 }
             }
         }
@@ -78,7 +83,7 @@ impl System {
         let counted = fleet.members.iter().map(|&slot| &self.instances[slot]);
         // `None` for an instance that does not run yet: nobody can tell when it will be warm.
         let warming: Vec<Option<Time>> = counted
-            .filter(|instance| instance.phase != Phase::Draining)
+            .filter(|instance| instance.counted())
             .map(|instance| instance.warm_at(warm_up))
             .filter(|warm| warm.is_none_or(|warm| warm > now))
             .collect();
@@ -105,10 +110,18 @@ impl System {
     ) {
         let now = calendar.now();
         let plan = self.plan.clone();
+        let scheduled_off = self.suspended(group, Process::ScheduledActions, now);
         let fleet = &mut self.fleets[group.index()];
         let size = scaling::Size { min: fleet.min, desired: fleet.desired, max: fleet.max };
         let (kind, outcome) = match &plan.groups[group.index()].scaling[usize::from(policy)] {
             Scaling::Manual { desired, .. } => (ActivityKind::Manual, scaling::set_desired(size, *desired)),
+            Scaling::Scheduled(action) if scheduled_off => {
+                let skipped = format!(
+                    "Scheduled action ({}) skipped: scheduled-actions are suspended.",
+                    action.schedule
+                );
+                (ActivityKind::NoAction, Err(skipped))
+            }
             Scaling::Scheduled(action) => (ActivityKind::Scheduled, scaling::apply(action, size)),
             _ => return,
         };
@@ -129,10 +142,10 @@ impl System {
         self.measure.log(activity);
     }
 
-    fn log_no_action(&mut self, group: GroupId, policy: usize, decision: &Decision, now: Time) {
+    fn log_no_action(&mut self, group: GroupId, policy: usize, decision: &Decision, why: &str, now: Time) {
         let mut description = decision.description.clone();
         if decision.wanted.is_some() {
-            description.push_str(" Not done: another policy of the group does not want to scale in.");
+            description.push_str(&format!(" Not done: {why}."));
         }
         let activity = self.activity(group, ActivityKind::NoAction, now, description);
         let fleet = &mut self.fleets[group.index()];
