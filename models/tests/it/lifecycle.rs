@@ -639,3 +639,176 @@ fn terminating_by_hand_leads_to_a_rebalance() {
     assert_eq!(instants(&results, ActivityKind::Rebalance), [600.0], "once it is no longer suspended");
     assert_eq!(row(&results, 900.0), [4, 4, 0, 0]);
 }
+
+/// A process that is suspended does nothing, and what depends on it shows that.
+#[test]
+fn suspended_processes_have_the_documented_consequences() {
+    let play = |processes: &str, group: &str, rest: &str| {
+        let suspend = match processes {
+            "" => String::new(),
+            names => format!("suspend = [{{ processes = [{names}], from = \"1min\", until = \"20min\" }}]"),
+        };
+        let group = format!("max = 9\n{group}\n{suspend}");
+        Case { group: &group, rest, ..CASE }.play()
+    };
+    let elb = "health_check = { elb = { grace_period = \"0s\" } }";
+    let crash = "[[incident]]\ncrash = { group = \"g\", at = \"5min\" }";
+    let ends = [500.0, 1_195.0, 1_290.0];
+    let sizes = |results: &Results| ends.map(|at| (row(results, at)[0], row(results, at)[1]));
+
+    // Launch: unhealthy instances go all the same, and the group shrinks.
+    let launch = play("\"launch\"", &format!("min = 3\n{elb}"), crash);
+    assert_eq!(sizes(&launch), [(3, 2), (3, 2), (3, 3)]);
+    assert_eq!(instants(&launch, ActivityKind::Launch), [1_200.0]);
+    // Terminate: nobody goes, not even the unhealthy.
+    let terminate = play("\"terminate\"", &format!("min = 3\n{elb}"), crash);
+    assert_eq!(instants(&terminate, ActivityKind::Terminate), [1_200.0]);
+    let down = "min = 1\ndesired = 3\nscaling = [{ manual = { at = \"5min\", desired = 1 } }]";
+    let kept = play("\"terminate\"", down, "");
+    assert_eq!(sizes(&kept), [(1, 3), (1, 3), (1, 1)]);
+    assert_eq!(says(&kept, "Terminate is suspended"), [300.0]);
+    // ReplaceUnhealthy and HealthCheck: nobody is replaced.
+    for process in ["\"replace-unhealthy\"", "\"health-check\""] {
+        let unhealthy = play(process, &format!("min = 3\n{elb}"), crash);
+        assert_eq!(instants(&unhealthy, ActivityKind::Replace), [1_200.0], "{process}");
+    }
+    // SetInstanceHealth goes on where checks are suspended.
+    let said = "min = 3\ninstance_actions = [{ set_unhealthy = { at = \"5min\" } }]";
+    assert_eq!(instants(&play("\"health-check\"", said, ""), ActivityKind::Replace), [300.0]);
+    // AddToLoadBalancer: who is launched meanwhile is not registered, and stays so.
+    let up = "min = 1\nscaling = [{ manual = { at = \"5min\", desired = 3 } }, { manual = { at = \"21min\", desired = 4 } }]";
+    let alone = play("\"add-to-load-balancer\"", up, "");
+    assert_eq!(sizes(&alone), [(3, 1), (3, 1), (4, 1)]);
+    assert_eq!(row(&alone, 1_400.0)[1], 2, "the one launched later is");
+    // ScheduledActions: skipped, and not caught up.
+    let schedule = "min = 1\nscaling = [{ scheduled = { at = \"5min\", desired = 3 } }, { manual = { at = \"25min\", desired = 2 } }]";
+    let skipped = play("\"scheduled-actions\"", schedule, "");
+    assert_eq!(sizes(&skipped), [(1, 1), (1, 1), (1, 1)]);
+    assert_eq!(says(&skipped, "skipped"), [300.0]);
+    assert_eq!(row(&skipped, 1_700.0)[0], 2, "by hand it goes");
+    // AlarmNotification: alarms go on, and nobody acts; on resume those in ALARM are considered.
+    let tracking = "min = 1\nscaling = [{ target_tracking = { target = 5 } }]";
+    let silent = play("\"alarm-notification\"", tracking, "");
+    assert_eq!(instants(&silent, ActivityKind::ScaleOut)[0], 1_200.0);
+    assert!(instants(&silent, ActivityKind::Alarm)[0] < 400.0);
+    assert!(instants(&play("", tracking, ""), ActivityKind::ScaleOut)[0] < 400.0);
+    assert!(says(&silent, "alarm-notification is suspended").len() > 0);
+}
+
+/// While Terminate is suspended a rebalance launches and cannot terminate: the group stays above its desired capacity.
+#[test]
+fn rebalancing_without_termination_leaves_more_than_desired() {
+    let group = "min = 6\nmax = 6\nzones = [\"a\", \"b\"]\nsuspend = [{ processes = [\"terminate\"], from = \"6min\" }]";
+    let rest = "[[incident]]\nzone_loss = { zone = \"b\", at = \"2min\", for = \"8min\" }";
+    let results = Case { group, rest, ..CASE }.play();
+    assert_eq!(row(&results, 1_700.0), [6, 7, 0, 0], "one more than the maximum");
+}
+
+/// Two days, and a lifetime of one: ten instances are replaced one after another, forty by fours.
+#[test]
+fn instances_past_their_lifetime_are_replaced_in_turn() {
+    let play = |desired: u32| {
+        let group = format!("min = 1\ndesired = {desired}\nmax = {desired}\nmax_instance_lifetime = \"24h\"");
+        Case { duration: "26h", rate: "0.01/s", group: &group, ..CASE }.play()
+    };
+    let day = 86_400.0;
+    let ten = instants(&play(10), ActivityKind::Replace);
+    // Each takes 30 s until it is there, and the group looks once a minute.
+    assert_eq!(ten, (0..10).map(|nth| day + 60.0 * f64::from(nth)).collect::<Vec<_>>());
+    let forty = instants(&play(40), ActivityKind::Replace);
+    assert_eq!(forty, (0..40).map(|nth| day + 60.0 * f64::from(nth / 4)).collect::<Vec<_>>());
+}
+
+/// A stopped instance is not running, which is noticed in the grace period; one that crashed is impaired for three minutes.
+/// What `SetInstanceHealth` says waits for the grace period unless it need not.
+#[test]
+fn the_grace_period_covers_checks_and_not_what_does_not_run() {
+    let play = |action: &str| {
+        let group = format!(
+            "min = 2\nmax = 3\nhealth_check = {{ elb = {{ grace_period = \"12min\" }} }}\ninstance_actions = [{action}]"
+        );
+        instants(&Case { group: &group, ..CASE }.play(), ActivityKind::Replace)
+    };
+    assert_eq!(play("{ stop = { at = \"270s\" } }"), [300.0]);
+    assert_eq!(play("{ set_unhealthy = { at = \"270s\" } }"), [720.0]);
+    assert_eq!(play("{ set_unhealthy = { at = \"270s\", respect_grace_period = false } }"), [300.0]);
+    // Several are replaced at once, where checks alone would be by tenths.
+    assert_eq!(play("{ stop = { at = \"270s\", count = 2 } }"), [300.0, 300.0]);
+}
+
+/// Back from standby the grace period begins anew.
+#[test]
+fn the_grace_period_begins_with_each_service() {
+    // The app is gone at 6 min, in standby, and nobody starts it again; back at 10 min it has 5 minutes of grace.
+    let group = "min = 1\ndesired = 2\nmax = 3\nhealth_check = { elb = { grace_period = \"5min\" } }\ninstance_actions = [{ enter_standby = { at = \"10min\", decrement = true } }, { exit_standby = { at = \"11min\" } }]";
+    let rest = "[[incident]]\nprocess_crash = { group = \"g\", at = \"11min\", count = 2 }";
+    let results = Case { group, rest, ..CASE }.play();
+    // Both servers are dead; the one with a settled life is replaced as soon as its checks say so.
+    let replaced = instants(&results, ActivityKind::Replace);
+    assert_eq!(replaced.len(), 2);
+    assert_eq!(replaced[1], 960.0, "11 and 5 minutes");
+    assert!(replaced[0] < 760.0);
+}
+
+/// Where all instances fail their checks, as when the checks are wrong, one goes at a time; else a tenth.
+#[test]
+fn far_fewer_are_replaced_while_all_fail() {
+    let play = |count: u32| {
+        let group = "min = 30\nmax = 30\nhealth_check = { elb = { grace_period = \"0s\" } }";
+        let rest =
+            format!("[[incident]]\nprocess_crash = {{ group = \"g\", at = \"10min\", count = {count} }}");
+        instants(&Case { group, rest: &rest, ..CASE }.play(), ActivityKind::Replace)
+    };
+    let at_first = |replaced: &[f64]| replaced.iter().filter(|&&at| at == replaced[0]).count();
+    assert_eq!(at_first(&play(20)), 3);
+    assert_eq!(at_first(&play(30)), 1);
+}
+
+/// A group that no balancer sends to: its instances serve once their app is up, and its CPU is what runs beside it.
+#[test]
+fn a_group_without_a_balancer_plays() {
+    let group = "min = 1\nmax = 8\ninstance_warmup = \"60s\"\nscaling = [{ scheduled = { at = \"5min\", desired = 2 } }, { target_tracking = { target = 60 } }]\nlifecycle_hooks = [{ on = \"launching\", takes = \"1min\" }]";
+    let rest = "";
+    let text = Case { group, rest, balancer: "", ..CASE }.text();
+    let busy =
+        text.replace("hourly = 3.6", "hourly = 3.6\nbackground = [{ name = \"training\", threads = 1 }]");
+    let play = |text: &str| {
+        Experiment::new(&Scenario::parse(text).unwrap_or_else(|errors| panic!("{errors}"))).run()
+    };
+    let idle = play(&text);
+    // 310 s, and a minute in the hook.
+    assert_eq!([295.0, 365.0, 375.0].map(|at| row(&idle, at)), [[1, 1, 0, 0], [2, 1, 1, 0], [2, 2, 0, 0]]);
+    assert_eq!(row(&idle, 1_700.0), [1, 1, 0, 0], "nothing to do, so that one is enough");
+    let idle = &idle.run.groups.iter().find(|group| group.name == "g").unwrap();
+    assert!(idle.cpu == 0.0 && idle.serving_min == 1 && idle.serving_max == 2, "{idle:?}");
+    let busy = play(&busy);
+    assert!(
+        instants(&busy, ActivityKind::ScaleOut).len() >= 2,
+        "all of its vCPU is taken, however many there are"
+    );
+    assert_eq!(row(&busy, 1_700.0)[..2], [8, 8]);
+}
+
+/// Everything at once, at random places: nothing is lost, and the run is the same again.
+#[test]
+fn all_of_it_together_is_conserved_and_the_same_again() {
+    let group = "min = 2\ndesired = 4\nmax = 9\nzones = [\"a\", \"b\", \"c\"]\nscale_in_protection = \"while-busy\"\ninstance_warmup = \"30s\"\nhealth_check = { elb = { grace_period = \"60s\" } }\nlifecycle_hooks = [{ on = \"launching\", heartbeat_timeout = \"60s\", takes = { exp = { mean = \"30s\" } }, fails = 0.1 }, { on = \"terminating\", takes = { exp = { mean = \"30s\" } } }]\nwarm_pool = { min_size = 1, reuse_on_scale_in = true, start = { exp = { mean = \"20s\" } } }\nsuspend = [{ processes = [\"launch\", \"az-rebalance\"], from = \"20min\", until = \"25min\" }, { processes = [\"terminate\"], from = \"40min\", until = \"50min\" }]\ninstance_actions = [{ enter_standby = { at = \"5min\", count = 2, decrement = false } }, { exit_standby = { at = \"15min\", count = 2 } }, { detach = { at = \"22min\", decrement = true } }, { terminate = { at = \"28min\", decrement = true } }, { stop = { at = \"33min\" } }, { set_unhealthy = { at = \"35min\", count = 2 } }, { protect = { at = \"36min\", count = 3 } }]\nscaling = [{ target_tracking = { target = 50, low_datapoints = 3 } }]";
+    let rest = "[[incident]]\nzone_loss = { zone = \"b\", at = \"10min\", for = \"8min\" }\n[[incident]]\nzone_loss = { zone = \"a\", at = \"45min\", for = \"3min\" }\n[[incident]]\ncrash = { group = \"g\", every = { exp = { mean = \"9min\" } } }";
+    let case = Case {
+        duration: "2h",
+        rate: "150/s",
+        steps: "{ cpu = { exp = { mean = \"10ms\" } } }, { wait = { exp = { mean = \"2s\" } } }",
+        group,
+        rest,
+        ..CASE
+    };
+    let (first, second) = (case.play(), case.play());
+    assert_eq!(first.run.order_hash, second.run.order_hash);
+    for kind in
+        [ActivityKind::Rebalance, ActivityKind::Lifecycle, ActivityKind::Manual, ActivityKind::Replace]
+    {
+        assert!(!told(&first, kind).is_empty(), "{kind:?}");
+    }
+    let last = row(&first, 7_190.0);
+    assert!(last[1] >= 1 && last[1] <= 10, "{last:?}");
+}
