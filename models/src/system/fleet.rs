@@ -31,6 +31,8 @@ pub struct Fleet {
     pub desired: u32,
     /// The largest desired capacity, as it stands.
     pub max: u32,
+    /// What last changed the desired capacity, for the log; empty while it is as at the start.
+    pub cause: String,
     /// Slots of its instances, oldest first.
     pub members: Vec<u32>,
     /// Instances launched after the start.
@@ -132,6 +134,7 @@ impl Fleet {
             min: plan.min,
             desired: plan.desired,
             max: plan.max,
+            cause: String::new(),
             members: Vec::new(),
             launched: 0,
             terminated: 0,
@@ -171,12 +174,6 @@ impl Fleet {
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],
         }
-    }
-
-    /// Sets the desired capacity. What policies say from now on is news again.
-    pub fn resize(&mut self, desired: u32) {
-        self.desired = desired;
-        self.last_no_action.fill(None);
     }
 
     /// The number of the next instance.
@@ -360,7 +357,11 @@ impl System {
             plan.zones[usize::from(instance.zone)]
         );
         calendar.after(takes, Event::Stage(reference));
-        self.log(group, ActivityKind::Launch, calendar.now(), description);
+        let actual = self.counted(group).count() - 1;
+        match zone {
+            Some(_) => self.log_extra(group, calendar.now(), description),
+            None => self.log_difference(group, ActivityKind::Launch, calendar.now(), description, actual),
+        }
         reference
     }
 
@@ -430,7 +431,8 @@ impl System {
         }
     }
 
-    /// Takes an instance out of service: no new requests, and the time to finish what it has.
+    /// Takes an instance out of service: no new requests, and the time to finish what it has. `because` is empty where the
+    /// desired capacity is lower than the number of instances.
     pub(super) fn terminate(&mut self, slot: u32, because: &str, calendar: &mut Calendar<Event>) {
         self.take_out(slot, State::Terminating, because, calendar);
     }
@@ -446,6 +448,7 @@ impl System {
         let verb = if state == State::Detaching { "Detaching" } else { "Terminating" };
         let now = calendar.now();
         let group = self.instances[slot].group;
+        let actual = self.counted(group).count();
         let delay = self.deregister(slot, now);
         if self.instances[slot].phase == Phase::Crashed {
             self.reset_flows(slot, calendar);
@@ -457,6 +460,9 @@ impl System {
         self.rooms_leave(slot, calendar);
         let sessions = self.sessions_at(slot);
         let idle = inside == 0 && flows == 0 && sessions == 0;
+        let fewer = because.is_empty();
+        let because =
+            if fewer { "the desired capacity is lower than the number of instances" } else { because };
         let description = match (inside, sessions) {
             _ if flows > 0 => format!(
                 "{verb} instance {number}: {because}. Its {flows} connections have up to {delay} to be closed."
@@ -469,7 +475,16 @@ impl System {
                 "{verb} instance {number}: {because}. It has up to {delay} to finish {inside} requests and {sessions} open sessions."
             ),
         };
-        self.log(group, ActivityKind::Terminate, now, description);
+        if fewer {
+            self.log_difference(group, ActivityKind::Terminate, now, description, actual);
+        } else {
+            let cause = format!(
+                "At {} instance {number} was taken out, because {because}.",
+                self.plan.wall_clock(now)
+            );
+            self.fleets[group.index()].cause = cause.clone();
+            self.log_because(group, ActivityKind::Terminate, now, description, cause);
+        }
         if idle {
             self.drained(slot, calendar);
         } else {

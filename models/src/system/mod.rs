@@ -37,6 +37,7 @@ mod incidents;
 mod instance;
 mod leave;
 mod lifecycle;
+mod log;
 mod network;
 mod observe;
 mod program;

@@ -37,8 +37,7 @@ impl System {
             let reuse = lifecycle.warm_pool.as_ref().is_some_and(|pool| pool.reuse_on_scale_in);
             let instance = &mut self.instances[slots[index]];
             instance.standing.returns = reuse && instance.in_service() && instance.crashed.is_none();
-            let because = "the desired capacity is lower than the number of instances";
-            self.terminate(slots[index], because, calendar);
+            self.terminate(slots[index], "", calendar);
         }
         if left > desired {
             let words =
@@ -120,12 +119,28 @@ impl System {
                 launches.len(),
                 self.zones_in_words(group, &zones)
             );
+            self.fleets[group.index()].cause = format!(
+                "At {} the zones were found uneven ({}).",
+                self.plan.wall_clock(now),
+                self.zones_in_words(group, &zones)
+            );
             self.log(group, ActivityKind::Rebalance, now, words);
         }
         for zone in launches.into_iter().take(room as usize) {
             let reference = self.launch(group, Some(zone), calendar);
             self.instances[reference.slot].standing.extra = true;
         }
+    }
+
+    /// Notes a launch beyond the desired capacity.
+    pub(in crate::system) fn log_extra(&mut self, group: GroupId, now: Time, description: String) {
+        let cause = format!(
+            "{} At {} an instance was launched beyond the desired capacity of {}, to even them out.",
+            self.fleets[group.index()].cause,
+            self.plan.wall_clock(now),
+            self.fleets[group.index()].desired
+        );
+        self.log_because(group, ActivityKind::Launch, now, description, cause);
     }
 
     /// The zones of a group that take launches, and who counts there.

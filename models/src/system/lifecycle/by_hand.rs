@@ -28,7 +28,7 @@ impl System {
             let description = format!("By hand: {words} no instance, as none can be.");
             return self.log(group, ActivityKind::NoAction, now, description);
         }
-        if let Err(why) = self.resize_with(group, action.kind, slots.len() as u32) {
+        if let Err(why) = self.resize_with(group, action.kind, slots.len() as u32, now) {
             let description = format!("By hand: {words} {} was refused: {why}.", instances(&numbers));
             return self.log(group, ActivityKind::NoAction, now, description);
         }
@@ -63,8 +63,14 @@ impl System {
     }
 
     /// The desired capacity goes down or up with instances, or the action is refused.
-    fn resize_with(&mut self, group: GroupId, kind: InstanceActionKind, count: u32) -> Result<(), String> {
-        let fleet = &mut self.fleets[group.index()];
+    fn resize_with(
+        &mut self,
+        group: GroupId,
+        kind: InstanceActionKind,
+        count: u32,
+        now: Time,
+    ) -> Result<(), String> {
+        let fleet = &self.fleets[group.index()];
         let wanted = match kind {
             InstanceActionKind::ExitStandby => fleet.desired + count,
             _ if decrements(kind) => match fleet.desired.checked_sub(count) {
@@ -79,7 +85,7 @@ impl System {
         if wanted > fleet.max {
             return Err(format!("the desired capacity would be above the maximum of {}", fleet.max));
         }
-        fleet.resize(wanted);
+        self.resize(group, wanted, "somebody", now);
         Ok(())
     }
 

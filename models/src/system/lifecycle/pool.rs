@@ -217,7 +217,11 @@ impl System {
             self.pool_state(group),
             plan.groups[group.index()].zones[usize::from(pooled.zone)]
         );
-        self.log(group, ActivityKind::Launch, now, words);
+        let actual = self.counted(group).count();
+        match zone {
+            Some(_) => self.log_extra(group, now, words),
+            None => self.log_difference(group, ActivityKind::Launch, now, words, actual),
+        }
         let reference = self.add_instance(group, Some(pooled.zone), Some(pooled.number), calendar);
         let instance = &mut self.instances[reference.slot];
         (instance.phase, instance.running, instance.standing.start) = (Phase::Booting, Some(now), start);
