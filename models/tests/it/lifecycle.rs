@@ -815,3 +815,35 @@ fn all_of_it_together_is_conserved_and_the_same_again() {
     let last = row(&first, 7_190.0);
     assert!(last[1] >= 1 && last[1] <= 10, "{last:?}");
 }
+
+/// What is allowed and rarely meant is said before the run.
+#[test]
+fn what_is_rarely_meant_is_noted() {
+    let notes = |group: &str| {
+        let group = format!("min = 4\nmax = 6\n{group}");
+        let scenario = Scenario::parse(&Case { group: &group, ..CASE }.text()).unwrap();
+        scenario.plan().notes.join("\n")
+    };
+    assert!(
+        notes("warm_pool = { max_group_prepared_capacity = 3 }").contains("only `min_size` keeps any in it")
+    );
+    assert!(notes("lifecycle_hooks = [{ on = \"launching\" }]").contains("every instance waits 1h"));
+    assert!(!notes("warm_pool = { max_group_prepared_capacity = 5 }").contains("warm_pool"));
+    let full = Case { group: "min = 4\nmax = 4\nwarm_pool = {}", ..CASE }.text();
+    let full = Scenario::parse(&full).unwrap().plan().notes.join("\n");
+    assert!(full.contains("is empty while the group is at its maximum of 4"), "{full}");
+}
+
+/// All options survive being resolved and read again.
+#[test]
+fn resolved_lives_read_back() {
+    let group = "min = 2\nmax = 6\nscale_in_protection = \"while-busy\"\ntermination_policies = [\"oldest-instance\", \"default\"]\nlifecycle_hooks = [{ on = \"launching\", takes = \"2min\", fails = 0.1 }]\nwarm_pool = { start = \"25s\" }\nsuspend = [{ processes = [\"launch\"], from = \"1min\", until = \"2min\" }]\ninstance_actions = [{ detach = { at = \"3min\", decrement = true } }, { set_unhealthy = { at = \"4min\" } }]\nmax_instance_lifetime = \"2d\"";
+    let scenario =
+        Scenario::parse(&Case { group, ..CASE }.text()).unwrap_or_else(|errors| panic!("{errors}"));
+    let again = Scenario::parse(scenario.resolved())
+        .unwrap_or_else(|errors| panic!("{errors}\n{}", scenario.resolved()));
+    assert_eq!(format!("{:?}", scenario.plan()), format!("{:?}", again.plan()));
+    for key in ["heartbeats = false", "volume_gib = 8", "respect_grace_period = true", "count = 1"] {
+        assert!(scenario.resolved().contains(key), "{key} in\n{}", scenario.resolved());
+    }
+}

@@ -14,6 +14,10 @@ impl System {
     pub(in crate::system) fn scale_in(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let desired = self.fleets[group.index()].desired as usize;
+        if self.counted(group).count() <= desired {
+            self.fleets[group.index()].life.held = false;
+            return;
+        }
         let slots: Vec<u32> =
             self.counted(group).filter(|&slot| !self.instances[slot].standing.extra).collect();
         if slots.len() <= desired {
