@@ -8,6 +8,7 @@ mod balancer;
 mod connection;
 mod group;
 mod incident;
+mod lifecycle;
 mod objective;
 mod overload;
 mod reach;
@@ -27,6 +28,10 @@ pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickines
 pub use connection::{Connections, Network, Tls};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::{Incident, IncidentKind, When};
+pub use lifecycle::{
+    InstanceAction, InstanceActionKind, Lifecycle, LifecycleHook, PoolState, Process, Protection, Suspension,
+    Transition, WarmPool,
+};
 pub use objective::{Indicator, Objective};
 pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
 pub use reach::Reach;

@@ -3,7 +3,7 @@
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::{ScheduledAction, ServiceId, TargetTracking};
+use super::{Lifecycle, ScheduledAction, ServiceId, TargetTracking};
 use crate::machine::{Processor, Refill, Scheduler};
 use crate::scaling::{Policy, SimpleScaling, StepScaling};
 
@@ -40,6 +40,8 @@ pub struct Group {
     pub metric_delay: Span,
     /// The ports that its security group lets balancers in at; `None` lets them in everywhere.
     pub inbound: Option<Vec<u16>>,
+    /// What becomes of its instances between their launch and their end.
+    pub lifecycle: Lifecycle,
     /// What changes the desired capacity.
     pub scaling: Vec<Scaling>,
 }

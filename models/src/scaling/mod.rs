@@ -8,6 +8,7 @@
 mod adjustment;
 mod alarm;
 mod cooldown;
+mod lifecycle;
 mod metric;
 mod metric_alarm;
 mod policy;
@@ -16,10 +17,15 @@ mod simple;
 mod statistic;
 mod step;
 mod target_tracking;
+mod termination;
 
 pub use adjustment::{Adjustment, AdjustmentType, clamped, rounded};
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
 pub use cooldown::{ActivityState, Cooldown, Trigger, effective_cooldown};
+pub use lifecycle::{
+    HookEnd, HookResult, LEAST_HEARTBEAT, LEAST_LIFETIME, MOST_HEARTBEAT, ZoneCount, expired_at_once,
+    global_timeout, hook_end, hooks_end, is_lifetime, launches_to_balance, rebalance_ceiling, warm_pool_size,
+};
 pub use metric::{Datapoint, Datapoints, MOST_EVALUATED, Sampling};
 pub use metric_alarm::{Actions, MetricAlarm};
 pub use policy::{
@@ -31,6 +37,7 @@ pub use simple::SimpleScaling;
 pub use statistic::{Samples, Statistic};
 pub use step::{Aggregation, MOST_STEPS, Step, StepScaling};
 pub use target_tracking::TargetTracking;
+pub use termination::{Candidate, LaunchedFrom, TerminationPolicy, equals, surplus, to_next_hour};
 
 /// How many instances that fail their target group's checks a group replaces at once: a tenth of its desired capacity, and
 /// at least one (EC2 Auto Scaling, "Health checks for instances in an Auto Scaling group").

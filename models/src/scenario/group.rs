@@ -7,6 +7,7 @@ use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
 use super::dist::duration;
+use super::lifecycle::lifecycle;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::service::strings;
@@ -20,7 +21,7 @@ use crate::scaling::Size;
 /// The most times that one scheduled action may run.
 const MOST_RUNS: usize = 100_000;
 /// The largest group.
-const MOST_INSTANCES: u32 = 10_000;
+pub const MOST_INSTANCES: u32 = 10_000;
 
 /// Reads a group.
 pub fn group(
@@ -47,6 +48,7 @@ pub fn group(
     let monitoring = monitoring(context, &mut table);
     let metric_delay = table.or("metric_delay", Span::from_secs(60));
     let inbound = security_group(context, &mut table);
+    let lifecycle = lifecycle(context, &mut table, [min.unwrap_or(0), desired, max]);
     let mut policies = Vec::new();
     let (mut shown, mut places) = (Vec::new(), Vec::new());
     for (index, item) in table.items("scaling").iter().enumerate() {
@@ -81,6 +83,7 @@ pub fn group(
         monitoring,
         metric_delay,
         inbound,
+        lifecycle: lifecycle?,
         scaling: policies,
     };
     Some((group, resolved))

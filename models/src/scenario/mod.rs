@@ -13,6 +13,7 @@ mod group;
 mod health_check;
 mod incident;
 mod kernel;
+mod lifecycle;
 mod machine;
 mod network;
 mod node;

@@ -3,10 +3,9 @@
 
 use sim_core::{Calendar, Time};
 
-use super::instance::Phase;
 use super::{MINUTE, System};
 use crate::event::Event;
-use crate::plan::{GroupId, Scaling};
+use crate::plan::{GroupId, Process, Scaling};
 use crate::results::ActivityKind;
 use crate::scaling::{self, ActivityState, Decision, Observation, Policy, Trigger, Verdict};
 
@@ -29,6 +28,7 @@ impl System {
             facts.policy = self.decide(group, |_| true, calendar);
             self.fleets[group.index()].facts.push(facts);
             self.replace_unhealthy(group, calendar);
+            self.lifecycle_minute(group, calendar);
         }
     }
 
@@ -72,8 +72,13 @@ impl System {
         }
         let combined = scaling::combine(decisions.iter().map(|(_, decision)| decision));
         let desired = self.fleets[group.index()].desired;
+        let suspended = self.suspended(group, Process::AlarmNotification, now);
+        let why = match suspended {
+            true => "alarm-notification is suspended",
+            false => "another policy of the group does not want to scale in",
+        };
         match combined {
-            Some(wanted) if wanted != desired => {
+            Some(wanted) if wanted != desired && !suspended => {
                 let kind = if wanted > desired { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
                 let by = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
                 let description = by.map_or_else(String::new, |(_, decision)| decision.description.clone());
@@ -89,7 +94,7 @@ impl System {
             }
             _ => {
                 for (index, decision) in &decisions {
-                    self.log_no_action(group, *index, decision, now);
+                    self.log_no_action(group, *index, decision, why, now);
                 }
             }
         }
@@ -103,7 +108,7 @@ impl System {
         let counted = fleet.members.iter().map(|&slot| &self.instances[slot]);
         // `None` for an instance that does not run yet: nobody can tell when it will be warm.
         let warming: Vec<Option<Time>> = counted
-            .filter(|instance| instance.phase != Phase::Draining)
+            .filter(|instance| instance.counted())
             .map(|instance| instance.warm_at(warm_up))
             .filter(|warm| warm.is_none_or(|warm| warm > now))
             .collect();
@@ -133,6 +138,7 @@ impl System {
         let now = calendar.now();
         let plan = self.plan.clone();
         let activity = self.activity_of(group, now);
+        let scheduled_off = self.suspended(group, Process::ScheduledActions, now);
         let fleet = &mut self.fleets[group.index()];
         let size = scaling::Size { min: fleet.min, desired: fleet.desired, max: fleet.max };
         let (kind, caller, outcome) = match &plan.groups[group.index()].scaling[usize::from(policy)] {
@@ -146,7 +152,14 @@ impl System {
             }
             Scaling::Scheduled(action) => {
                 let caller = format!("the scheduled action ({})", action.schedule);
-                (ActivityKind::Scheduled, caller, scaling::apply(action, size))
+                let outcome = match scheduled_off {
+                    true => Err(format!(
+                        "Scheduled action ({}) skipped: scheduled-actions are suspended.",
+                        action.schedule
+                    )),
+                    false => scaling::apply(action, size),
+                };
+                (ActivityKind::Scheduled, caller, outcome)
             }
             _ => return,
         };

@@ -3,7 +3,7 @@
 use sim_core::{Span, Time};
 
 use super::System;
-use super::instance::Phase;
+use super::lifecycle::State;
 use crate::plan::{Group, GroupId, Scaling};
 use crate::scaling::{ActivityState, Cooldown, Trigger, effective_cooldown};
 
@@ -53,10 +53,10 @@ impl System {
         members.iter().map(|&slot| &self.instances[slot]).fold(
             (0, 0),
             |(launching, terminating), instance| {
-                let draining = instance.phase == Phase::Draining;
+                let state = instance.standing.state;
                 (
-                    launching + u32::from(!draining && !instance.in_service()),
-                    terminating + u32::from(draining),
+                    launching + u32::from(matches!(state, State::Pending | State::PendingWait)),
+                    terminating + u32::from(matches!(state, State::Terminating | State::Detaching)),
                 )
             },
         )

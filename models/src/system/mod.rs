@@ -11,6 +11,7 @@
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
 //! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
+//! * [`lifecycle`](self): where they stand in their group, and what it prepares, spares and waits for;
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
@@ -36,6 +37,7 @@ mod hinder;
 mod incidents;
 mod instance;
 mod leave;
+mod lifecycle;
 mod log;
 mod meters;
 mod network;
@@ -69,6 +71,7 @@ pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
+pub use lifecycle::{GroupLife, Pooled, Standing, State};
 pub use program::Program;
 pub use request::{NOWHERE, Request, Stage, UNGUARDED};
 pub use targets::{Target, TargetHealth};
@@ -261,6 +264,10 @@ impl Model for System {
             Event::Unreached(request) => self.unreached(request, calendar),
             Event::ConnectionIdle(source) => self.idle_over(source, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
+            Event::Lifecycle(instance) => self.lifecycle_over(instance, calendar),
+            Event::Pooled(group, number) => self.pooled(group, number, calendar),
+            Event::InstanceAction(group, index) => self.instance_action(group, index, calendar),
+            Event::Suspension(group, index) => self.suspension(group, index, calendar),
             Event::Check(target) => self.check(target, calendar),
             Event::CheckTimeout(target) => self.check_timeout(target, calendar),
             Event::Schedule(group, policy, time) => self.run_schedule(group, policy, time, calendar),

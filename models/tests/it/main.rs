@@ -10,6 +10,7 @@ mod front_door;
 mod golden;
 mod incidents;
 mod kernel;
+mod lifecycle;
 mod machine;
 mod overload;
 mod real_traces;
