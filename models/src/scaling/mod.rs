@@ -6,6 +6,7 @@
 //! `docs/models.md`.
 
 mod alarm;
+pub mod hpa;
 mod metric;
 mod schedule;
 mod target_tracking;

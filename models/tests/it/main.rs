@@ -7,6 +7,7 @@ mod determinism;
 mod diagnostics;
 mod front_door;
 mod golden;
+mod hpa_vectors;
 mod incidents;
 mod kernel;
 mod machine;
