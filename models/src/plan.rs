@@ -8,6 +8,7 @@ mod balancer;
 mod connection;
 mod group;
 mod incident;
+mod kubernetes;
 mod objective;
 mod overload;
 mod reach;
@@ -27,6 +28,9 @@ pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickines
 pub use connection::{Connections, Network, Tls};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::{Incident, IncidentKind, When};
+pub use kubernetes::{
+    Autoscaler, ClusterAutoscaler, Karpenter, NodePool, PodAutoscaler, Pods, Reading, Requests, ScaledObject,
+};
 pub use objective::{Indicator, Objective};
 pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
 pub use reach::Reach;
@@ -66,6 +70,8 @@ id!(/// One entry of [`Plan::groups`].
     GroupId);
 id!(/// One entry of [`Plan::balancers`].
     BalancerId);
+id!(/// One entry of [`Plan::nodes`].
+    NodePoolId);
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -90,6 +96,8 @@ pub struct Plan {
     pub endpoints: Vec<Endpoint>,
     /// The fleets that services run on.
     pub groups: Vec<Group>,
+    /// The nodes that pods run on.
+    pub nodes: Vec<NodePool>,
     /// What stands before the groups.
     pub balancers: Vec<Balancer>,
     /// What goes wrong, and when.

@@ -265,6 +265,7 @@ impl<'a> Suspect<'a> {
                     Verdict::HighAlarmPending { .. } | Verdict::ScaleOut | Verdict::InsufficientData => {
                         CauseKind::AlarmNotYetInAlarm
                     }
+                    Verdict::HeldBack => CauseKind::InCooldown,
                     Verdict::AtMaximum => CauseKind::AtMaximumSize,
                     Verdict::LowAlarmPending { .. }
                     | Verdict::WithinTarget

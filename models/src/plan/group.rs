@@ -3,7 +3,7 @@
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::{ScheduledAction, ServiceId, TargetTracking};
+use super::{PodAutoscaler, Pods, ScaledObject, ScheduledAction, ServiceId, TargetTracking};
 use crate::machine::{Processor, Refill, Scheduler};
 use crate::scaling::Policy;
 
@@ -42,6 +42,8 @@ pub struct Group {
     pub inbound: Option<Vec<u16>>,
     /// What changes the desired capacity.
     pub scaling: Vec<Scaling>,
+    /// Its instances are pods on nodes; `None` where they are machines.
+    pub pods: Option<Pods>,
 }
 
 impl Group {
@@ -132,6 +134,10 @@ pub enum Scaling {
     Scheduled(ScheduledAction),
     /// A target tracking policy.
     TargetTracking(TargetTracking),
+    /// A HorizontalPodAutoscaler, which has a clock of its own.
+    Hpa(Box<PodAutoscaler>),
+    /// A ScaledObject of KEDA, which has two.
+    Keda(Box<ScaledObject>),
 }
 
 impl Scaling {
@@ -139,7 +145,16 @@ impl Scaling {
     pub fn policy(&self) -> Option<&dyn Policy> {
         match self {
             Scaling::TargetTracking(policy) => Some(policy),
-            Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
+            Scaling::Manual { .. } | Scaling::Scheduled(_) | Scaling::Hpa(_) | Scaling::Keda(_) => None,
+        }
+    }
+
+    /// The HPA of a group, its own or the one that KEDA made; `None` where there is none.
+    pub fn pod_autoscaler(&self) -> Option<&PodAutoscaler> {
+        match self {
+            Scaling::Hpa(autoscaler) => Some(autoscaler),
+            Scaling::Keda(object) => Some(&object.autoscaler),
+            _ => None,
         }
     }
 }

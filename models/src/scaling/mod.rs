@@ -7,6 +7,7 @@
 
 mod alarm;
 pub mod hpa;
+pub mod keda;
 mod metric;
 mod policy;
 mod schedule;

@@ -174,6 +174,8 @@ pub enum Verdict {
     WouldOvershoot,
     /// It would scale in, and must not.
     ScaleInDisabled,
+    /// It would scale out, and windows or rates of its own hold it back.
+    HeldBack,
     /// There are no datapoints.
     InsufficientData,
 }
@@ -190,7 +192,7 @@ impl Verdict {
         match self {
             Verdict::ScaleOut => 5,
             Verdict::WarmingUp | Verdict::AtMaximum => 4,
-            Verdict::HighAlarmPending { .. } => 3,
+            Verdict::HighAlarmPending { .. } | Verdict::HeldBack => 3,
             Verdict::InsufficientData => 2,
             Verdict::WithinTarget => 1,
             Verdict::LowAlarmPending { .. }

@@ -11,7 +11,7 @@ use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
-use super::{Context, Names};
+use super::{Context, Names, hpa, kubernetes};
 use crate::plan::{
     Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
 };
@@ -32,25 +32,37 @@ pub fn group(
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let service = table.required::<String>("service");
     let service = service.and_then(|name| names.service(context, &name, &table.place_of("service")));
-    let machine = table.required::<String>("machine");
-    let machine = machine.and_then(|name| names.machine(context, &name, &table.place_of("machine")));
-    let zones = strings(context, &mut table, "zones", &["a"]);
-    let min = table.required::<u32>("min");
+    let under_kubernetes = table.node("kubernetes").is_some();
+    let draft = kubernetes::pods(context, names, &mut table);
+    let (machine, zones) = if under_kubernetes {
+        kubernetes::refuse_keys_of_instances(context, &mut table);
+        draft.as_ref().map(|draft| (draft.machine.clone(), draft.zones.clone())).unzip()
+    } else {
+        let machine = table.required::<String>("machine");
+        let machine = machine.and_then(|name| names.machine(context, &name, &table.place_of("machine")));
+        (machine, Some(strings(context, &mut table, "zones", &["a"])))
+    };
+    let usual = kubernetes::usual_size(&mut table);
+    let min = match usual {
+        Some((min, _)) => Some(table.or("min", min)),
+        None => table.required::<u32>("min"),
+    };
     let desired = table.or("desired", min.unwrap_or(0));
-    let max = table.or("max", desired.max(min.unwrap_or(0)));
+    let usual_max = usual.and_then(|(_, max)| max).unwrap_or(0);
+    let max = table.or("max", desired.max(min.unwrap_or(0)).max(usual_max));
     check_size(context, &table, &path, min.unwrap_or(0), desired, max);
-    let startup = startup(context, &mut table);
-    let (health_check, grace_period) = health_check(context, &mut table);
-    let instance_warmup = table.optional::<Span>("instance_warmup");
-    let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
-    let monitoring = monitoring(context, &mut table);
-    let metric_delay = table.or("metric_delay", Span::from_secs(60));
+    let instances = if under_kubernetes {
+        kubernetes::as_instances(context, &mut table)
+    } else {
+        as_instances(context, &mut table)
+    };
     let inbound = security_group(context, &mut table);
     let mut scaling = Vec::new();
     let mut shown = Vec::new();
     for (index, item) in table.items("scaling").iter().enumerate() {
-        if let Some((policy, resolved)) = policy(context, &format!("{path}.scaling.{index}"), item) {
-            check_policy(context, item, &scaling, &policy, (min.unwrap_or(0), max));
+        let min = min.unwrap_or(0);
+        if let Some((policy, resolved)) = policy(context, &format!("{path}.scaling.{index}"), item, min) {
+            check_policy(context, item, &scaling, &policy, (min, max));
             scaling.push(policy);
             shown.push(toml::Value::Table(resolved));
         }
@@ -58,17 +70,27 @@ pub fn group(
     if !shown.is_empty() {
         table.resolve("scaling", shown);
     }
+    let place = table.place_of("scaling");
     let resolved = table.finish();
     let service = service?;
+    let AsInstances {
+        startup,
+        health_check,
+        grace_period,
+        instance_warmup,
+        default_cooldown,
+        monitoring,
+        metric_delay,
+    } = instances?;
     let group = Group {
         name: entry.key.clone(),
         service,
         machines: vec![machine?.refilling(services.get(service.index())?.working_set)],
-        zones,
+        zones: zones?,
         min: min?,
         desired,
         max,
-        startup: startup?,
+        startup,
         health_check,
         grace_period,
         instance_warmup,
@@ -77,8 +99,40 @@ pub fn group(
         metric_delay,
         inbound,
         scaling,
+        pods: draft.map(|draft| draft.pods),
     };
+    kubernetes::check(context, &place, &group, &services[service.index()]);
     Some((group, resolved))
+}
+
+/// What a group says of its instances as machines.
+pub struct AsInstances {
+    pub startup: Startup,
+    pub health_check: HealthCheckKind,
+    pub grace_period: Span,
+    pub instance_warmup: Option<Span>,
+    pub default_cooldown: Span,
+    pub monitoring: Span,
+    pub metric_delay: Span,
+}
+
+fn as_instances(context: &Context<'_>, table: &mut Reader<'_>) -> Option<AsInstances> {
+    let startup = startup(context, table);
+    let (health_check, grace_period) = health_check(context, table);
+    let instance_warmup = table.optional::<Span>("instance_warmup");
+    let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
+    let monitoring = monitoring(context, table);
+    let metric_delay = table.or("metric_delay", Span::from_secs(60));
+    let startup = startup?;
+    Some(AsInstances {
+        startup,
+        health_check,
+        grace_period,
+        instance_warmup,
+        default_cooldown,
+        monitoring,
+        metric_delay,
+    })
 }
 
 fn check_size(context: &Context<'_>, table: &Reader<'_>, path: &str, min: u32, desired: u32, max: u32) {
@@ -219,12 +273,12 @@ fn check_policy(
             let message = format!("a desired capacity of {desired} is outside {min} to {max}");
             context.findings.error(&node.place, message, "outside the group's limits", None);
         }
-        Scaling::Manual { .. } | Scaling::TargetTracking(_) => {}
+        _ => {}
     }
 }
 
-fn policy(context: &Context<'_>, path: &str, node: &Node) -> Option<(Scaling, toml::Table)> {
-    let known = ["target_tracking", "scheduled", "manual"];
+fn policy(context: &Context<'_>, path: &str, node: &Node, min: u32) -> Option<(Scaling, toml::Table)> {
+    let known = ["target_tracking", "scheduled", "manual", "hpa", "keda"];
     let (kind, entry) = choice(context.findings, path, node, &known)?;
     let Some(entry) = entry else {
         let label = format!("expected `{kind} = {{ … }}`");
@@ -235,6 +289,8 @@ fn policy(context: &Context<'_>, path: &str, node: &Node) -> Option<(Scaling, to
     let policy = match kind {
         "target_tracking" => target_tracking(context, &mut table).map(Scaling::TargetTracking),
         "scheduled" => scheduled(context, &mut table).map(Scaling::Scheduled),
+        "hpa" => hpa::hpa(context, &mut table).map(|hpa| Scaling::Hpa(Box::new(hpa))),
+        "keda" => hpa::scaled_object(context, &mut table, min).map(|keda| Scaling::Keda(Box::new(keda))),
         _ => {
             let (at, desired) = (table.required::<Moment>("at"), table.required::<u32>("desired"));
             let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));

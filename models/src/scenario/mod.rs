@@ -11,12 +11,16 @@ mod diagnostic;
 mod dist;
 mod group;
 mod health_check;
+mod hpa;
 mod incident;
 mod kernel;
+mod kubernetes;
 mod machine;
 mod network;
 mod node;
+mod nodes;
 mod overload;
+mod quantity;
 mod reader;
 mod replay;
 mod runtime;
@@ -36,7 +40,8 @@ use sim_core::{Span, Time};
 
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::plan::{
-    Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, Plan, ServiceId, TrafficId,
+    Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, NodePool, Plan, ServiceId,
+    Supervisor, TrafficId,
 };
 use diagnostic::{Source, nearest_or_all};
 use node::{Entry, Node, Value};
@@ -208,6 +213,9 @@ pub struct Names<'a> {
     groups: &'a [Entry],
     balancers: &'a [Entry],
     machines: BTreeMap<String, Machine>,
+    nodes: &'a [Entry],
+    /// What the tables of `nodes` say; `None` for one that cannot be read.
+    pools: Vec<Option<NodePool>>,
     /// The service behind each balancer, as far as the names can be followed.
     behind: Vec<Option<ServiceId>>,
 }
@@ -333,6 +341,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         services,
         endpoints,
         groups: groups.into_iter().collect::<Option<_>>()?,
+        nodes: names.pools.into_iter().collect::<Option<_>>()?,
         balancers: balancers.into_iter().collect::<Option<_>>()?,
         incidents,
         objectives: objectives.into_iter().collect::<Option<_>>()?,
@@ -340,6 +349,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         notes: Vec::new(),
     };
     check::plan(findings, document, &plan);
+    check::nodes_of_start(findings, document, &plan);
     let text = toml::to_string(&resolved).ok()?;
     findings.clean().then_some((plan, text))
 }
@@ -380,7 +390,10 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
     if !shown.is_empty() {
         root.resolve("machine", shown);
     }
+    let pools = nodes::pools(context, &machines, root);
     let mut names = Names {
+        nodes: root.named("nodes"),
+        pools,
         traffic: root.named("traffic"),
         services: root.named("service"),
         groups: root.named("group"),
@@ -472,6 +485,10 @@ impl Parts {
                 None => (None, toml::Table::new()),
             }
         });
+        // A container that ends is started again, whoever else looks after the service.
+        for group in groups.iter().flatten().filter(|group| group.pods.is_some()) {
+            services[group.service.index()].supervisor.get_or_insert(Supervisor::KUBELET);
+        }
         let balancers = table_of(root, "balancer", names.balancers, |entry| {
             balancer::balancer(context, names, &services, entry)
         });

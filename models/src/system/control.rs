@@ -69,7 +69,8 @@ impl System {
         facts.policy = decisions
             .into_iter()
             .max_by_key(|(_, decision)| decision.verdict.urgency())
-            .map(|(_, decision)| (decision.verdict, decision.description));
+            .map(|(_, decision)| (decision.verdict, decision.description))
+            .or_else(|| self.autoscaler_said(group));
     }
 
     fn observation(&self, group: GroupId, index: usize, policy: &dyn Policy, now: Time) -> Observation {

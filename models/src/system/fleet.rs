@@ -196,6 +196,9 @@ impl System {
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             for _ in 0..self.fleets[group.index()].desired {
                 let instance = self.add_instance(group, calendar);
+                if self.plan.groups[group.index()].pods.is_some() {
+                    self.new_pod(instance.slot);
+                }
                 let member = &mut self.instances[instance.slot];
                 member.phase = Phase::Up;
                 member.running = Some(Time::ZERO);
@@ -217,6 +220,7 @@ impl System {
                 }
             }
         }
+        self.settle_pods_of_start(calendar);
     }
 
     pub(super) fn balancers_of(&self, group: GroupId) -> Vec<BalancerId> {
@@ -245,6 +249,9 @@ impl System {
     /// The default termination policy: in the zone with most instances, the one closest to its next billing hour.
     /// All instances have the same launch template, so its older versions need no look.
     fn choose_to_terminate(&self, group: GroupId, now: Time) -> Option<u32> {
+        if self.plan.groups[group.index()].pods.is_some() {
+            return self.choose_pod(&self.counted(group).collect::<Vec<u32>>());
+        }
         let mut by_zone = vec![0u32; self.plan.groups[group.index()].zones.len()];
         for slot in self.counted(group) {
             by_zone[usize::from(self.instances[slot].zone)] += 1;
@@ -309,6 +316,7 @@ impl System {
             fits,
             most_inside: fits.min(service.shed.and_then(|shed| shed.above).unwrap_or(u32::MAX)),
             seen_core_nanos: [0.0; 2],
+            readiness_since: now,
         });
         fleet.next_number += 1;
         fleet.members.push(reference.slot);
@@ -325,6 +333,9 @@ impl System {
 
     fn launch(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let reference = self.add_instance(group, calendar);
+        if self.plan.groups[group.index()].pods.is_some() {
+            return self.create_pod(reference, calendar);
+        }
         let instance = &self.instances[reference.slot];
         let plan = &self.plan.groups[group.index()];
         let fleet = &mut self.fleets[group.index()];
@@ -349,6 +360,12 @@ impl System {
         let plan = &self.plan.groups[group.index()];
         let draws = self.fleets[group.index()].draws;
         match instance.phase {
+            // Its images are there, and its container starts at once: a pod has nothing to boot.
+            Phase::Pending if plan.pods.is_some() => {
+                (instance.phase, instance.running) = (Phase::Booting, Some(now));
+                self.boot(slot, calendar);
+                self.next_stage(reference, calendar);
+            }
             Phase::Pending => {
                 instance.phase = Phase::Booting;
                 instance.running = Some(now);
@@ -369,7 +386,13 @@ impl System {
             Phase::AppStarting if instance.doomed => self.first_start_failed(slot, calendar),
             Phase::AppStarting => {
                 instance.phase = Phase::Up;
-                if instance.rotations > 0 {
+                if plan.pods.is_some() {
+                    // A pod is an endpoint once it is ready, and nobody sends to it before.
+                    for balancer in self.balancers_of(group) {
+                        self.register(balancer, reference, false, calendar);
+                    }
+                }
+                if self.instances[slot].rotations > 0 {
                     // Without health checks it gets requests since it runs.
                     let description = format!("The app of instance {number} is up.");
                     self.log(group, ActivityKind::Healthy, now, description);
@@ -439,6 +462,7 @@ impl System {
         self.reset_flows(slot, calendar);
         self.instances[slot].machine.settle(calendar.now());
         self.detach_unanswered(slot);
+        let pool = if self.cluster.is_some() { self.pod_gone(slot, calendar.now()) } else { None };
         let instance = &self.instances[slot];
         calendar.release(instance.timer);
         let fleet = &mut self.fleets[instance.group.index()];
@@ -449,6 +473,9 @@ impl System {
         fleet.terminated += 1;
         fleet.members.retain(|&member| member != slot);
         self.instances.free(slot);
+        if let Some(pool) = pool {
+            self.schedule_pods(pool, calendar);
+        }
     }
 }
 

@@ -14,7 +14,8 @@
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
-//! * [`control`](self): the control plane, once a minute.
+//! * [`control`](self): the control plane, once a minute;
+//! * [`kubernetes`](self): pods, their nodes, and what scales both.
 //!
 //! A request costs a handful of events and no allocation; the control plane acts every few seconds, so there
 //! clarity goes first. The world is plain data: a clone of it in mid-run has the same future.
@@ -34,6 +35,7 @@ mod hedge;
 mod hinder;
 mod incidents;
 mod instance;
+mod kubernetes;
 mod leave;
 mod network;
 mod observe;
@@ -66,6 +68,7 @@ pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
+pub use kubernetes::Cluster;
 pub use program::Program;
 pub use request::{NOWHERE, Request, Stage, UNGUARDED};
 pub use targets::{Target, TargetHealth};
@@ -121,6 +124,8 @@ pub struct System {
     /// The sources whose requests come to a group, by group.
     asked_by: Vec<Vec<TrafficId>>,
     measure: Measure,
+    /// Pods and nodes; `None` where there are none.
+    cluster: Option<Box<kubernetes::Cluster>>,
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
     reached: Option<ReachedLimit>,
@@ -167,12 +172,14 @@ impl System {
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
             asked_by: plan.asked_by(),
             measure: Measure::new(&plan),
+            cluster: kubernetes::Cluster::new(&plan, seed),
             capacity_per_instance: (0..plan.groups.len())
                 .map(|g| plan.capacity_per_instance(GroupId(g as u16)))
                 .collect(),
             reached: None,
             plan,
         };
+        system.start_cluster(&mut calendar);
         system.start_fleets(&mut calendar);
         system.start_sessions(&mut calendar);
         system.start_sources(&mut calendar);
@@ -254,6 +261,7 @@ impl Model for System {
             Event::Schedule(group, policy, time) => self.run_schedule(group, policy, time, calendar),
             Event::Incident(index) => self.incident(index, calendar),
             Event::IncidentOver(index) => self.incident_over(index, calendar),
+            Event::Cluster(due) => self.cluster_due(due, calendar),
             Event::Process(instance, number) => self.process_goes_on(instance, number, calendar),
             Event::Minute => {
                 self.minute(calendar);
