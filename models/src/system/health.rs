@@ -14,6 +14,10 @@ use crate::scaling;
 /// guide says "a few minutes".
 const IMPAIRED_WAIT: Span = Span::from_secs(180);
 
+/// How long a pod stays where it was when its node does not answer: until the node counts as not ready (40 s), and its
+/// toleration of that is over (300 s).
+const UNREACHABLE_WAIT: Span = Span::from_secs(340);
+
 /// Who says that an instance is unhealthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnhealthyBy {
@@ -74,6 +78,9 @@ impl System {
         let mut by_checks = self.replaced_at_once(group, now);
         for (slot, by) in unhealthy {
             let by = match by {
+                UnhealthyBy::StatusCheck if self.pods_of(group).is_some() => {
+                    "its node, which does not answer"
+                }
                 UnhealthyBy::StatusCheck => "the EC2 status check",
                 UnhealthyBy::TargetGroup if by_checks == 0 => continue,
                 UnhealthyBy::TargetGroup => {
@@ -127,6 +134,7 @@ impl System {
             return Some(UnhealthyBy::TargetGroup);
         }
         let crashed = instance.crashed.filter(|_| instance.phase == Phase::Crashed && instance.impaired)?;
-        (now.since(crashed) >= IMPAIRED_WAIT).then_some(UnhealthyBy::StatusCheck)
+        let wait = if plan.pods.is_some() { UNREACHABLE_WAIT } else { IMPAIRED_WAIT };
+        (now.since(crashed) >= wait).then_some(UnhealthyBy::StatusCheck)
     }
 }

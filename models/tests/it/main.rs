@@ -10,6 +10,7 @@ mod golden;
 mod hpa_vectors;
 mod incidents;
 mod kernel;
+mod kubernetes;
 mod machine;
 mod overload;
 mod real_traces;

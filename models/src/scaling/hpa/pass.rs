@@ -2,7 +2,7 @@
 
 use sim_core::{Span, Time};
 
-use super::behavior::{self, Behavior, ScaleEvent, SelectPolicy};
+use super::behavior::{self, Behavior, ScaleEvent};
 use super::calculator::{self, Circumstances, MetricError, Proposal, Readiness, Tolerance};
 use super::legacy::{self, Growth};
 use super::pods::{Pod, PodMetrics, Resource, Samples, samples};
@@ -406,9 +406,4 @@ fn why(current: i32, wanted: i32, stabilized: i32, replicas: i32, limit: Limit) 
             Limit::DesiredWithinRange => Why::AtTarget,
         }
     }
-}
-
-/// True where an HPA never scales this way.
-pub fn is_disabled(rules: &behavior::Rules) -> bool {
-    rules.select_policy == SelectPolicy::Disabled
 }

@@ -1,5 +1,7 @@
 //! Pods: created, put on a node, started, taken away.
 
+use std::collections::BTreeMap;
+
 use sim_core::{Calendar, Time};
 
 use super::super::System;
@@ -70,10 +72,13 @@ impl System {
         self.fleets[group.index()].launched += 1;
         self.new_pod(reference.slot);
         let Some(pool) = self.pods_of(group).map(|pods| pods.nodes) else { return };
-        self.pool(pool).pending.push(reference.slot);
-        self.schedule_pods(pool, calendar);
-        if self.cluster().pods[reference.slot as usize].node.is_none() {
-            self.still_pending(reference.slot, pool, calendar);
+        // Those that wait already have no place, and nothing has changed for them.
+        match self.place_for(reference.slot, pool) {
+            Some(node) => self.bind(reference.slot, pool, node, calendar),
+            None => {
+                self.pool(pool).pending.push(reference.slot);
+                self.still_pending(reference.slot, pool, calendar);
+            }
         }
     }
 
@@ -199,10 +204,11 @@ impl System {
     pub(in crate::system) fn choose_pod(&self, candidates: &[u32]) -> Option<u32> {
         let pods = &self.cluster.as_ref()?.pods;
         let node = |slot: u32| pods[slot as usize].node;
-        let beside = |slot: u32| {
-            let own = node(slot);
-            candidates.iter().filter(|&&other| own.is_some() && node(other) == own).count()
-        };
+        let mut by_node: BTreeMap<u32, usize> = BTreeMap::new();
+        for node in candidates.iter().filter_map(|&slot| node(slot)) {
+            *by_node.entry(node).or_default() += 1;
+        }
+        let beside = |slot: u32| node(slot).and_then(|node| by_node.get(&node)).copied().unwrap_or(0);
         candidates.iter().copied().max_by_key(|&slot| {
             let instance = &self.instances[slot];
             let ready = instance.serving();
