@@ -37,6 +37,7 @@ mod incidents;
 mod instance;
 mod kubernetes;
 mod leave;
+mod log;
 mod network;
 mod observe;
 mod program;
