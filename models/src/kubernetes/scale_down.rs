@@ -17,13 +17,15 @@ pub struct Occupied {
 }
 
 /// For each node whether it is not needed: it is a candidate, its utilisation is below `threshold`, and its pods have room on
-/// others. Nodes are looked at in order, and one that is not needed takes no pods of those after it, nor do the places of its own
+/// others. Empty ones are looked at first, as both autoscalers do, and then the oldest. One that is not needed takes no pods of those after it, nor do the places of its own
 /// pods count twice. So all that are not needed can go together.
 pub fn unneeded(nodes: &[Occupied], threshold: f64) -> Vec<bool> {
     let mut rooms: Vec<Option<Room>> = nodes.iter().map(|node| node.takes.then_some(node.room)).collect();
     let mut took = vec![false; nodes.len()];
     let mut found = vec![false; nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
+    let empty = nodes.iter().enumerate().filter(|(_, node)| node.pods.is_empty());
+    let others = nodes.iter().enumerate().filter(|(_, node)| !node.pods.is_empty());
+    for (index, node) in empty.chain(others) {
         let used = node.room.allocatable - node.room.free;
         // One that others' pods are to move to is needed.
         if !node.candidate || took[index] || used.share_of(node.room.allocatable) >= threshold {

@@ -17,17 +17,20 @@ use crate::scaling::keda::{self, Keda, Trigger};
 
 /// Reads a HorizontalPodAutoscaler.
 pub fn hpa(context: &Context<'_>, table: &mut Reader<'_>) -> Option<PodAutoscaler> {
-    let (metrics, reads) = metrics(context, table)?;
-    controller(context, table, metrics, reads)
+    let metrics = metrics(context, table);
+    let controller = controller(context, table); // whatever is wrong with its metrics, it is read
+    Some(controller?.with(metrics?))
+}
+
+impl PodAutoscaler {
+    fn with(mut self, (metrics, reads): (Vec<Metric>, Vec<Reading>)) -> Self {
+        (self.hpa.metrics, self.reads) = (metrics, reads);
+        self
+    }
 }
 
 /// Behaviour, and the controller's flags.
-fn controller(
-    context: &Context<'_>,
-    table: &mut Reader<'_>,
-    metrics: Vec<Metric>,
-    reads: Vec<Reading>,
-) -> Option<PodAutoscaler> {
+fn controller(context: &Context<'_>, table: &mut Reader<'_>) -> Option<PodAutoscaler> {
     let usual = Hpa::default();
     let tolerance = table.or("tolerance", hpa::TOLERANCE);
     let readiness = Readiness {
@@ -46,7 +49,6 @@ fn controller(
     let scale_to_zero =
         if kind == "legacy" { ScaleToZero::Legacy } else { ScaleToZero::Condition { feature: true } };
     let hpa = Hpa {
-        metrics,
         behavior,
         tolerance: Tolerance::both(tolerance),
         readiness,
@@ -54,7 +56,7 @@ fn controller(
         scale_to_zero,
         ..usual
     };
-    Some(PodAutoscaler { hpa, reads, sync_period })
+    Some(PodAutoscaler { hpa, reads: Vec::new(), sync_period })
 }
 
 /// `[{ resource = { cpu = 80 } }, { pods = { requests_per_second = 50 } }, …]`
@@ -62,8 +64,10 @@ fn metrics(context: &Context<'_>, table: &mut Reader<'_>) -> Option<(Vec<Metric>
     let path = table.path_of("metrics");
     let items = table.items("metrics");
     let (mut metrics, mut reads, mut shown) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, item) in items.iter().enumerate() {
-        let (metric, reading, own) = metric(context, &format!("{path}.{index}"), item)?;
+    // All of them are looked at, so that all mistakes are told.
+    let read = items.iter().enumerate();
+    let read: Vec<_> = read.map(|(index, item)| metric(context, &format!("{path}.{index}"), item)).collect();
+    for (metric, reading, own) in read.into_iter().collect::<Option<Vec<_>>>()? {
         metrics.push(metric);
         reads.push(reading);
         shown.push(own);
@@ -284,17 +288,19 @@ fn policies(context: &Context<'_>, table: &mut Reader<'_>, usual: Vec<Rate>) -> 
 pub fn scaled_object(context: &Context<'_>, table: &mut Reader<'_>, min: u32) -> Option<ScaledObject> {
     let path = table.path_of("triggers");
     let (mut triggers, mut metrics, mut reads, mut shown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (index, item) in table.items("triggers").iter().enumerate() {
-        let (trigger, metric, reading, own) = trigger(context, &format!("{path}.{index}"), item)?;
-        triggers.push(trigger);
-        metrics.push(metric);
-        reads.push(reading);
-        shown.push(own);
+    let items = table.items("triggers");
+    for (index, item) in items.iter().enumerate() {
+        if let Some((trigger, metric, reading, own)) = trigger(context, &format!("{path}.{index}"), item) {
+            triggers.push(trigger);
+            metrics.push(metric);
+            reads.push(reading);
+            shown.push(own);
+        }
     }
-    if triggers.is_empty() {
+    if items.is_empty() {
         table.missing("triggers", "such as [{ backlog = { target = 5 } }]");
-        return None;
     }
+    let complete = !triggers.is_empty() && triggers.len() == items.len();
     table.resolve("triggers", shown);
     let polling_interval = table.or("polling_interval", Period(keda::POLLING_INTERVAL)).0;
     let cooldown_period = table.or("cooldown_period", keda::COOLDOWN_PERIOD);
@@ -312,7 +318,8 @@ pub fn scaled_object(context: &Context<'_>, table: &mut Reader<'_>, min: u32) ->
         initial_cooldown_period,
         idles_at_zero: idle.is_some(),
     };
-    Some(ScaledObject { keda, autoscaler: controller(context, table, metrics, reads)? })
+    let autoscaler = controller(context, table)?.with((metrics, reads));
+    complete.then_some(ScaledObject { keda, autoscaler })
 }
 
 type OneTrigger = (Trigger, Metric, Reading, toml::Value);

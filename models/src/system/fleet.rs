@@ -238,7 +238,7 @@ impl System {
     }
 
     /// The instances that count against the desired capacity.
-    fn counted(&self, group: GroupId) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn counted(&self, group: GroupId) -> impl Iterator<Item = u32> + '_ {
         let members = self.fleets[group.index()].members.iter().copied();
         members.filter(|&slot| self.instances[slot].phase != Phase::Draining)
     }

@@ -73,7 +73,7 @@ impl System {
             state.hpa_log.entry = None;
             let kind =
                 if pass.replicas > seen.replicas { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
-            self.scale_pods(group, pass.replicas.unsigned_abs(), kind, description, calendar);
+            self.scale_pods(group, (pass.replicas.unsigned_abs(), "its HPA"), kind, description, calendar);
         } else {
             let mut entry = std::mem::take(&mut state.hpa_log.entry);
             let activity = self.activity(group, ActivityKind::NoAction, now, description);
@@ -108,7 +108,7 @@ impl System {
                 state.keda_log.entry = None;
                 let out = replicas > size.0;
                 let kind = if out { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
-                self.scale_pods(group, replicas, kind, words, calendar);
+                self.scale_pods(group, (replicas, "KEDA"), kind, words, calendar);
             }
             None => {
                 let mut entry = std::mem::take(&mut state.keda_log.entry);
@@ -124,12 +124,12 @@ impl System {
     fn scale_pods(
         &mut self,
         group: GroupId,
-        replicas: u32,
+        (replicas, caller): (u32, &str),
         kind: ActivityKind,
         description: String,
         calendar: &mut Calendar<Event>,
     ) {
-        self.fleets[group.index()].resize(replicas);
+        self.resize(group, replicas, caller, calendar.now());
         self.log(group, kind, calendar.now(), description);
         self.reconcile(group, calendar);
     }

@@ -55,7 +55,9 @@ impl System {
         let sample = |value: f64| Some(Sample { value: value as i64, at: now, window });
         pod.cpu = sample((cores - cores_then) / (seconds * 1e6));
         pod.memory = memory.and_then(|bytes| sample(bytes as f64 * 1000.0));
-        pod.requests = sample(1000.0 * (served - served_then) as f64 / seconds);
+        // A server that was started again counts anew, as counters do.
+        let requests = served.checked_sub(served_then).unwrap_or(served);
+        pod.requests = sample(1000.0 * requests as f64 / seconds);
     }
 
     /// Bytes that a pod uses; `None` where its service does not say what it needs.

@@ -6,10 +6,12 @@
 //! * [`metrics`](self): metrics-server, and what an HPA can see.
 //! * [`autoscale`](self): HPAs and KEDA at their times.
 //! * [`activator`](self): requests that wait for the first pod.
+//! * [`audit`](self): what must be true of all of that.
 //!
 //! Systems without pods have none of this: no event is scheduled and nothing is drawn.
 
 mod activator;
+mod audit;
 mod autoscale;
 mod grow;
 mod metrics;

@@ -314,6 +314,7 @@ impl System {
             group: self.plan.nodes[pool.index()].name.clone(),
             kind,
             description,
+            cause: String::new(),
             desired: self.pool(pool).staying() as u32,
         }
     }

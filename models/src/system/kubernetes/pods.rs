@@ -100,7 +100,8 @@ impl System {
         let description = format!(
             "Pod {number} is Pending: none of the {nodes} nodes of {name} that are ready has {wanted} left."
         );
-        self.log(group, ActivityKind::Launch, calendar.now(), description);
+        let actual = self.counted(group).count() - 1;
+        self.log_difference(group, ActivityKind::Launch, calendar.now(), description, actual);
         self.pod_waits(pool, calendar);
     }
 
@@ -156,7 +157,13 @@ impl System {
             (waited, node) => format!("Pod {number} is on node {node} after {waited} Pending"),
         };
         let image = if pull.is_zero() { "its image is there".into() } else { format!("its image in {pull}") };
-        self.log(group, ActivityKind::Launch, now, format!("{words}; {image}."));
+        let description = format!("{words}; {image}.");
+        if now == launched {
+            let actual = self.counted(group).count() - 1;
+            self.log_difference(group, ActivityKind::Launch, now, description, actual);
+        } else {
+            self.log(group, ActivityKind::Launch, now, description);
+        }
         calendar.after(pull, Event::Stage(self.instances.reference(slot)));
     }
 
