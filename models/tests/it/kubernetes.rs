@@ -196,6 +196,27 @@ fn memory_that_does_not_fall_scales_to_the_maximum() {
     assert!(!told(&results, ActivityKind::NoAction, "5 are the maximum").is_empty());
 }
 
+/// A pass before the first measurement has no metrics, and does nothing.
+#[test]
+fn without_metrics_nothing_scales() {
+    let results = world("1min", r#"{ constant = "96/s" }"#, &hpa(", sync_period = \"10s\""), ROOMY).play();
+    assert_eq!(
+        told(&results, ActivityKind::NoAction, "no metrics returned from resource metrics API"),
+        [10.0]
+    );
+    assert_eq!(sizes(&results, "g").first(), Some(&(20.0, 4)));
+}
+
+/// A container that ends is started again where it is; nobody makes a new pod for it.
+#[test]
+fn the_kubelet_starts_containers_again() {
+    let group = format!("{PODS}\nmin = 1\n[[incident]]\nprocess_crash = {{ group = \"g\", at = \"1min\" }}");
+    let results = world("3min", r#"{ constant = "10/s" }"#, &group, ROOMY).play();
+    let again = told(&results, ActivityKind::Restarted, "");
+    assert_eq!(again.iter().map(|at| at.floor()).collect::<Vec<_>>(), [80.0], "10 s, and 10 s for the app");
+    assert_eq!((results.run.groups[0].launched, results.run.groups[0].terminated), (0, 0));
+}
+
 /// Several metrics: the largest proposal counts.
 #[test]
 fn the_largest_of_several_proposals_counts() {
@@ -284,7 +305,7 @@ fn karpenter_batches_and_consolidates() {
     assert_eq!(sizes(&results, "pool"), [(76.0, 2)]);
 }
 
-/// Pods that come one after another within a second of each other are one batch, and ten seconds are the most it waits.
+/// A pool that is at its maximum leaves pods Pending, and says so once.
 #[test]
 fn a_pool_at_its_maximum_leaves_pods_pending() {
     let nodes = format!("{NARROW}\nmax = 1");
