@@ -76,11 +76,6 @@ pub enum Why {
     AtMinimum,
 }
 
-/// How many pods a queue is for: as many as it takes, rounded up; at most `i32::MAX`.
-pub fn queue_pods(length: f64, target: f64) -> i32 {
-    (length / target).ceil().max(0.0) as i32
-}
-
 impl Keda {
     /// Polls the triggers; `values` has one for each.
     pub fn poll(&self, memory: &mut Memory, values: &[f64], (replicas, min): (u32, u32), now: Time) -> Poll {

@@ -8,8 +8,8 @@ use scalesim::kubernetes::scheduler::place;
 use scalesim::kubernetes::{Resources, Room, Scheduling, nodes_at_start, packing};
 use scalesim::results::{ActivityKind, Results};
 use scalesim::scaling::hpa::behavior::{self, Behavior, Rules};
+use scalesim::scaling::hpa::calculator::{Circumstances, Readiness, Tolerance, value_by_pod};
 use scalesim::scaling::hpa::legacy::{self, Growth};
-use scalesim::scaling::keda;
 use scalesim::system::System;
 use scalesim::{Experiment, Scenario};
 use serde_json::Value;
@@ -450,23 +450,37 @@ fn nodes_go_only_as_far_as_others_have_room() {
     assert_eq!(unneeded(&[node(&[2000]), node(&[2000])], f64::INFINITY), [true, false]);
 }
 
-/// Queue scalers: as many pods as the queue takes, rounded up.
+/// Queue scalers give an HPA an external metric by pod: as many pods as the queue takes, rounded up. From none there is no
+/// tolerance.
 #[test]
 fn a_queue_is_for_as_many_pods_as_it_takes() {
+    let pods = |messages: f64, target: f64| {
+        let of = Circumstances {
+            pods: &[],
+            replicas: 0,
+            status_replicas: 0,
+            tolerance: Tolerance::both(0.1),
+            readiness: Readiness {
+                cpu_initialization_period: Span::ZERO,
+                initial_readiness_delay: Span::ZERO,
+            },
+            pod_level_requests: false,
+            now: Time::ZERO,
+        };
+        let thousandths = |value: f64| (value * 1000.0).round() as i64;
+        value_by_pod(&of, &[thousandths(messages)], thousandths(target)).replicas
+    };
     let file: Value = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
     let vectors = file["vectors"].as_array().unwrap().iter().filter(|vector| vector["kind"] == "keda_queue");
     let mut seen = 0;
     for vector in vectors {
         let of = |key: &str| vector["input"][key].as_f64().unwrap();
-        let pods = keda::queue_pods(of("messages"), of("queue_length_target"));
-        assert_eq!(i64::from(pods), vector["expected"]["pods"].as_i64().unwrap(), "{}", vector["id"]);
+        let found = pods(of("messages"), of("queue_length_target"));
+        assert_eq!(i64::from(found), vector["expected"]["pods"].as_i64().unwrap(), "{}", vector["id"]);
         seen += 1;
     }
     assert!(seen >= 1);
-    assert_eq!(
-        [keda::queue_pods(0.0, 5.0), keda::queue_pods(5.0, 5.0), keda::queue_pods(6.0, 5.0)],
-        [0, 1, 2]
-    );
+    assert_eq!([pods(0.0, 5.0), pods(5.0, 5.0), pods(6.0, 5.0), pods(51.0, 10.0)], [0, 1, 2, 6]);
 }
 
 /// Systems without pods have no cluster, and a pod group is deterministic as all are.
