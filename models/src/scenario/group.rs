@@ -11,10 +11,11 @@ use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
-use super::{Context, Names, hpa, kubernetes};
+use super::{Context, Names, hpa, kubernetes, scaling, schedule};
 use crate::plan::{
     Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
 };
+use crate::scaling::Size;
 
 /// The most times that one scheduled action may run.
 const MOST_RUNS: usize = 100_000;
@@ -57,13 +58,16 @@ pub fn group(
         as_instances(context, &mut table)
     };
     let inbound = security_group(context, &mut table);
-    let mut scaling = Vec::new();
-    let mut shown = Vec::new();
+    let monitoring = instances.as_ref().map_or(Span::from_secs(60), |instances| instances.monitoring);
+    let mut policies = Vec::new();
+    let (mut shown, mut places) = (Vec::new(), Vec::new());
     for (index, item) in table.items("scaling").iter().enumerate() {
+        let place = format!("{path}.scaling.{index}");
         let min = min.unwrap_or(0);
-        if let Some((policy, resolved)) = policy(context, &format!("{path}.scaling.{index}"), item, min) {
-            check_policy(context, item, &scaling, &policy, (min, max));
-            scaling.push(policy);
+        if let Some((policy, resolved)) = policy(context, &place, item, (min, monitoring)) {
+            check_policy(context, item, &policies, &policy, (min, max));
+            places.push(item.place.clone());
+            policies.push(policy);
             shown.push(toml::Value::Table(resolved));
         }
     }
@@ -71,6 +75,8 @@ pub fn group(
         table.resolve("scaling", shown);
     }
     let place = table.place_of("scaling");
+    let size = Size { min: min.unwrap_or(0), desired, max };
+    schedule::check(context, &entry.key, &policies, &places, size);
     let resolved = table.finish();
     let service = service?;
     let AsInstances {
@@ -98,7 +104,7 @@ pub fn group(
         monitoring,
         metric_delay,
         inbound,
-        scaling,
+        scaling: policies,
         pods: draft.map(|draft| draft.pods),
     };
     kubernetes::check(context, &place, &group, &services[service.index()]);
@@ -240,15 +246,11 @@ fn check_policy(
                 Some(format!("{size} instances are more than the {MOST_INSTANCES} that a group may have"))
             } else if lowest > highest {
                 Some(format!("the minimum of {lowest} is above the maximum of {highest}"))
-            } else if let Some(desired) = action.desired.filter(|size| !(lowest..=highest).contains(size)) {
-                Some(format!("the desired capacity of {desired} is outside {lowest} to {highest}"))
-            } else if actions().next().is_none()
-                && action.max.is_none()
-                && lowest.max(action.desired.unwrap_or(0)) > max
-            {
-                Some(format!("this is above the group's maximum of {max}, so the action would fail"))
             } else {
-                None
+                let outside = action.desired.filter(|size| !(lowest..=highest).contains(size));
+                outside.map(|desired| {
+                    format!("the desired capacity of {desired} is outside {lowest} to {highest}")
+                })
             };
             if let Some(message) = wrong {
                 context.findings.error(&node.place, message, "expected min <= desired <= max", None);
@@ -277,8 +279,13 @@ fn check_policy(
     }
 }
 
-fn policy(context: &Context<'_>, path: &str, node: &Node, min: u32) -> Option<(Scaling, toml::Table)> {
-    let known = ["target_tracking", "scheduled", "manual", "hpa", "keda"];
+fn policy(
+    context: &Context<'_>,
+    path: &str,
+    node: &Node,
+    (min, monitoring): (u32, Span),
+) -> Option<(Scaling, toml::Table)> {
+    let known = ["target_tracking", "step", "simple", "scheduled", "manual", "hpa", "keda"];
     let (kind, entry) = choice(context.findings, path, node, &known)?;
     let Some(entry) = entry else {
         let label = format!("expected `{kind} = {{ … }}`");
@@ -288,13 +295,16 @@ fn policy(context: &Context<'_>, path: &str, node: &Node, min: u32) -> Option<(S
     let mut table = Reader::new(context.findings, format!("{path}.{kind}"), &entry.node);
     let policy = match kind {
         "target_tracking" => target_tracking(context, &mut table).map(Scaling::TargetTracking),
+        "step" => scaling::step(context, &mut table, monitoring).map(Scaling::Step),
+        "simple" => scaling::simple(context, &mut table, monitoring).map(Scaling::Simple),
         "scheduled" => scheduled(context, &mut table).map(Scaling::Scheduled),
         "hpa" => hpa::hpa(context, &mut table).map(|hpa| Scaling::Hpa(Box::new(hpa))),
         "keda" => hpa::scaled_object(context, &mut table, min).map(|keda| Scaling::Keda(Box::new(keda))),
         _ => {
             let (at, desired) = (table.required::<Moment>("at"), table.required::<u32>("desired"));
             let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));
-            at.zip(desired).map(|(at, desired)| Scaling::Manual { at, desired })
+            let honor_cooldown = table.or("honor_cooldown", false);
+            at.zip(desired).map(|(at, desired)| Scaling::Manual { at, desired, honor_cooldown })
         }
     };
     let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
@@ -302,21 +312,20 @@ fn policy(context: &Context<'_>, path: &str, node: &Node, min: u32) -> Option<(S
 }
 
 fn target_tracking(context: &Context<'_>, table: &mut Reader<'_>) -> Option<TargetTracking> {
-    let path = table.path_of("metric");
-    let metric = match table.node("metric") {
-        Some(node) => {
-            let known = ["cpu", "requests_per_target", "connections_per_target"];
-            choice(context.findings, &path, node, &known).map(|(kind, _)| kind)
-        }
-        None => Some("cpu"),
-    };
-    table.resolve("metric", metric.unwrap_or("cpu"));
+    scaling::no_cooldown(context, table);
+    let metric = scaling::metric(context, table, Some(Metric::Cpu));
+    let metric = metric.filter(|&metric| scaling::trackable(context, table, metric));
     let target = table.required::<Positive>("target");
-    if metric == Some("cpu") && target.is_some_and(|target| target.0 > 100.0) {
-        let help = Some("the metric is CPU utilisation in percent".to_string());
+    let percent = match metric {
+        Some(Metric::Cpu) => Some(("a CPU", "CPU utilisation")),
+        Some(Metric::Memory) => Some(("a memory", "memory in use")),
+        _ => None,
+    };
+    if let Some((a, what)) = percent.filter(|_| target.is_some_and(|target| target.0 > 100.0)) {
+        let help = Some(format!("the metric is {what} in percent"));
         context.findings.error(
             &table.place_of("target"),
-            "a CPU target above 100 % is never reached",
+            format!("{a} target above 100 % is never reached"),
             "expected 1 to 100",
             help,
         );
@@ -343,13 +352,8 @@ fn target_tracking(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Targ
     }
     let estimated_instance_warmup = table.optional::<Span>("estimated_instance_warmup");
     let disable_scale_in = table.or("disable_scale_in", false);
-    let metric = match metric? {
-        "cpu" => Metric::Cpu,
-        "requests_per_target" => Metric::RequestCountPerTarget,
-        _ => Metric::ConnectionsPerTarget,
-    };
     Some(TargetTracking {
-        metric,
+        metric: metric?,
         target: target?.0,
         high_datapoints,
         low_datapoints,

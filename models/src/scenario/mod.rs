@@ -24,6 +24,8 @@ mod quantity;
 mod reader;
 mod replay;
 mod runtime;
+mod scaling;
+mod schedule;
 mod service;
 mod session;
 mod sla;
