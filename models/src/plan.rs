@@ -8,6 +8,7 @@ mod balancer;
 mod connection;
 mod group;
 mod incident;
+mod kubernetes;
 mod lifecycle;
 mod objective;
 mod overload;
@@ -28,6 +29,9 @@ pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickines
 pub use connection::{Connections, Network, Tls};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::{Incident, IncidentKind, When};
+pub use kubernetes::{
+    Autoscaler, ClusterAutoscaler, Karpenter, NodePool, PodAutoscaler, Pods, Reading, Requests, ScaledObject,
+};
 pub use lifecycle::{
     InstanceAction, InstanceActionKind, Lifecycle, LifecycleHook, PoolState, Process, Protection, Suspension,
     Transition, WarmPool,
@@ -71,6 +75,8 @@ id!(/// One entry of [`Plan::groups`].
     GroupId);
 id!(/// One entry of [`Plan::balancers`].
     BalancerId);
+id!(/// One entry of [`Plan::nodes`].
+    NodePoolId);
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -95,6 +101,8 @@ pub struct Plan {
     pub endpoints: Vec<Endpoint>,
     /// The fleets that services run on.
     pub groups: Vec<Group>,
+    /// The nodes that pods run on.
+    pub nodes: Vec<NodePool>,
     /// What stands before the groups.
     pub balancers: Vec<Balancer>,
     /// What goes wrong, and when.

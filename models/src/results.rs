@@ -5,6 +5,7 @@
 
 mod connections;
 mod kinds;
+mod nodes;
 mod overload;
 mod scheduling;
 mod sessions;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use connections::ConnectionsResult;
 pub use kinds::{ActivityKind, CauseKind};
+pub use nodes::NodesResult;
 pub use overload::{Limits, Repeats};
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 pub use sessions::{RoomsResult, SessionsResult};
@@ -138,6 +140,9 @@ pub struct Run {
     pub limits: Vec<Limits>,
     /// By group, in the scenario's order.
     pub groups: Vec<GroupResult>,
+    /// By pool of nodes, in the scenario's order; none where there are no pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodesResult>,
     /// By source of sessions, in the scenario's order.
     pub sessions: Vec<SessionsResult>,
     /// By objective, in the scenario's order.

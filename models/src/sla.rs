@@ -265,7 +265,7 @@ impl<'a> Suspect<'a> {
                     Verdict::HighAlarmPending { .. } | Verdict::ScaleOut | Verdict::InsufficientData => {
                         CauseKind::AlarmNotYetInAlarm
                     }
-                    Verdict::Cooldown => CauseKind::InCooldown,
+                    Verdict::Cooldown | Verdict::HeldBack => CauseKind::InCooldown,
                     Verdict::ActivityInProgress => CauseKind::StillWarmingUp,
                     Verdict::ActionRepeats => CauseKind::AlarmNotYetInAlarm,
                     Verdict::AtMaximum => CauseKind::AtMaximumSize,

@@ -40,6 +40,7 @@ pub fn render_text(results: &Results, style: Style) -> String {
     text.requests();
     text.sessions();
     text.groups();
+    text.nodes();
     text.activities();
     text.cost();
     text.notes();

@@ -3,7 +3,7 @@
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::{Lifecycle, ScheduledAction, ServiceId, TargetTracking};
+use super::{Lifecycle, PodAutoscaler, Pods, ScaledObject, ScheduledAction, ServiceId, TargetTracking};
 use crate::machine::{Processor, Refill, Scheduler};
 use crate::scaling::{Policy, SimpleScaling, StepScaling};
 
@@ -44,6 +44,8 @@ pub struct Group {
     pub lifecycle: Lifecycle,
     /// What changes the desired capacity.
     pub scaling: Vec<Scaling>,
+    /// Its instances are pods on nodes; `None` where they are machines.
+    pub pods: Option<Pods>,
 }
 
 impl Group {
@@ -148,6 +150,10 @@ pub enum Scaling {
     Step(StepScaling),
     /// A simple scaling policy.
     Simple(SimpleScaling),
+    /// A HorizontalPodAutoscaler, which has a clock of its own.
+    Hpa(Box<PodAutoscaler>),
+    /// A ScaledObject of KEDA, which has two.
+    Keda(Box<ScaledObject>),
 }
 
 impl Scaling {
@@ -157,7 +163,16 @@ impl Scaling {
             Scaling::TargetTracking(policy) => Some(policy),
             Scaling::Step(policy) => Some(policy),
             Scaling::Simple(policy) => Some(policy),
-            Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
+            Scaling::Manual { .. } | Scaling::Scheduled(_) | Scaling::Hpa(_) | Scaling::Keda(_) => None,
+        }
+    }
+
+    /// The HPA of a group, its own or the one that KEDA made; `None` where there is none.
+    pub fn pod_autoscaler(&self) -> Option<&PodAutoscaler> {
+        match self {
+            Scaling::Hpa(autoscaler) => Some(autoscaler),
+            Scaling::Keda(object) => Some(&object.autoscaler),
+            _ => None,
         }
     }
 }

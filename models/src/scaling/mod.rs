@@ -3,11 +3,13 @@
 //! controller, [`crate::system`], carries it out.
 //!
 //! The semantics are those that AWS documents, and where it documents none, those that were observed: see
-//! `docs/models.md`.
+//! `docs/models.md`. [`hpa`] and [`keda`] are what scales pods; they have clocks of their own.
 
 mod adjustment;
 mod alarm;
 mod cooldown;
+pub mod hpa;
+pub mod keda;
 mod lifecycle;
 mod metric;
 mod metric_alarm;

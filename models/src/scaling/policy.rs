@@ -260,6 +260,8 @@ pub enum Verdict {
     WouldOvershoot,
     /// It would scale in, and must not.
     ScaleInDisabled,
+    /// It would scale out, and windows or rates of its own hold it back.
+    HeldBack,
     /// There are no datapoints.
     InsufficientData,
 }
@@ -280,7 +282,7 @@ impl Verdict {
             | Verdict::ActivityInProgress
             | Verdict::ActionRepeats
             | Verdict::AtMaximum => 4,
-            Verdict::HighAlarmPending { .. } => 3,
+            Verdict::HighAlarmPending { .. } | Verdict::HeldBack => 3,
             Verdict::InsufficientData => 2,
             Verdict::WithinTarget | Verdict::NoAdjustment => 1,
             Verdict::LowAlarmPending { .. }

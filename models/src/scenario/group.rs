@@ -12,9 +12,9 @@ use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
-use super::{Context, Names, scaling, schedule};
+use super::{Context, Names, hpa, kubernetes, scaling, schedule};
 use crate::plan::{
-    Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
+    Group, HealthCheckKind, Lifecycle, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
 };
 use crate::scaling::Size;
 
@@ -34,27 +34,44 @@ pub fn group(
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let service = table.required::<String>("service");
     let service = service.and_then(|name| names.service(context, &name, &table.place_of("service")));
-    let machine = table.required::<String>("machine");
-    let machine = machine.and_then(|name| names.machine(context, &name, &table.place_of("machine")));
-    let zones = strings(context, &mut table, "zones", &["a"]);
-    let min = table.required::<u32>("min");
+    let under_kubernetes = table.node("kubernetes").is_some();
+    let draft = kubernetes::pods(context, names, &mut table);
+    let (machine, zones) = if under_kubernetes {
+        kubernetes::refuse_keys_of_instances(context, &mut table);
+        draft.as_ref().map(|draft| (draft.machine.clone(), draft.zones.clone())).unzip()
+    } else {
+        let machine = table.required::<String>("machine");
+        let machine = machine.and_then(|name| names.machine(context, &name, &table.place_of("machine")));
+        (machine, Some(strings(context, &mut table, "zones", &["a"])))
+    };
+    let usual = kubernetes::usual_size(&mut table);
+    let min = match usual {
+        Some((min, _)) => Some(table.or("min", min)),
+        None => table.required::<u32>("min"),
+    };
     let desired = table.or("desired", min.unwrap_or(0));
-    let max = table.or("max", desired.max(min.unwrap_or(0)));
+    let usual_max = usual.and_then(|(_, max)| max).unwrap_or(0);
+    let max = table.or("max", desired.max(min.unwrap_or(0)).max(usual_max));
     check_size(context, &table, &path, min.unwrap_or(0), desired, max);
-    let startup = startup(context, &mut table);
-    let (health_check, grace_period) = health_check(context, &mut table);
-    let instance_warmup = table.optional::<Span>("instance_warmup");
-    let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
-    let monitoring = monitoring(context, &mut table);
-    let metric_delay = table.or("metric_delay", Span::from_secs(60));
+    let instances = if under_kubernetes {
+        kubernetes::as_instances(context, &mut table)
+    } else {
+        as_instances(context, &mut table)
+    };
     let inbound = security_group(context, &mut table);
-    let lifecycle = lifecycle(context, &mut table, [min.unwrap_or(0), desired, max]);
+    let lifecycle = if under_kubernetes {
+        Some(Lifecycle::default())
+    } else {
+        lifecycle(context, &mut table, [min.unwrap_or(0), desired, max])
+    };
+    let monitoring = instances.as_ref().map_or(Span::from_secs(60), |instances| instances.monitoring);
     let mut policies = Vec::new();
     let (mut shown, mut places) = (Vec::new(), Vec::new());
     for (index, item) in table.items("scaling").iter().enumerate() {
         let place = format!("{path}.scaling.{index}");
-        if let Some((policy, resolved)) = policy(context, &place, item, monitoring) {
-            check_policy(context, item, &policies, &policy, (min.unwrap_or(0), max));
+        let min = min.unwrap_or(0);
+        if let Some((policy, resolved)) = policy(context, &place, item, (min, monitoring)) {
+            check_policy(context, item, &policies, &policy, (min, max));
             places.push(item.place.clone());
             policies.push(policy);
             shown.push(toml::Value::Table(resolved));
@@ -63,19 +80,29 @@ pub fn group(
     if !shown.is_empty() {
         table.resolve("scaling", shown);
     }
+    let place = table.place_of("scaling");
     let size = Size { min: min.unwrap_or(0), desired, max };
     schedule::check(context, &entry.key, &policies, &places, size);
     let resolved = table.finish();
     let service = service?;
+    let AsInstances {
+        startup,
+        health_check,
+        grace_period,
+        instance_warmup,
+        default_cooldown,
+        monitoring,
+        metric_delay,
+    } = instances?;
     let group = Group {
         name: entry.key.clone(),
         service,
         machines: vec![machine?.refilling(services.get(service.index())?.working_set)],
-        zones,
+        zones: zones?,
         min: min?,
         desired,
         max,
-        startup: startup?,
+        startup,
         health_check,
         grace_period,
         instance_warmup,
@@ -85,8 +112,40 @@ pub fn group(
         inbound,
         lifecycle: lifecycle?,
         scaling: policies,
+        pods: draft.map(|draft| draft.pods),
     };
+    kubernetes::check(context, &place, &group, &services[service.index()]);
     Some((group, resolved))
+}
+
+/// What a group says of its instances as machines.
+pub struct AsInstances {
+    pub startup: Startup,
+    pub health_check: HealthCheckKind,
+    pub grace_period: Span,
+    pub instance_warmup: Option<Span>,
+    pub default_cooldown: Span,
+    pub monitoring: Span,
+    pub metric_delay: Span,
+}
+
+fn as_instances(context: &Context<'_>, table: &mut Reader<'_>) -> Option<AsInstances> {
+    let startup = startup(context, table);
+    let (health_check, grace_period) = health_check(context, table);
+    let instance_warmup = table.optional::<Span>("instance_warmup");
+    let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
+    let monitoring = monitoring(context, table);
+    let metric_delay = table.or("metric_delay", Span::from_secs(60));
+    let startup = startup?;
+    Some(AsInstances {
+        startup,
+        health_check,
+        grace_period,
+        instance_warmup,
+        default_cooldown,
+        monitoring,
+        metric_delay,
+    })
 }
 
 fn check_size(context: &Context<'_>, table: &Reader<'_>, path: &str, min: u32, desired: u32, max: u32) {
@@ -231,9 +290,9 @@ fn policy(
     context: &Context<'_>,
     path: &str,
     node: &Node,
-    monitoring: Span,
+    (min, monitoring): (u32, Span),
 ) -> Option<(Scaling, toml::Table)> {
-    let known = ["target_tracking", "step", "simple", "scheduled", "manual"];
+    let known = ["target_tracking", "step", "simple", "scheduled", "manual", "hpa", "keda"];
     let (kind, entry) = choice(context.findings, path, node, &known)?;
     let Some(entry) = entry else {
         let label = format!("expected `{kind} = {{ … }}`");
@@ -246,6 +305,8 @@ fn policy(
         "step" => scaling::step(context, &mut table, monitoring).map(Scaling::Step),
         "simple" => scaling::simple(context, &mut table, monitoring).map(Scaling::Simple),
         "scheduled" => scheduled(context, &mut table).map(Scaling::Scheduled),
+        "hpa" => hpa::hpa(context, &mut table).map(|hpa| Scaling::Hpa(Box::new(hpa))),
+        "keda" => hpa::scaled_object(context, &mut table, min).map(|keda| Scaling::Keda(Box::new(keda))),
         _ => {
             let (at, desired) = (table.required::<Moment>("at"), table.required::<u32>("desired"));
             let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));

@@ -11,13 +11,17 @@ mod diagnostic;
 mod dist;
 mod group;
 mod health_check;
+mod hpa;
 mod incident;
 mod kernel;
+mod kubernetes;
 mod lifecycle;
 mod machine;
 mod network;
 mod node;
+mod nodes;
 mod overload;
+mod quantity;
 mod reader;
 mod replay;
 mod runtime;
@@ -39,7 +43,8 @@ use sim_core::{Span, Time};
 
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::plan::{
-    Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, Plan, ServiceId, TrafficId,
+    Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, NodePool, Plan, ServiceId,
+    Supervisor, TrafficId,
 };
 use diagnostic::{Source, nearest_or_all};
 use node::{Entry, Node, Value};
@@ -211,6 +216,9 @@ pub struct Names<'a> {
     groups: &'a [Entry],
     balancers: &'a [Entry],
     machines: BTreeMap<String, Machine>,
+    nodes: &'a [Entry],
+    /// What the tables of `nodes` say; `None` for one that cannot be read.
+    pools: Vec<Option<NodePool>>,
     /// The service behind each balancer, as far as the names can be followed.
     behind: Vec<Option<ServiceId>>,
 }
@@ -336,6 +344,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         services,
         endpoints,
         groups: groups.into_iter().collect::<Option<_>>()?,
+        nodes: names.pools.into_iter().collect::<Option<_>>()?,
         balancers: balancers.into_iter().collect::<Option<_>>()?,
         incidents,
         objectives: objectives.into_iter().collect::<Option<_>>()?,
@@ -343,6 +352,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         notes: Vec::new(),
     };
     check::plan(findings, document, &plan);
+    check::nodes_of_start(findings, document, &plan);
     let text = toml::to_string(&resolved).ok()?;
     findings.clean().then_some((plan, text))
 }
@@ -383,7 +393,10 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
     if !shown.is_empty() {
         root.resolve("machine", shown);
     }
+    let pools = nodes::pools(context, &machines, root);
     let mut names = Names {
+        nodes: root.named("nodes"),
+        pools,
         traffic: root.named("traffic"),
         services: root.named("service"),
         groups: root.named("group"),
@@ -475,6 +488,10 @@ impl Parts {
                 None => (None, toml::Table::new()),
             }
         });
+        // A container that ends is started again, whoever else looks after the service.
+        for group in groups.iter().flatten().filter(|group| group.pods.is_some()) {
+            services[group.service.index()].supervisor.get_or_insert(Supervisor::KUBELET);
+        }
         let balancers = table_of(root, "balancer", names.balancers, |entry| {
             balancer::balancer(context, names, &services, entry)
         });

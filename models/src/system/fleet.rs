@@ -227,6 +227,9 @@ impl System {
             let protected = plan.groups[group.index()].lifecycle.protection == Protection::NewInstances;
             for _ in 0..self.fleets[group.index()].desired {
                 let instance = self.add_instance(group, None, None, calendar);
+                if self.plan.groups[group.index()].pods.is_some() {
+                    self.new_pod(instance.slot);
+                }
                 let member = &mut self.instances[instance.slot];
                 member.phase = Phase::Up;
                 member.standing.starts_in_service(protected);
@@ -250,6 +253,7 @@ impl System {
                 }
             }
         }
+        self.settle_pods_of_start(calendar);
     }
 
     pub(super) fn balancers_of(&self, group: GroupId) -> Vec<BalancerId> {
@@ -336,6 +340,7 @@ impl System {
             fits,
             most_inside: fits.min(service.shed.and_then(|shed| shed.above).unwrap_or(u32::MAX)),
             seen_core_nanos: [0.0; 2],
+            readiness_since: now,
         });
         fleet.members.push(reference.slot);
         if self.outstanding.len() <= reference.slot as usize {
@@ -360,6 +365,10 @@ impl System {
             return warm;
         }
         let reference = self.add_instance(group, zone, None, calendar);
+        if self.plan.groups[group.index()].pods.is_some() {
+            self.create_pod(reference, calendar);
+            return reference;
+        }
         let instance = &self.instances[reference.slot];
         let plan = &self.plan.groups[group.index()];
         let fleet = &mut self.fleets[group.index()];
@@ -389,6 +398,13 @@ impl System {
         let plan = &self.plan.groups[group.index()];
         let draws = self.fleets[group.index()].draws;
         match instance.phase {
+            // Its images are there, and its container starts at once: a pod has nothing to boot.
+            Phase::Pending if plan.pods.is_some() => {
+                (instance.phase, instance.running) = (Phase::Booting, Some(now));
+                (instance.standing.state, instance.standing.since) = (State::InService, Some(now));
+                self.boot(slot, calendar);
+                self.next_stage(reference, calendar);
+            }
             Phase::Pending => {
                 instance.phase = Phase::Booting;
                 instance.running = Some(now);
@@ -408,6 +424,12 @@ impl System {
             Phase::AppStarting if instance.doomed => self.first_start_failed(slot, calendar),
             Phase::AppStarting => {
                 instance.phase = Phase::Up;
+                if plan.pods.is_some() {
+                    // A pod is an endpoint once it is ready, and nobody sends to it before.
+                    for balancer in self.balancers_of(group) {
+                        self.register(balancer, reference, false, calendar);
+                    }
+                }
                 self.serves_alone(slot, now);
                 if self.instances[slot].rotations > 0 {
                     // Without health checks it gets requests since it runs.
@@ -512,6 +534,7 @@ impl System {
         self.reset_flows(slot, calendar);
         self.instances[slot].machine.settle(calendar.now());
         self.detach_unanswered(slot);
+        let pool = if self.cluster.is_some() { self.pod_gone(slot, calendar.now()) } else { None };
         let instance = &self.instances[slot];
         calendar.release(instance.timer);
         let fleet = &mut self.fleets[instance.group.index()];
@@ -524,6 +547,9 @@ impl System {
         let group = instance.group;
         self.instances.free(slot);
         self.activity_goes_on(group, calendar.now());
+        if let Some(pool) = pool {
+            self.schedule_pods(pool, calendar);
+        }
     }
 }
 

@@ -17,6 +17,9 @@ const IMPAIRED_WAIT: Span = Span::from_secs(180);
 
 /// How many instances a group replaces at once while all fail their target groups' checks. The guide says "far fewer".
 const REPLACED_OF_ALL: u32 = 1;
+/// How long a pod stays where it was when its node does not answer: until the node counts as not ready (40 s), and its
+/// toleration of that is over (300 s).
+const UNREACHABLE_WAIT: Span = Span::from_secs(340);
 
 /// Who says that an instance is unhealthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,9 @@ impl System {
         for (slot, by) in unhealthy {
             let by = match by {
                 UnhealthyBy::State => "EC2, as it is not running",
+                UnhealthyBy::StatusCheck if self.pods_of(group).is_some() => {
+                    "its node, which does not answer"
+                }
                 UnhealthyBy::StatusCheck => "the EC2 status check",
                 UnhealthyBy::Somebody => "SetInstanceHealth",
                 UnhealthyBy::TargetGroup if by_checks == 0 => continue,
@@ -161,6 +167,7 @@ impl System {
             return Some(UnhealthyBy::TargetGroup);
         }
         let crashed = instance.crashed.filter(|_| instance.phase == Phase::Crashed && instance.impaired)?;
-        (now.since(crashed) >= IMPAIRED_WAIT).then_some(UnhealthyBy::StatusCheck)
+        let wait = if plan.pods.is_some() { UNREACHABLE_WAIT } else { IMPAIRED_WAIT };
+        (now.since(crashed) >= wait).then_some(UnhealthyBy::StatusCheck)
     }
 }

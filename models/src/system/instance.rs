@@ -70,6 +70,8 @@ pub struct Instance {
     pub slow: f64,
     /// Core nanoseconds at the last minute, and at the last row of the series.
     pub seen_core_nanos: [f64; 2],
+    /// When it began or ceased to take requests.
+    pub readiness_since: Time,
 }
 
 /// The stages of an instance's life.

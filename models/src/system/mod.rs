@@ -15,7 +15,8 @@
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
-//! * [`control`](self): the control plane, once a minute.
+//! * [`control`](self): the control plane, once a minute;
+//! * [`kubernetes`](self): pods, their nodes, and what scales both.
 //!
 //! A request costs a handful of events and no allocation; the control plane acts every few seconds, so there
 //! clarity goes first. The world is plain data: a clone of it in mid-run has the same future.
@@ -36,6 +37,7 @@ mod hedge;
 mod hinder;
 mod incidents;
 mod instance;
+mod kubernetes;
 mod leave;
 mod lifecycle;
 mod log;
@@ -71,6 +73,7 @@ pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
+pub use kubernetes::Cluster;
 pub use lifecycle::{GroupLife, Pooled, Standing, State};
 pub use program::Program;
 pub use request::{NOWHERE, Request, Stage, UNGUARDED};
@@ -129,6 +132,8 @@ pub struct System {
     /// The sources whose requests come to a group, by group.
     asked_by: Vec<Vec<TrafficId>>,
     measure: Measure,
+    /// Pods and nodes; `None` where there are none.
+    cluster: Option<Box<kubernetes::Cluster>>,
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
     reached: Option<ReachedLimit>,
@@ -178,6 +183,7 @@ impl System {
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
             asked_by: plan.asked_by(),
             measure: Measure::new(&plan),
+            cluster: kubernetes::Cluster::new(&plan, seed),
             capacity_per_instance: (0..plan.groups.len())
                 .map(|g| plan.capacity_per_instance(GroupId(g as u16)))
                 .collect(),
@@ -185,6 +191,7 @@ impl System {
             meters: meters::meters(&plan),
             plan,
         };
+        system.start_cluster(&mut calendar);
         system.start_fleets(&mut calendar);
         system.start_sessions(&mut calendar);
         system.start_sources(&mut calendar);
@@ -273,6 +280,7 @@ impl Model for System {
             Event::Schedule(group, policy, time) => self.run_schedule(group, policy, time, calendar),
             Event::Incident(index) => self.incident(index, calendar),
             Event::IncidentOver(index) => self.incident_over(index, calendar),
+            Event::Cluster(due) => self.cluster_due(due, calendar),
             Event::Process(instance, number) => self.process_goes_on(instance, number, calendar),
             Event::Minute => {
                 self.minute(calendar);

@@ -94,29 +94,30 @@ impl System {
     /// What has been used until now, for the bill.
     pub fn usage(&self, now: Time) -> Usage {
         let minimum = self.measure.billed_minimum();
-        let instances =
-            (0u16..).map(GroupId).zip(&self.fleets).zip(&self.plan.groups).map(|((id, fleet), plan)| {
-                let mut time = fleet.gone;
-                for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
-                    time.add(now.since(running), minimum);
-                }
-                fleet.add_pool_time(&mut time, now, minimum);
-                InstanceUsage {
-                    group: plan.name.clone(),
-                    machine: plan.machine().name.clone(),
-                    hourly: plan.machine().hourly,
-                    seconds: time.seconds,
-                    billed_seconds: time.billed,
-                    stopped_gib_hours: fleet.stopped_seconds(now) / 3600.0
-                        * plan.lifecycle.warm_pool.as_ref().map_or(0.0, |pool| pool.volume_gib),
-                    surplus: plan.machine().processor.credits.filter(|credits| credits.unlimited).map(
-                        |credits| Surplus {
-                            vcpu_hours: self.machine_totals(id).surplus_hours,
-                            price: credits.surplus_price,
-                        },
-                    ),
-                }
-            });
+        let groups = (0u16..).map(GroupId).zip(&self.fleets).zip(&self.plan.groups);
+        // Pods cost nothing, and their nodes do.
+        let instances = groups.filter(|(_, plan)| plan.pods.is_none()).map(|((id, fleet), plan)| {
+            let mut time = fleet.gone;
+            for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
+                time.add(now.since(running), minimum);
+            }
+            fleet.add_pool_time(&mut time, now, minimum);
+            InstanceUsage {
+                group: plan.name.clone(),
+                machine: plan.machine().name.clone(),
+                hourly: plan.machine().hourly,
+                seconds: time.seconds,
+                billed_seconds: time.billed,
+                stopped_gib_hours: fleet.stopped_seconds(now) / 3600.0
+                    * plan.lifecycle.warm_pool.as_ref().map_or(0.0, |pool| pool.volume_gib),
+                surplus: plan.machine().processor.credits.filter(|credits| credits.unlimited).map(
+                    |credits| Surplus {
+                        vcpu_hours: self.machine_totals(id).surplus_hours,
+                        price: credits.surplus_price,
+                    },
+                ),
+            }
+        });
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).enumerate();
         let balancers = balancers.map(|(index, (carried, plan))| {
             let in_progress = self.balancer_seconds(index, now);
@@ -127,7 +128,8 @@ impl System {
                 hours: hours(carried, now, in_progress),
             }
         });
-        Usage { instances: instances.collect(), balancers: balancers.collect() }
+        let instances = instances.chain(self.nodes_used(now)).collect();
+        Usage { instances, balancers: balancers.collect() }
     }
 }
 

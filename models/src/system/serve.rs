@@ -39,6 +39,9 @@ impl System {
         let (outstanding, latencies) = (&self.outstanding, &self.latencies);
         let seen = Seen { now: calendar.now(), outstanding, latencies };
         let Some(target) = rotation.pick(request.key(), client, &seen) else {
+            if self.cluster.is_some() && self.hold(slot, to) {
+                return;
+            }
             self.turned_away(slot, Ending::NoTarget, calendar);
             return;
         };

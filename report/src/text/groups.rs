@@ -69,6 +69,22 @@ impl Summary<'_> {
         }
     }
 
+    /// The nodes that pods ran on.
+    pub(super) fn nodes(&mut self) {
+        let run = self.run;
+        for pool in &run.nodes {
+            self.section(&format!("Nodes {} ({})", pool.name, pool.machine));
+            self.line(format!(
+                "  ready     mean {:.1}  max {}   added {}  removed {}  pods evicted {}",
+                pool.ready_mean, pool.ready_max, pool.launched, pool.terminated, pool.evicted
+            ));
+            self.line(format!(
+                "  pods ask for {:.0} % of what there is   {:.1} node hours",
+                pool.asked, pool.node_hours
+            ));
+        }
+    }
+
     fn scheduling(&mut self, seen: &Scheduling) {
         let all = &seen.all;
         self.line(format!(

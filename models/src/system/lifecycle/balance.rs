@@ -14,6 +14,9 @@ impl System {
     pub(in crate::system) fn scale_in(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let desired = self.fleets[group.index()].desired as usize;
+        if self.pods_of(group).is_some() {
+            return self.remove_pods(group, desired, calendar);
+        }
         if self.counted(group).count() <= desired {
             self.fleets[group.index()].life.held = false;
             return;
@@ -29,7 +32,7 @@ impl System {
                 "{} instances are there, {desired} are desired, and none is terminated: Terminate is suspended.",
                 slots.len()
             );
-            return self.holds(group, words, now);
+            return self.keeps_more(group, words, now);
         }
         let candidates: Vec<Candidate> = slots.iter().map(|&slot| self.candidate(slot, now)).collect();
         let plan = self.plan.clone();
@@ -46,12 +49,12 @@ impl System {
         if left > desired {
             let words =
                 format!("{left} instances stay, {desired} are desired: all are protected from scale-in.");
-            self.holds(group, words, now);
+            self.keeps_more(group, words, now);
         }
     }
 
     /// More instances than desired stay. The log says so once.
-    fn holds(&mut self, group: GroupId, words: String, now: Time) {
+    fn keeps_more(&mut self, group: GroupId, words: String, now: Time) {
         if !std::mem::replace(&mut self.fleets[group.index()].life.held, true) {
             self.log(group, ActivityKind::NoAction, now, words);
         }
