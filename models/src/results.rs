@@ -8,6 +8,7 @@ mod kinds;
 mod overload;
 mod scheduling;
 mod sessions;
+mod versions;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ pub use kinds::{ActivityKind, CauseKind};
 pub use overload::{Limits, Repeats};
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 pub use sessions::{RoomsResult, SessionsResult};
+pub use versions::VersionResult;
 
 /// The version of the format that `results.json` carries.
 pub const SCHEMA: &str = "scalesim.results/1";
@@ -138,6 +140,8 @@ pub struct Run {
     pub limits: Vec<Limits>,
     /// By group, in the scenario's order.
     pub groups: Vec<GroupResult>,
+    /// By version, of groups that have several; in the scenario's order.
+    pub versions: Vec<VersionResult>,
     /// By source of sessions, in the scenario's order.
     pub sessions: Vec<SessionsResult>,
     /// By objective, in the scenario's order.
@@ -271,6 +275,8 @@ pub struct GroupResult {
     pub requests_inside: f64,
     /// Instance hours, from running until gone.
     pub instance_hours: f64,
+    /// Instances whose user data failed, so that they run without their app.
+    pub failed_starts: u64,
     /// Requests refused because an accept queue was full.
     pub refused: u64,
     /// Requests that the service turned away because it had too much to do.

@@ -361,8 +361,8 @@ impl Summary<'_> {
 
 fn notable(activity: &Activity) -> bool {
     use ActivityKind::{
-        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Network, Replace,
-        ScaleIn, ScaleOut, Scheduled,
+        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Network,
+        ReleaseFailed, ReleaseStarted, ReleaseSucceeded, Replace, ScaleIn, ScaleOut, Scheduled,
     };
     matches!(
         activity.kind,
@@ -378,6 +378,9 @@ fn notable(activity: &Activity) -> bool {
             | CircuitOpened
             | CircuitClosed
             | Network
+            | ReleaseStarted
+            | ReleaseSucceeded
+            | ReleaseFailed
     )
 }
 

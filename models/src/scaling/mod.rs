@@ -8,6 +8,7 @@
 mod alarm;
 mod metric;
 mod policy;
+pub mod refresh;
 mod schedule;
 mod target_tracking;
 

@@ -29,8 +29,6 @@ pub struct Preferences {
     pub bake_time: Span,
     /// Instances that are of the desired version already stay.
     pub skip_matching: bool,
-    /// One that fails is undone.
-    pub auto_rollback: bool,
 }
 
 impl Default for Preferences {
@@ -44,7 +42,6 @@ impl Default for Preferences {
             checkpoint_delay: Span::from_secs(3_600),
             bake_time: Span::ZERO,
             skip_matching: false,
-            auto_rollback: false,
         }
     }
 }
@@ -52,13 +49,7 @@ impl Default for Preferences {
 impl Preferences {
     /// Those of the rollback: at the same pace, and without a pause (AWS: checkpoints and bake time are not honoured).
     pub fn of_rollback(&self) -> Preferences {
-        Preferences {
-            checkpoints: Vec::new(),
-            bake_time: Span::ZERO,
-            skip_matching: true,
-            auto_rollback: false,
-            ..self.clone()
-        }
+        Preferences { checkpoints: Vec::new(), bake_time: Span::ZERO, skip_matching: true, ..self.clone() }
     }
 }
 
@@ -218,7 +209,7 @@ impl Refresh {
     /// Percent of all that is to be replaced.
     pub fn percent(&self, seen: &Seen) -> u32 {
         let total = u64::from(self.replaced) + u64::from(seen.old + seen.old_unhealthy);
-        if total == 0 { 100 } else { (100 * u64::from(self.replaced) / total) as u32 }
+        (100 * u64::from(self.replaced)).checked_div(total).unwrap_or(100) as u32
     }
 
     /// What is to be done now. Whatever it says is taken as done.
@@ -281,6 +272,9 @@ impl Refresh {
             return Some(self.all_replaced(preferences, seen));
         }
         let &percent = reached.checked_sub(1).and_then(|index| rest.get(index))?;
+        if preferences.checkpoint_delay.is_zero() {
+            return None;
+        }
         let until = seen.now + preferences.checkpoint_delay;
         self.stage = Stage::Checkpoint { percent, until };
         Some(Step::Wait(Wait::Checkpoint { percent, until }))

@@ -136,6 +136,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     super::session::check(findings, document, plan);
     overload::surprises(findings, plan);
+    super::version::check(findings, document, plan);
     passed_on(findings, document, plan);
     addresses(findings, document, plan);
     for (index, group) in (0u16..).zip(&plan.groups) {
@@ -278,7 +279,7 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
             ));
         }
         let startup = &group.startup;
-        let start = (startup.provision.mean() + startup.boot.mean() + startup.app.mean()) * 1e-9;
+        let start = startup.mean() * 1e-9;
         let warmup = crate::scaling::effective_warmup(
             policy.estimated_instance_warmup,
             group.instance_warmup,

@@ -3,21 +3,18 @@
 use croner::Cron;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::dist::duration;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
+use super::version::{Own, versions};
 use super::{Context, Names};
-use crate::plan::{
-    Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
-};
+use crate::plan::{Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, TargetTracking};
 
 /// The most times that one scheduled action may run.
-const MOST_RUNS: usize = 100_000;
+pub(super) const MOST_RUNS: usize = 100_000;
 /// The largest group.
 const MOST_INSTANCES: u32 = 10_000;
 
@@ -39,7 +36,7 @@ pub fn group(
     let desired = table.or("desired", min.unwrap_or(0));
     let max = table.or("max", desired.max(min.unwrap_or(0)));
     check_size(context, &table, &path, min.unwrap_or(0), desired, max);
-    let startup = startup(context, &mut table);
+    let startup = super::startup::startup(context, &mut table, None);
     let (health_check, grace_period) = health_check(context, &mut table);
     let instance_warmup = table.optional::<Span>("instance_warmup");
     let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
@@ -58,9 +55,11 @@ pub fn group(
     if !shown.is_empty() {
         table.resolve("scaling", shown);
     }
+    let own = Own { service, machine: machine.as_ref(), startup: startup.as_ref() };
+    let versions = versions(context, names, services, &mut table, &own);
     let resolved = table.finish();
     let service = service?;
-    let group = Group {
+    let mut group = Group {
         name: entry.key.clone(),
         service,
         machines: vec![machine?.refilling(services.get(service.index())?.working_set)],
@@ -68,7 +67,7 @@ pub fn group(
         min: min?,
         desired,
         max,
-        startup: startup?,
+        startup: startup?.0,
         health_check,
         grace_period,
         instance_warmup,
@@ -77,7 +76,13 @@ pub fn group(
         metric_delay,
         inbound,
         scaling,
+        versions: Vec::new(),
     };
+    for (machine, mut version) in versions? {
+        version.machine = group.machines.len() as u16;
+        group.machines.push(machine);
+        group.versions.push(version);
+    }
     Some((group, resolved))
 }
 
@@ -96,28 +101,6 @@ fn check_size(context: &Context<'_>, table: &Reader<'_>, path: &str, min: u32, d
             format!("`{path}`: {max} instances are more than the {MOST_INSTANCES} that a group may have"),
         );
     }
-}
-
-fn startup(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Startup> {
-    let path = table.path_of("startup");
-    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
-    let node = table.node("startup").unwrap_or(&empty);
-    let mut parts = Reader::new(context.findings, path.clone(), node);
-    // Typical of a Linux instance with the app in its image.
-    let mut part = |key: &'static str, default: u64| -> Option<Dist> {
-        let (dist, shown) = match parts.node(key) {
-            Some(node) => duration(context, &format!("{path}.{key}"), node)?,
-            None => {
-                let span = Span::from_secs(default);
-                (Dist::constant(span.as_nanos() as f64).ok()?, toml::Value::String(span.to_string()))
-            }
-        };
-        parts.resolve(key, shown);
-        Some(dist)
-    };
-    let (provision, boot, app) = (part("provision", 20), part("boot", 30), part("app", 10));
-    table.resolve("startup", parts.finish());
-    Some(Startup { provision: provision?, boot: boot?, app: app? })
 }
 
 fn health_check(context: &Context<'_>, table: &mut Reader<'_>) -> (HealthCheckKind, Span) {
@@ -380,7 +363,13 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
 }
 
 /// When a cron expression matches, in simulated time. Gaps and folds of a zone are the library's business.
-fn runs(cron: &Cron, context: &Context<'_>, zone: &TimeZone, from: Time, until: Time) -> Vec<Time> {
+pub(super) fn runs(
+    cron: &Cron,
+    context: &Context<'_>,
+    zone: &TimeZone,
+    from: Time,
+    until: Time,
+) -> Vec<Time> {
     let start = &context.start;
     let Ok(first) = i64::try_from(from.as_nanos()).map(jiff::SignedDuration::from_nanos) else {
         return Vec::new();

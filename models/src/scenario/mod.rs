@@ -18,15 +18,18 @@ mod network;
 mod node;
 mod overload;
 mod reader;
+mod release;
 mod replay;
 mod runtime;
 mod service;
 mod session;
 mod sla;
+mod startup;
 mod supervisor;
 mod targets;
 mod traffic;
 mod units;
+mod version;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -260,6 +263,11 @@ impl Names<'_> {
         self.behind.get(balancer.index()).copied().flatten()
     }
 
+    /// The name of a service.
+    fn service_name(&self, service: ServiceId) -> &str {
+        &self.services[service.index()].key
+    }
+
     /// An endpoint of the service behind a balancer.
     fn endpoint_behind(
         &self,
@@ -321,7 +329,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
     if !findings.clean() {
         return None;
     }
-    let Parts { services, endpoints, groups, balancers, traffic, incidents, objectives } = parts;
+    let Parts { services, endpoints, groups, balancers, traffic, incidents, releases, objectives } = parts;
     let plan = Plan {
         name,
         seed,
@@ -335,6 +343,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         groups: groups.into_iter().collect::<Option<_>>()?,
         balancers: balancers.into_iter().collect::<Option<_>>()?,
         incidents,
+        releases: releases.into_iter().collect::<Option<_>>()?,
         objectives: objectives.into_iter().collect::<Option<_>>()?,
         prices,
         notes: Vec::new(),
@@ -452,6 +461,7 @@ struct Parts {
     balancers: Vec<Option<Balancer>>,
     traffic: Vec<Option<crate::plan::Traffic>>,
     incidents: Vec<crate::plan::Incident>,
+    releases: Vec<Option<crate::plan::Release>>,
     objectives: Vec<Option<crate::plan::Objective>>,
 }
 
@@ -500,7 +510,17 @@ impl Parts {
         if !shown.is_empty() {
             root.resolve("sla", shown);
         }
-        Parts { services, endpoints, groups, balancers, traffic, incidents, objectives }
+        let known = release::Known { groups: &groups, balancers: &balancers, objectives: &objectives };
+        let (mut releases, mut shown) = (Vec::new(), Vec::new());
+        for (index, node) in root.items("release").iter().enumerate() {
+            let (release, resolved) = release::release(context, names, &known, index, node);
+            releases.push(release);
+            shown.push(toml::Value::Table(resolved));
+        }
+        if !shown.is_empty() {
+            root.resolve("release", shown);
+        }
+        Parts { services, endpoints, groups, balancers, traffic, incidents, releases, objectives }
     }
 }
 

@@ -50,8 +50,8 @@ pub struct Fleet {
     pub serving: TimeWeighted,
     /// The fewest that did.
     pub serving_min: u32,
-    /// Seconds that instances which are gone ran, and what these are billed as.
-    pub gone: RunTime,
+    /// Seconds that instances which are gone ran, and what these are billed as, by their machine.
+    pub gone: Vec<RunTime>,
     /// The metrics of each of its policies, in the plan's order, as the control plane sees them.
     pub metrics: Vec<Vec<(Metric, Datapoints)>>,
     /// What each of its policies remembers, in the plan's order.
@@ -100,6 +100,16 @@ pub struct Fleet {
     pub trouble_now: (Time, Trouble),
     /// Draws of how long processes take that are started again.
     pub restarts: Keyed,
+    /// The version of the launch template that new instances are made from.
+    pub version: u8,
+    /// Instances above the desired capacity, while new ones come before old ones go.
+    pub surplus: u32,
+    /// Instances whose user data has failed.
+    pub failed_starts: u64,
+    /// Requests that were answered with an error, since the last minute.
+    pub errors: u64,
+    /// Draws of how long steps of user data take, and whether they fail.
+    pub user_data: Vec<Keyed>,
     next_number: u64,
     draws: [Keyed; 3],
 }
@@ -139,7 +149,7 @@ impl Fleet {
             connections_at_minute: 0.0,
             serving: TimeWeighted::new(Time::ZERO, 0.0),
             serving_min: plan.desired,
-            gone: RunTime::default(),
+            gone: vec![RunTime::default(); plan.machines.len()],
             metrics: plan.scaling.iter().map(|policy| datapoints(plan, policy)).collect(),
             memories: plan.scaling.iter().map(|_| Memory::default()).collect(),
             verdicts: plan.scaling.iter().map(|_| Verdict::InsufficientData).collect(),
@@ -164,6 +174,11 @@ impl Fleet {
             trouble: Trouble::default(),
             trouble_now: (Time::ZERO, Trouble::default()),
             restarts: draws("restarts"),
+            version: 0,
+            surplus: 0,
+            failed_starts: 0,
+            errors: 0,
+            user_data: super::boot::draws(plan, seed),
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],
         }
@@ -173,6 +188,16 @@ impl Fleet {
     pub fn resize(&mut self, desired: u32) {
         self.desired = desired;
         self.last_no_action.fill(None);
+    }
+
+    /// The number that its next instance gets.
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Draws of how long apps take to start.
+    pub(super) fn app_draws(&self) -> Keyed {
+        self.draws[2]
     }
 
     /// The integral of requests inside its instances, since the start of the run.
@@ -226,7 +251,8 @@ impl System {
 
     /// Launches what is missing, takes out what is too many.
     pub(super) fn reconcile(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
-        let desired = self.fleets[group.index()].desired as usize;
+        let fleet = &self.fleets[group.index()];
+        let desired = (fleet.desired + fleet.surplus) as usize;
         while self.counted(group).count() < desired && self.can_launch(group, calendar) {
             self.launch(group, calendar);
         }
@@ -237,13 +263,13 @@ impl System {
     }
 
     /// The instances that count against the desired capacity.
-    fn counted(&self, group: GroupId) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn counted(&self, group: GroupId) -> impl Iterator<Item = u32> + '_ {
         let members = self.fleets[group.index()].members.iter().copied();
         members.filter(|&slot| self.instances[slot].phase != Phase::Draining)
     }
 
-    /// The default termination policy: in the zone with most instances, the one closest to its next billing hour.
-    /// All instances have the same launch template, so its older versions need no look.
+    /// The default termination policy: in the zone with most instances, one of another version of the launch template than the
+    /// group's, and of these the one closest to its next billing hour.
     fn choose_to_terminate(&self, group: GroupId, now: Time) -> Option<u32> {
         let mut by_zone = vec![0u32; self.plan.groups[group.index()].zones.len()];
         for slot in self.counted(group) {
@@ -256,36 +282,46 @@ impl System {
             .max_by_key(|&slot| {
                 let instance = &self.instances[slot];
                 let billed_from = instance.running.unwrap_or(instance.launched);
-                (now.since(billed_from).as_nanos() % hour, std::cmp::Reverse(instance.number))
+                let outdated = instance.version != self.fleets[group.index()].version;
+                (outdated, now.since(billed_from).as_nanos() % hour, std::cmp::Reverse(instance.number))
             })
     }
 
     fn add_instance(&mut self, group: GroupId, calendar: &mut Calendar<Event>) -> Ref {
         let now = calendar.now();
         let plan = &self.plan.groups[group.index()];
+        let version = self.fleets[group.index()].version;
+        let variant = self.variant(group, version);
+        if let Some(variant) = self.variants.get_mut(usize::from(variant).wrapping_sub(1)) {
+            variant.launched += 1;
+        }
+        let template = plan.template(version);
         let fleet = &mut self.fleets[group.index()];
         let mut by_zone = vec![0u32; plan.zones.len()];
         for &member in &fleet.members {
             by_zone[usize::from(self.instances[member].zone)] += 1;
         }
         let zone = fleet.launch_zone(&by_zone).unwrap_or(0);
-        let machine = plan.machine();
-        let service = &self.plan.services[plan.service.index()];
-        let fits = self.plan.requests_in_memory(plan).unwrap_or(u32::MAX);
+        let machine = &plan.machines[usize::from(template.machine)];
+        let service = &self.plan.services[template.service.index()];
+        let fits = self.plan.requests_beside(template.service, machine).unwrap_or(u32::MAX);
         let runtime = service.runtime;
         let reachable = self
             .plan
             .balancers
             .iter()
             .filter(|balancer| balancer.has(group))
-            .all(|balancer| self.plan.reach(balancer, group) == Reach::Open);
+            .all(|balancer| self.plan.reach_of(balancer, group, template.service) == Reach::Open);
         let next_slot_timer = calendar.timer();
         let reference = self.instances.insert(Instance {
             group,
             number: fleet.next_number,
             zone,
+            version,
+            variant,
+            service: template.service,
             phase: Phase::Pending,
-            machine_type: 0,
+            machine_type: template.machine,
             machine: Machine::new(&machine.processor),
             vcpus: machine.processor.allotted(),
             timer: next_slot_timer,
@@ -302,6 +338,8 @@ impl System {
             running: None,
             crashed: None,
             impaired: false,
+            user_data: 0,
+            without_app: false,
             app_started: now,
             doomed: false,
             lives: Vec::new(),
@@ -329,9 +367,13 @@ impl System {
         let plan = &self.plan.groups[group.index()];
         let fleet = &mut self.fleets[group.index()];
         fleet.launched += 1;
-        let takes = draw(&plan.startup.provision, fleet.draws[0], instance.number);
+        let takes = draw(&plan.template(instance.version).startup.provision, fleet.draws[0], instance.number);
+        let version = match plan.versions.is_empty() {
+            true => String::new(),
+            false => format!("{}, ", plan.template(instance.version).name),
+        };
         let description = format!(
-            "Launching instance {} ({}, zone {}); it will run in {takes}.",
+            "Launching instance {} ({version}{}, zone {}); it will run in {takes}.",
             instance.number,
             plan.machines[instance.machine_type()].name,
             plan.zones[usize::from(instance.zone)]
@@ -346,7 +388,6 @@ impl System {
         let now = calendar.now();
         let instance = &mut self.instances[slot];
         let (group, number) = (instance.group, instance.number);
-        let plan = &self.plan.groups[group.index()];
         let draws = self.fleets[group.index()].draws;
         match instance.phase {
             Phase::Pending => {
@@ -357,24 +398,11 @@ impl System {
                     self.register(balancer, reference, false, calendar);
                 }
                 let plan = &self.plan.groups[group.index()];
-                calendar.after(draw(&plan.startup.boot, draws[1], number), Event::Stage(reference));
+                let boot = &plan.template(self.instances[slot].version).startup.boot;
+                calendar.after(draw(boot, draws[1], number), Event::Stage(reference));
             }
-            Phase::Booting => {
-                (instance.phase, instance.app_started) = (Phase::AppStarting, now);
-                let fails = self.start_fails(slot);
-                self.instances[slot].doomed |= fails.is_some();
-                let takes = fails.unwrap_or_else(|| draw(&plan.startup.app, draws[2], number));
-                calendar.after(takes, Event::Stage(reference));
-            }
-            Phase::AppStarting if instance.doomed => self.first_start_failed(slot, calendar),
-            Phase::AppStarting => {
-                instance.phase = Phase::Up;
-                if instance.rotations > 0 {
-                    // Without health checks it gets requests since it runs.
-                    let description = format!("The app of instance {number} is up.");
-                    self.log(group, ActivityKind::Healthy, now, description);
-                }
-            }
+            Phase::Booting => self.boot_goes_on(slot, calendar),
+            Phase::AppStarting => self.start_goes_on(slot, calendar),
             // The deregistration delay is over: what still runs is cut.
             Phase::Draining => {
                 self.log_cut_sessions(slot, now);
@@ -443,7 +471,8 @@ impl System {
         calendar.release(instance.timer);
         let fleet = &mut self.fleets[instance.group.index()];
         if let Some(running) = instance.running {
-            fleet.gone.add(calendar.now().since(running), self.measure.billed_minimum());
+            fleet.gone[instance.machine_type()]
+                .add(calendar.now().since(running), self.measure.billed_minimum());
         }
         self.measure.instance_gone(instance, calendar.now());
         fleet.terminated += 1;

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::supervise::Life;
 use crate::machine::Machine;
-use crate::plan::GroupId;
+use crate::plan::{GroupId, ServiceId};
 use crate::runtime::Server;
 
 /// One instance of a group.
@@ -19,6 +19,12 @@ pub struct Instance {
     pub zone: u16,
     /// Which of its group's machines it is; see [`Instance::machine_type`].
     pub machine_type: u16,
+    /// The version of the launch template that it was made from; see [`Group::template`](crate::plan::Group::template).
+    pub version: u8,
+    /// The number of that version among those of all groups; 0 where its group has no versions.
+    pub variant: u8,
+    /// What it runs.
+    pub service: ServiceId,
     /// Where it stands.
     pub phase: Phase,
     /// Its vCPUs and who runs on them.
@@ -57,6 +63,10 @@ pub struct Instance {
     pub fits: u32,
     /// Requests inside above which it is looked at whether it takes one more: what fits, or what it sheds load above.
     pub most_inside: u32,
+    /// The step of its user data that is under way.
+    pub user_data: u8,
+    /// That step has failed: the machine goes on, and nobody starts the app.
+    pub without_app: bool,
     /// When its app was started.
     pub app_started: Time,
     /// The start of its app that is under way will fail.
@@ -105,7 +115,10 @@ impl Instance {
 
     /// True where a balancer took it out of its rotation while it is up.
     pub fn taken_out(&self) -> bool {
-        self.phase == Phase::Up && self.rotations == 0 && self.first_healthy.is_some()
+        self.phase == Phase::Up
+            && self.rotations == 0
+            && self.first_healthy.is_some()
+            && !self.targets.is_empty()
     }
 
     /// True where it is a healthy target and takes requests.

@@ -12,6 +12,7 @@ mod kernel;
 mod machine;
 mod overload;
 mod real_traces;
+mod releases;
 mod replay;
 mod runtimes;
 mod scaling_vectors;
