@@ -90,7 +90,7 @@ impl Known<'_> {
             let all: Vec<&str> = std::iter::once(Group::FIRST_VERSION).chain(own).collect();
             let message = format!("group `{}` has no version `{name}`", group.name);
             let help = format!(
-                "{}; a version is a table [group.{}.version.{name}]",
+                "{}, or add the table [group.{}.version.{name}]",
                 nearest_or_all(name, &all),
                 group.name
             );
