@@ -211,7 +211,7 @@ impl System {
         let fleet = &mut self.fleets[group.index()];
         let before = Size { min: fleet.min, desired: fleet.desired, max: fleet.max };
         (fleet.min, fleet.max) = (size.min, size.max);
-        fleet.resize(size.desired);
+        self.resize(group, size.desired, "somebody", calendar.now());
         let words =
             format!("Somebody set minimum, desired capacity and maximum by hand from {before} to {size}.");
         self.log(group, ActivityKind::Manual, calendar.now(), words);
