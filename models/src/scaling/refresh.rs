@@ -405,9 +405,10 @@ impl std::fmt::Display for Wait {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let one = |count: u32| if count == 1 { "instance" } else { "instances" };
         match *self {
             Failure::NotHealthy { instances } => {
-                write!(f, "{instances} new instances did not become healthy within {RETRY_TIMEOUT}")
+                write!(f, "{instances} new {} did not become healthy within {RETRY_TIMEOUT}", one(instances))
             }
             Failure::TooFewHealthy { healthy, desired } => {
                 write!(f, "only {healthy} of {desired} instances were healthy for {RETRY_TIMEOUT}")

@@ -87,13 +87,17 @@ impl Suspect<'_> {
             };
             return Some((CauseKind::StartFailed, format!("user data failed on {whom}; {state}")));
         }
+        if self.errors(minutes, now.errors, state).is_some() {
+            return None; // which is worse, and told in its turn
+        }
         let title = self.releases.get(usize::from(now.release.checked_sub(1)?))?;
         // More than all instances together can do is no release's fault.
         let whole = |minute: &MinuteFacts| {
             minute.capacity * f64::from(minute.desired) / f64::from(minute.serving.max(1))
         };
         let too_much = |minute: &MinuteFacts| minute.serving > 0 && minute.load >= OVERLOADED * whole(minute);
-        let words = format!("{title} left {name} without {} instances; {state}", now.out);
+        let out = if now.out == 1 { "an instance".to_string() } else { format!("{} instances", now.out) };
+        let words = format!("{title} left {name} without {out}; {state}");
         (now.out > 0 && !minutes.iter().any(too_much)).then_some((CauseKind::Release, words))
     }
 

@@ -3,7 +3,7 @@
 //! never pass.
 
 use sim_core::chance::unit;
-use sim_core::{Calendar, Keyed, Seed, Time};
+use sim_core::{Calendar, Keyed, Seed, Span, Time};
 
 use super::System;
 use super::instance::Phase;
@@ -91,7 +91,7 @@ impl System {
         let instance = &mut self.instances[slot];
         let (number, group) = (instance.number, instance.group);
         (instance.phase, instance.crashed, instance.without_app) = (Phase::Crashed, Some(now), true);
-        let ran = instance.running.map_or(now.since(instance.launched), |running| now.since(running));
+        let ran = whole_seconds(now.since(instance.running.unwrap_or(instance.launched)));
         let plan = &self.plan.groups[group.index()];
         let of = plan.template(instance.version).startup.user_data.len();
         let noticed = match plan.health_check {
@@ -109,4 +109,9 @@ impl System {
         self.log(group, ActivityKind::FailedStart, now, words);
         self.note_trouble(group, 0, now);
     }
+}
+
+/// For the log, in which nobody wants to read nanoseconds.
+pub(super) fn whole_seconds(span: Span) -> Span {
+    Span::from_secs(span.as_secs_f64().round() as u64)
 }

@@ -3,6 +3,7 @@
 use sim_core::{Calendar, Span, Time};
 
 use super::System;
+use super::boot::whole_seconds;
 use super::ending::Ending;
 use super::instance::{Instance, Phase};
 use crate::event::Event;
@@ -84,7 +85,7 @@ impl System {
             let instance = &self.instances[slot];
             let since = match (instance.crashed, instance.running) {
                 (Some(failed), _) if instance.without_app => {
-                    format!("{} after its user data failed", now.since(failed))
+                    format!("{} after its user data failed", whole_seconds(now.since(failed)))
                 }
                 (Some(crashed), _) => format!("{} after it stopped", now.since(crashed)),
                 (None, Some(_)) if instance.phase == Phase::Up && instance.first_healthy.is_some() => {

@@ -83,6 +83,13 @@ impl System {
                 Step::Replace { terminate, launch } => {
                     self.log_batch(release, &refreshing, &seen, terminate, launch, now);
                     self.fleets[group.index()].surplus = launch;
+                    if launch > 0 {
+                        let at = plan.wall_clock(now);
+                        let words = format!(
+                            "At {at} an instance refresh began to launch {launch} before as many go."
+                        );
+                        self.fleets[group.index()].cause = words;
+                    }
                     self.take_out(group, &mut refreshing, terminate, calendar);
                 }
                 Step::Terminate(count) => {
@@ -100,9 +107,9 @@ impl System {
                 }
                 Step::Succeeded { percent } => {
                     let words = format!(
-                        "{} succeeded: {} instances replaced, {percent} % of those that were to be.",
+                        "{} succeeded: {} replaced, {percent} % of those that were to be.",
                         self.name_of(release, &refreshing),
-                        refreshing.replaced
+                        instances(refreshing.replaced)
                     );
                     return self.release_over(index, ActivityKind::ReleaseSucceeded, now, words);
                 }
@@ -182,7 +189,7 @@ impl System {
             false if refreshing.rollback => " The group is left with what it has.",
             false => " What it has replaced stays.",
         };
-        let words = format!("{name} failed with {} instances replaced: {why}.{next}", refreshing.replaced);
+        let words = format!("{name} failed with {} replaced: {why}.{next}", instances(refreshing.replaced));
         if !undone {
             self.release_over(index, ActivityKind::ReleaseFailed, now, words);
             return self.reconcile(group, calendar);
@@ -241,6 +248,6 @@ impl System {
 }
 
 /// `1 instance`, `4 instances`.
-fn instances(count: u32) -> String {
+pub(super) fn instances(count: u32) -> String {
     if count == 1 { "1 instance".to_string() } else { format!("{count} instances") }
 }

@@ -5,6 +5,7 @@ use sim_core::{Calendar, Time};
 
 use super::System;
 use super::instance::Instance;
+use super::refresh::instances;
 use super::release::{LOOKS_EVERY, Running};
 use crate::event::{Event, Ref};
 use crate::plan::{How, Release, Rolling};
@@ -79,9 +80,9 @@ impl System {
                 }
                 None => {
                     let words = format!(
-                        "{} succeeded: {} instances replaced.",
+                        "{} succeeded: {} replaced.",
                         self.roll_name(release, &roll),
-                        roll.replaced
+                        instances(roll.replaced)
                     );
                     return self.release_over(index, ActivityKind::ReleaseSucceeded, now, words);
                 }
@@ -153,9 +154,9 @@ impl System {
             false => "The group is left with what it has.",
         };
         let words = format!(
-            "{} failed with {} instances replaced: {why}. {next}",
+            "{} failed with {} replaced: {why}. {next}",
             self.roll_name(release, &roll),
-            roll.replaced
+            instances(roll.replaced)
         );
         if !undone {
             return self.release_over(index, ActivityKind::ReleaseFailed, now, words);

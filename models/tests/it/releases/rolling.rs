@@ -97,7 +97,7 @@ fn an_alarm_rolls_a_bad_version_back() {
         assert_eq!(of_kind(&results, ActivityKind::ReleaseFailed).len(), 1, "{:#?}", results.run.activities);
         assert_eq!(told(&results, "the alarm on answered (availability >= 99%) went off"), 1);
         assert_eq!(
-            told(&results, "Rollback to v1 succeeded: 1 instances replaced"),
+            told(&results, "Rollback to v1 succeeded: 1 instance replaced"),
             1,
             "{:#?}",
             results.run.activities
@@ -130,7 +130,7 @@ fn a_refresh_gives_up_after_an_hour_and_rolls_back() {
     let results = play("2h", "20/s", group, &release(how));
     assert_eq!(minutes(&results, ActivityKind::ReleaseFailed), [70]);
     assert_eq!(
-        told(&results, "1 new instances did not become healthy within 1h"),
+        told(&results, "1 new instance did not become healthy within 1h"),
         1,
         "{:#?}",
         results.run.activities
