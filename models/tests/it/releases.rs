@@ -1,5 +1,6 @@
 //! How new versions come to instances: start-up scripts, launch template versions, instance refreshes, and cruder ways.
 
+mod at_random;
 mod blue_green;
 mod refresh;
 mod rolling;

@@ -59,7 +59,7 @@ impl Summary<'_> {
             }
             if group.failed_starts > 0 {
                 self.line(format!(
-                    "  {} instances came up without their app",
+                    "  instances that came up without their app: {}",
                     count(group.failed_starts as f64)
                 ));
             }
