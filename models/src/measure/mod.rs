@@ -153,7 +153,7 @@ impl Carried {
 
 impl Collector {
     /// One that has seen nothing.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Collector {
             requests: Requests::default(),
             times: Histogram::new(Precision::Fine),
