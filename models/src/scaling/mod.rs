@@ -5,20 +5,32 @@
 //! The semantics are those that AWS documents, and where it documents none, those that were observed: see
 //! `docs/models.md`.
 
+mod adjustment;
 mod alarm;
+mod cooldown;
 mod metric;
+mod metric_alarm;
 mod policy;
 pub mod refresh;
 mod schedule;
+mod simple;
+mod statistic;
+mod step;
 mod target_tracking;
 
+pub use adjustment::{Adjustment, AdjustmentType, clamped, rounded};
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
-pub use metric::{Datapoint, Datapoints, MOST_EVALUATED};
+pub use cooldown::{ActivityState, Cooldown, Trigger, effective_cooldown};
+pub use metric::{Datapoint, Datapoints, MOST_EVALUATED, Sampling};
+pub use metric_alarm::{Actions, MetricAlarm};
 pub use policy::{
     AlarmName, Consent, Decision, Memory, Metric, Observation, Policy, Transition, Verdict, combine,
     effective_warmup,
 };
 pub use schedule::{ScheduledAction, Size, apply, set_desired};
+pub use simple::SimpleScaling;
+pub use statistic::{Samples, Statistic};
+pub use step::{Aggregation, MOST_STEPS, Step, StepScaling};
 pub use target_tracking::TargetTracking;
 
 /// How many instances that fail their target group's checks a group replaces at once: a tenth of its desired capacity, and

@@ -21,6 +21,8 @@ mod reader;
 mod release;
 mod replay;
 mod runtime;
+mod scaling;
+mod schedule;
 mod service;
 mod session;
 mod sla;

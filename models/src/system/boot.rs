@@ -106,6 +106,7 @@ impl System {
             instance.user_data + 1
         );
         self.fleets[group.index()].failed_starts += 1;
+        self.harmed = true;
         self.log(group, ActivityKind::FailedStart, now, words);
         self.note_trouble(group, 0, now);
     }

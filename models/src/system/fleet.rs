@@ -19,7 +19,7 @@ use crate::measure::{MinuteFacts, Trouble};
 use crate::plan::{BalancerId, Group, GroupId, Metric, Reach, Scaling};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
-use crate::scaling::{Datapoints, Memory, Verdict};
+use crate::scaling::{Cooldown, Datapoints, Memory, Verdict};
 
 /// A group in mid-run.
 #[derive(Clone, Debug)]
@@ -100,6 +100,12 @@ pub struct Fleet {
     pub trouble: Trouble,
     /// What they did at an instant that may yet be that of a minute's end.
     pub trouble_now: (Time, Trouble),
+    /// The cooldown that simple scaling waits for; `None` where nothing does.
+    pub cooldown: Option<Cooldown>,
+    /// The integral of requests inside at the last minute.
+    pub inside_at_minute: f64,
+    /// The integrals of requests inside and of open sessions 10 s ago, where somebody asks so often.
+    pub ten_seconds: [f64; 2],
     /// Draws of how long processes take that are started again.
     pub restarts: Keyed,
     /// The version of the launch template that new instances are made from.
@@ -176,6 +182,9 @@ impl Fleet {
             stranded: false,
             trouble: Trouble::default(),
             trouble_now: (Time::ZERO, Trouble::default()),
+            cooldown: super::cooldown::cooldown(plan),
+            inside_at_minute: 0.0,
+            ten_seconds: [0.0; 2],
             restarts: draws("restarts"),
             version: 0,
             surplus: 0,
@@ -203,13 +212,19 @@ impl Fleet {
     }
 }
 
-/// The instances' CPU metric has the period of their monitoring, the balancer's metrics have one of a minute.
+/// EC2's metrics have the period of the instances' monitoring, others have one of a minute, or of 10 s where somebody asks.
 fn datapoints(plan: &Group, scaling: &Scaling) -> Vec<(Metric, Datapoints)> {
-    let of = |metric: Metric| {
-        let period = if metric == Metric::Cpu { plan.monitoring } else { super::MINUTE };
-        (metric, Datapoints::new(period, plan.metric_delay))
+    let Some(policy) = scaling.policy() else { return Vec::new() };
+    let of = |(index, metric): (usize, Metric)| {
+        let sampling = policy.sampling(index);
+        let own = match metric {
+            _ if policy.high_resolution() => super::meters::TEN_SECONDS,
+            _ if metric.of_ec2() => plan.monitoring,
+            _ => super::MINUTE,
+        };
+        (metric, Datapoints::new(own, plan.metric_delay).sampled(sampling, policy.lookback()))
     };
-    scaling.policy().map_or(Vec::new(), |policy| policy.metrics().into_iter().map(of).collect())
+    policy.metrics().into_iter().enumerate().map(of).collect()
 }
 
 impl System {
@@ -395,6 +410,7 @@ impl System {
                 for balancer in self.balancers_of(group) {
                     self.register(balancer, reference, false, calendar);
                 }
+                self.activity_goes_on(group, now);
                 let plan = &self.plan.groups[group.index()];
                 let boot = &plan.template(self.instances[slot].version).startup.boot;
                 calendar.after(draw(boot, draws[1], number), Event::Stage(reference));
@@ -489,7 +505,9 @@ impl System {
         self.measure.instance_gone(instance, calendar.now());
         fleet.terminated += 1;
         fleet.members.retain(|&member| member != slot);
+        let group = instance.group;
         self.instances.free(slot);
+        self.activity_goes_on(group, calendar.now());
     }
 }
 

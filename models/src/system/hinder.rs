@@ -112,6 +112,7 @@ impl System {
 
     /// How much slower instances are has changed: the factors of all incidents that hit one multiply.
     pub(super) fn set_pace(&mut self, group: GroupId, changed: &[Ref]) {
+        self.harmed = true;
         for &victim in changed {
             let Some(slot) = self.instances.live(victim) else { continue };
             let factors =
@@ -166,7 +167,9 @@ impl System {
         if let Some(index) = self.release_of(group) {
             (trouble.release, trouble.out) = (index + 1, self.missing_in(index, group));
         }
-        for &slot in &fleet.members {
+        // Until the first process has died and the first instance was slow there is nobody to look at.
+        let members = if self.harmed { fleet.members.as_slice() } else { &[] };
+        for &slot in members {
             let instance = &self.instances[slot];
             trouble.dead += u32::from(instance.server.dead);
             trouble.given_up += instance.given_up();

@@ -28,6 +28,7 @@ mod boot;
 mod client;
 mod connections;
 mod control;
+mod cooldown;
 mod deadlines;
 mod ending;
 mod finish;
@@ -40,6 +41,7 @@ mod incidents;
 mod instance;
 mod leave;
 mod log;
+mod meters;
 mod network;
 mod observe;
 mod program;
@@ -65,7 +67,7 @@ use crate::balancer::{Latency, Rotation};
 use crate::connections::Way;
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
-use crate::plan::{BalancerId, GroupId, Plan, TrafficId};
+use crate::plan::{BalancerId, Group, GroupId, Plan, TrafficId};
 use deadlines::Deadlines;
 use sessions::Sessions;
 
@@ -100,6 +102,8 @@ pub struct System {
     hears_answers: bool,
     /// The way of calls to each balancer; empty where none is in trouble.
     ways: Vec<Option<Way>>,
+    /// A process has died, or an instance was slow.
+    harmed: bool,
     /// An instance that is losing everything at this instant.
     losing: Option<supervise::Losing>,
     /// The last failed start of processes in the log.
@@ -139,6 +143,8 @@ pub struct System {
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
     reached: Option<ReachedLimit>,
+    /// What is counted for metrics that few policies ask for; `None` where none does.
+    meters: Option<Box<meters::Meters>>,
 }
 
 /// A limit of the plan that the world has reached.
@@ -164,6 +170,7 @@ impl System {
             hears_answers: balancing::hears_answers(&plan),
             ways: connections::ways(&plan, seed),
             least: balancing::least(&plan),
+            harmed: false,
             losing: None,
             told: None,
             dirty: Vec::new(),
@@ -189,6 +196,7 @@ impl System {
                 .map(|g| plan.capacity_per_instance(GroupId(g as u16)))
                 .collect(),
             reached: None,
+            meters: meters::meters(&plan),
             plan,
         };
         system.start_fleets(&mut calendar);
@@ -226,6 +234,9 @@ impl System {
 
     fn start_clocks(&mut self, calendar: &mut Calendar<Event>) {
         calendar.after(MINUTE, Event::Minute);
+        if self.plan.groups.iter().any(Group::high_resolution) {
+            calendar.after(meters::TEN_SECONDS, Event::TenSeconds);
+        }
         calendar.after(self.measure.interval(), Event::Row);
         for (index, objective) in (0u16..).zip(&self.plan.objectives) {
             calendar.after(objective.window, Event::Window(index));
@@ -279,6 +290,10 @@ impl Model for System {
             Event::Minute => {
                 self.minute(calendar);
                 self.tick(calendar, MINUTE, Event::Minute);
+            }
+            Event::TenSeconds => {
+                self.ten_seconds(calendar);
+                self.tick(calendar, meters::TEN_SECONDS, Event::TenSeconds);
             }
             Event::Row => {
                 self.close_row(calendar.now());

@@ -154,5 +154,5 @@ pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) 
 /// A health check that asks for nothing that the service has.
 fn bare(service: ServiceId) -> Endpoint {
     let name = "health check".to_string();
-    Endpoint { name, service, steps: Vec::new(), size: 0, status: 200, errors: 0.0 }
+    Endpoint { name, service, steps: Vec::new(), size: 0, request_size: 0, status: 200, errors: 0.0 }
 }
