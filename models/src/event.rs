@@ -75,6 +75,10 @@ pub enum Event {
     Incident(u16),
     /// An incident is over.
     IncidentOver(u16),
+    /// A release of the plan begins.
+    Release(u16),
+    /// Somebody looks at a release that is in progress; stale unless that is its generation.
+    ReleaseGoesOn(u16, u32),
     /// A process that died is started, or its app is up, or has died again.
     Process(Ref, u16),
 

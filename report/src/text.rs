@@ -362,8 +362,8 @@ impl Summary<'_> {
 
 fn notable(activity: &Activity) -> bool {
     use ActivityKind::{
-        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Network, Replace,
-        ScaleIn, ScaleOut, Scheduled,
+        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Network,
+        ReleaseFailed, ReleaseStarted, ReleaseSucceeded, Replace, ScaleIn, ScaleOut, Scheduled,
     };
     matches!(
         activity.kind,
@@ -379,6 +379,9 @@ fn notable(activity: &Activity) -> bool {
             | CircuitOpened
             | CircuitClosed
             | Network
+            | ReleaseStarted
+            | ReleaseSucceeded
+            | ReleaseFailed
     )
 }
 

@@ -14,6 +14,7 @@ mod lifecycle;
 mod metric;
 mod metric_alarm;
 mod policy;
+pub mod refresh;
 mod schedule;
 mod simple;
 mod statistic;

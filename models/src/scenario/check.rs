@@ -154,6 +154,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     super::session::check(findings, document, plan);
     super::scaling::measured(findings, document, plan);
     overload::surprises(findings, plan);
+    super::version::check(findings, document, plan);
     passed_on(findings, document, plan);
     addresses(findings, document, plan);
     for (index, group) in (0u16..).zip(&plan.groups) {
@@ -296,7 +297,7 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
             ));
         }
         let startup = &group.startup;
-        let start = (startup.provision.mean() + startup.boot.mean() + startup.app.mean()) * 1e-9;
+        let start = startup.mean() * 1e-9;
         let warmup = group.warm_up(scaling);
         if watched.metric.of_ec2() && warmup.as_secs_f64() + startup.provision.mean() * 1e-9 < start {
             findings.note(format!(

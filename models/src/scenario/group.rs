@@ -3,23 +3,22 @@
 use croner::Cron;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::dist::duration;
 use super::lifecycle::lifecycle;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
+use super::version::{Own, versions};
 use super::{Context, Names, hpa, kubernetes, scaling, schedule};
 use crate::plan::{
-    Group, HealthCheckKind, Lifecycle, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
+    Group, HealthCheckKind, Lifecycle, Metric, Scaling, ScheduledAction, Service, TargetTracking,
 };
 use crate::scaling::Size;
 
 /// The most times that one scheduled action may run.
-const MOST_RUNS: usize = 100_000;
+pub(super) const MOST_RUNS: usize = 100_000;
 /// The largest group.
 pub const MOST_INSTANCES: u32 = 10_000;
 
@@ -83,6 +82,9 @@ pub fn group(
     let place = table.place_of("scaling");
     let size = Size { min: min.unwrap_or(0), desired, max };
     schedule::check(context, &entry.key, &policies, &places, size);
+    let startup = instances.as_ref().map(|instances| &instances.startup);
+    let own = Own { service, machine: machine.as_ref(), startup };
+    let versions = versions(context, names, services, &mut table, &own);
     let resolved = table.finish();
     let service = service?;
     let AsInstances {
@@ -94,7 +96,7 @@ pub fn group(
         monitoring,
         metric_delay,
     } = instances?;
-    let group = Group {
+    let mut group = Group {
         name: entry.key.clone(),
         service,
         machines: vec![machine?.refilling(services.get(service.index())?.working_set)],
@@ -102,7 +104,7 @@ pub fn group(
         min: min?,
         desired,
         max,
-        startup,
+        startup: startup.0,
         health_check,
         grace_period,
         instance_warmup,
@@ -113,14 +115,20 @@ pub fn group(
         lifecycle: lifecycle?,
         scaling: policies,
         pods: draft.map(|draft| draft.pods),
+        versions: Vec::new(),
     };
+    for (machine, mut version) in versions? {
+        version.machine = group.machines.len() as u16;
+        group.machines.push(machine);
+        group.versions.push(version);
+    }
     kubernetes::check(context, &place, &group, &services[service.index()]);
     Some((group, resolved))
 }
 
 /// What a group says of its instances as machines.
 pub struct AsInstances {
-    pub startup: Startup,
+    pub startup: super::startup::Read,
     pub health_check: HealthCheckKind,
     pub grace_period: Span,
     pub instance_warmup: Option<Span>,
@@ -130,7 +138,7 @@ pub struct AsInstances {
 }
 
 fn as_instances(context: &Context<'_>, table: &mut Reader<'_>) -> Option<AsInstances> {
-    let startup = startup(context, table);
+    let startup = super::startup::startup(context, table, None);
     let (health_check, grace_period) = health_check(context, table);
     let instance_warmup = table.optional::<Span>("instance_warmup");
     let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
@@ -163,28 +171,6 @@ fn check_size(context: &Context<'_>, table: &Reader<'_>, path: &str, min: u32, d
             format!("`{path}`: {max} instances are more than the {MOST_INSTANCES} that a group may have"),
         );
     }
-}
-
-fn startup(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Startup> {
-    let path = table.path_of("startup");
-    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
-    let node = table.node("startup").unwrap_or(&empty);
-    let mut parts = Reader::new(context.findings, path.clone(), node);
-    // Typical of a Linux instance with the app in its image.
-    let mut part = |key: &'static str, default: u64| -> Option<Dist> {
-        let (dist, shown) = match parts.node(key) {
-            Some(node) => duration(context, &format!("{path}.{key}"), node)?,
-            None => {
-                let span = Span::from_secs(default);
-                (Dist::constant(span.as_nanos() as f64).ok()?, toml::Value::String(span.to_string()))
-            }
-        };
-        parts.resolve(key, shown);
-        Some(dist)
-    };
-    let (provision, boot, app) = (part("provision", 20), part("boot", 30), part("app", 10));
-    table.resolve("startup", parts.finish());
-    Some(Startup { provision: provision?, boot: boot?, app: app? })
 }
 
 fn health_check(context: &Context<'_>, table: &mut Reader<'_>) -> (HealthCheckKind, Span) {
@@ -447,7 +433,13 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
 }
 
 /// When a cron expression matches, in simulated time. Gaps and folds of a zone are the library's business.
-fn runs(cron: &Cron, context: &Context<'_>, zone: &TimeZone, from: Time, until: Time) -> Vec<Time> {
+pub(super) fn runs(
+    cron: &Cron,
+    context: &Context<'_>,
+    zone: &TimeZone,
+    from: Time,
+    until: Time,
+) -> Vec<Time> {
     let start = &context.start;
     let Ok(first) = i64::try_from(from.as_nanos()).map(jiff::SignedDuration::from_nanos) else {
         return Vec::new();

@@ -137,6 +137,7 @@ pub fn refuse_keys_of_instances(context: &Context<'_>, table: &mut Reader<'_>) {
         ("scale_in_protection", "a ReplicaSet spares no pod"),
         ("lifecycle_hooks", "pods have none of Auto Scaling's"),
         ("warm_pool", "pods have none"),
+        ("version", "versions are of launch templates"),
         ("suspend", "these are processes of EC2 Auto Scaling"),
         ("instance_actions", "these are actions of EC2 Auto Scaling"),
         ("max_instance_lifetime", "pods have none"),
@@ -170,7 +171,10 @@ pub fn as_instances(context: &Context<'_>, table: &mut Reader<'_>) -> Option<AsI
     table.resolve("startup", parts.finish());
     let nothing = Dist::constant(0.0).ok()?;
     Some(AsInstances {
-        startup: Startup { provision: nothing.clone(), boot: nothing, app: app? },
+        startup: (
+            Startup { provision: nothing.clone(), boot: nothing, user_data: Vec::new(), app: app? },
+            toml::Table::new(),
+        ),
         health_check: HealthCheckKind::Ec2,
         grace_period: Span::ZERO,
         instance_warmup: Some(Span::ZERO),

@@ -23,6 +23,7 @@ mod nodes;
 mod overload;
 mod quantity;
 mod reader;
+mod release;
 mod replay;
 mod runtime;
 mod scaling;
@@ -30,10 +31,12 @@ mod schedule;
 mod service;
 mod session;
 mod sla;
+mod startup;
 mod supervisor;
 mod targets;
 mod traffic;
 mod units;
+mod version;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -271,6 +274,11 @@ impl Names<'_> {
         self.behind.get(balancer.index()).copied().flatten()
     }
 
+    /// The name of a service.
+    fn service_name(&self, service: ServiceId) -> &str {
+        &self.services[service.index()].key
+    }
+
     /// An endpoint of the service behind a balancer.
     fn endpoint_behind(
         &self,
@@ -332,7 +340,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
     if !findings.clean() {
         return None;
     }
-    let Parts { services, endpoints, groups, balancers, traffic, incidents, objectives } = parts;
+    let Parts { services, endpoints, groups, balancers, traffic, incidents, releases, objectives } = parts;
     let plan = Plan {
         name,
         seed,
@@ -347,6 +355,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         nodes: names.pools.into_iter().collect::<Option<_>>()?,
         balancers: balancers.into_iter().collect::<Option<_>>()?,
         incidents,
+        releases: releases.into_iter().collect::<Option<_>>()?,
         objectives: objectives.into_iter().collect::<Option<_>>()?,
         prices,
         notes: Vec::new(),
@@ -468,6 +477,7 @@ struct Parts {
     balancers: Vec<Option<Balancer>>,
     traffic: Vec<Option<crate::plan::Traffic>>,
     incidents: Vec<crate::plan::Incident>,
+    releases: Vec<Option<crate::plan::Release>>,
     objectives: Vec<Option<crate::plan::Objective>>,
 }
 
@@ -520,7 +530,17 @@ impl Parts {
         if !shown.is_empty() {
             root.resolve("sla", shown);
         }
-        Parts { services, endpoints, groups, balancers, traffic, incidents, objectives }
+        let known = release::Known { groups: &groups, balancers: &balancers, objectives: &objectives };
+        let (mut releases, mut shown) = (Vec::new(), Vec::new());
+        for (index, node) in root.items("release").iter().enumerate() {
+            let (release, resolved) = release::release(context, names, &known, index, node);
+            releases.push(release);
+            shown.push(toml::Value::Table(resolved));
+        }
+        if !shown.is_empty() {
+            root.resolve("release", shown);
+        }
+        Parts { services, endpoints, groups, balancers, traffic, incidents, releases, objectives }
     }
 }
 

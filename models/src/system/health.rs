@@ -3,6 +3,7 @@
 use sim_core::{Calendar, Span, Time};
 
 use super::System;
+use super::boot::whole_seconds;
 use super::ending::Ending;
 use super::instance::{Instance, Phase};
 use super::lifecycle::State;
@@ -36,10 +37,10 @@ impl System {
     /// The kernel kills a server whose requests need more memory than there is. The machine goes on, so that only the
     /// balancer notices, and a supervisor where there is one.
     pub(super) fn out_of_memory(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
-        let Instance { number, server, group, .. } = &self.instances[slot];
+        let Instance { number, server, group, service, .. } = &self.instances[slot];
         let machine = self.instances[slot].machine_type();
         let plan = &self.plan.groups[group.index()];
-        if self.plan.services[plan.service.index()].supervisor.is_some() {
+        if self.plan.services[service.index()].supervisor.is_some() {
             let all: Vec<u16> = server.living().collect();
             let how = format!("ran out of the {} GiB of memory", plan.machines[machine].memory_gib);
             return self.die(slot, &all, ActivityKind::Crash, &how, calendar);
@@ -103,6 +104,9 @@ impl System {
             };
             let instance = &self.instances[slot];
             let since = match (instance.crashed, instance.running) {
+                (Some(failed), _) if instance.without_app => {
+                    format!("{} after its user data failed", whole_seconds(now.since(failed)))
+                }
                 (Some(crashed), _) => format!("{} after it stopped", now.since(crashed)),
                 (None, Some(_)) if instance.phase == Phase::Up && instance.first_healthy.is_some() => {
                     format!("with {} requests inside", instance.server.inside)

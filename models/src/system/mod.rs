@@ -12,6 +12,8 @@
 //! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
 //! * [`lifecycle`](self): where they stand in their group, and what it prepares, spares and waits for;
+//! * [`boot`](self), [`versions`](self): user data, and versions of launch templates;
+//! * [`release`](self), [`refresh`](self), [`rolling`](self), [`blue_green`](self): how versions come to instances;
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
@@ -23,6 +25,8 @@
 
 mod accept;
 mod balancing;
+mod blue_green;
+mod boot;
 mod client;
 mod connections;
 mod control;
@@ -45,13 +49,17 @@ mod meters;
 mod network;
 mod observe;
 mod program;
+mod refresh;
+mod release;
 mod request;
+mod rolling;
 mod series;
 mod serve;
 mod sessions;
 mod supervise;
 mod targets;
 mod threads;
+mod versions;
 mod zones;
 
 use std::sync::Arc;
@@ -124,6 +132,12 @@ pub struct System {
     /// What hashes of connections are drawn from.
     connections: Keyed,
     programs: Vec<Program>,
+    /// The versions of groups that have several; empty where none has.
+    variants: Vec<versions::Variant>,
+    /// Releases, by the plan's order.
+    releases: Vec<release::Underway>,
+    /// What instances of groups weigh by now, where a release has changed that.
+    weights: Vec<(BalancerId, GroupId, u32)>,
     /// By the plan's order.
     incidents: Vec<incidents::Ongoing>,
     /// What services wait for outside the model, by service; empty where no incident is about that.
@@ -178,6 +192,9 @@ impl System {
             programs: program::programs(&plan, seed, &mut calendar),
             sessions: Sessions::new(&plan, seed, &mut calendar),
             connections: seed.keyed("connections"),
+            variants: versions::variants(&plan),
+            releases: release::underway(&plan.releases),
+            weights: Vec::new(),
             incidents: incidents::ongoing(&plan, seed),
             dependencies: hinder::dependencies(&plan),
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
@@ -235,6 +252,7 @@ impl System {
             calendar.after(objective.window, Event::Window(index));
         }
         self.start_incidents(calendar);
+        self.start_releases(calendar);
         if !self.plan.warm_up.is_zero() {
             calendar.after(self.plan.warm_up, Event::WarmUpOver);
         }
@@ -281,6 +299,8 @@ impl Model for System {
             Event::Incident(index) => self.incident(index, calendar),
             Event::IncidentOver(index) => self.incident_over(index, calendar),
             Event::Cluster(due) => self.cluster_due(due, calendar),
+            Event::Release(index) => self.begin_release(index, calendar),
+            Event::ReleaseGoesOn(index, generation) => self.release_goes_on(index, generation, calendar),
             Event::Process(instance, number) => self.process_goes_on(instance, number, calendar),
             Event::Minute => {
                 self.minute(calendar);
@@ -295,7 +315,10 @@ impl Model for System {
                 self.tick(calendar, self.measure.interval(), Event::Row);
             }
             Event::Window(index) => {
-                self.measure.close_window(usize::from(index), calendar.now());
+                if self.measure.close_window(usize::from(index), calendar.now()) && !self.releases.is_empty()
+                {
+                    self.alarm_releases(index, calendar);
+                }
                 let window = self.plan.objectives[usize::from(index)].window;
                 self.tick(calendar, window, Event::Window(index));
             }

@@ -309,7 +309,8 @@ impl System {
             Phase::Up | Phase::Draining => {}
         }
         let balancer = self.plan.balancers.get(balancer.index());
-        balancer.map_or(Reach::Open, |balancer| self.plan.reach(balancer, instance.group))
+        balancer
+            .map_or(Reach::Open, |balancer| self.plan.reach_of(balancer, instance.group, instance.service))
     }
 
     /// A request comes to an instance that does not take connections from everybody, or from nobody.

@@ -16,6 +16,7 @@ mod lifecycle;
 mod machine;
 mod overload;
 mod real_traces;
+mod releases;
 mod replay;
 mod runtimes;
 mod scaling_vectors;

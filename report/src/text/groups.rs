@@ -57,6 +57,13 @@ impl Summary<'_> {
             if let Some(seen) = &group.scheduling {
                 self.scheduling(seen);
             }
+            if group.failed_starts > 0 {
+                self.line(format!(
+                    "  instances that came up without their app: {}",
+                    count(group.failed_starts as f64)
+                ));
+            }
+            self.versions(&group.name);
             if group.shed > 0 {
                 self.line(format!("  {} requests shed", count(group.shed as f64)));
             }
@@ -81,6 +88,23 @@ impl Summary<'_> {
             self.line(format!(
                 "  pods ask for {:.0} % of what there is   {:.1} node hours",
                 pool.asked, pool.node_hours
+            ));
+        }
+    }
+
+    /// The versions of a group beside each other.
+    fn versions(&mut self, group: &str) {
+        let run = self.run;
+        for version in run.versions.iter().filter(|version| version.group == group) {
+            let share = 100.0 * version.errors as f64 / version.requests.max(1) as f64;
+            self.line(format!(
+                "  {:<8}  {} instances launched   {} requests, {:.2} % errors   mean {}  p99 {}",
+                version.version,
+                count(version.launched as f64),
+                count(version.requests as f64),
+                share,
+                value(version.response_time.mean, "s"),
+                value(version.response_time.p99, "s")
             ));
         }
     }
