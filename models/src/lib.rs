@@ -17,6 +17,7 @@ pub mod event;
 pub mod experiment;
 pub mod machine;
 pub mod measure;
+pub mod oracle;
 pub mod overload;
 pub mod plan;
 pub mod results;

@@ -8,6 +8,7 @@ mod balancer;
 mod connection;
 mod group;
 mod incident;
+mod mixed;
 mod objective;
 mod overload;
 mod reach;
@@ -20,13 +21,14 @@ use jiff::{SignedDuration, Zoned};
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use crate::cost::PriceBook;
+use crate::cost::{PriceBook, Terms};
 
 pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, StickyBy, TargetGroup};
 pub use connection::{Connections, Network, Tls};
-pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
+pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup, Volume};
 pub use incident::{Incident, IncidentKind, When};
+pub use mixed::{Interruptions, MixedInstances, PoolInterruptions, Spot, SpotPool};
 pub use objective::{Indicator, Objective};
 pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
 pub use reach::Reach;
@@ -98,6 +100,8 @@ pub struct Plan {
     pub objectives: Vec<Objective>,
     /// What things cost; without it no bill is made.
     pub prices: Option<PriceBook>,
+    /// What was committed to, and what else is on the bill.
+    pub terms: Terms,
     /// What reading the scenario and its traces found worth saying.
     pub notes: Vec<String>,
 }
@@ -169,18 +173,28 @@ impl Plan {
         zones
     }
 
-    /// How many requests fit into the memory of an instance; `None` where that does not matter.
+    /// How many requests fit into the memory of an instance of the group's first machine; `None` where that does not matter.
     pub fn requests_in_memory(&self, group: &Group) -> Option<u32> {
+        self.requests_in_memory_of(group, group.machine())
+    }
+
+    /// The same for any of its machines.
+    pub fn requests_in_memory_of(&self, group: &Group, machine: &Machine) -> Option<u32> {
         let request = self.services[group.service.index()].memory?.request;
-        Some(u32::try_from(self.memory_left(group)? / request.max(1)).unwrap_or(u32::MAX))
+        Some(u32::try_from(self.memory_left_of(group, machine)? / request.max(1)).unwrap_or(u32::MAX))
     }
 
     /// Bytes of an instance that its processes leave to requests and sessions; `None` where memory does not matter.
     pub fn memory_left(&self, group: &Group) -> Option<u64> {
+        self.memory_left_of(group, group.machine())
+    }
+
+    /// The same for any of the group's machines.
+    pub fn memory_left_of(&self, group: &Group, machine: &Machine) -> Option<u64> {
         let service = &self.services[group.service.index()];
         let Memory { process, .. } = service.memory?;
-        let processes = u64::from(service.runtime.processes(group.machine().processor.vcpus));
-        let memory = (group.machine().memory_gib * f64::from(1 << 30)) as u64;
+        let processes = u64::from(service.runtime.processes(machine.processor.vcpus));
+        let memory = (machine.memory_gib * f64::from(1 << 30)) as u64;
         Some(memory.saturating_sub(process.saturating_mul(processes)))
     }
 

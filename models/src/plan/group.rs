@@ -3,11 +3,11 @@
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::{ScheduledAction, ServiceId, TargetTracking};
+use super::{MixedInstances, ScheduledAction, ServiceId, TargetTracking};
 use crate::machine::{Processor, Refill, Scheduler};
 use crate::scaling::Policy;
 
-/// A fleet of equal machines that runs one service: an EC2 Auto Scaling group.
+/// A fleet of machines that runs one service: an EC2 Auto Scaling group.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// Its name in the scenario.
@@ -16,6 +16,10 @@ pub struct Group {
     pub service: ServiceId,
     /// What its instances may be, at least one; the first is what the group is planned with.
     pub machines: Vec<Machine>,
+    /// How these are mixed, and what is Spot; `None` for On-Demand instances of the one machine.
+    pub mixed: Option<MixedInstances>,
+    /// The volume of each instance, where it is to be on the bill.
+    pub volume: Option<Volume>,
     /// Availability Zones, at least one; launches go to the one with the fewest instances.
     pub zones: Vec<String>,
     /// The smallest desired capacity.
@@ -50,12 +54,37 @@ impl Group {
         &self.machines[0]
     }
 
+    /// Units of capacity that an instance of a machine counts as: 1 unless a mixed instances policy says otherwise.
+    pub fn weight(&self, machine: u16) -> u32 {
+        self.mixed.as_ref().map_or(1, |mixed| mixed.weight(machine))
+    }
+
+    /// The names of its machines.
+    pub fn machine_names(&self) -> String {
+        let names: Vec<&str> = self.machines.iter().map(|machine| machine.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// Whether some instances count as more than one.
+    pub fn is_weighted(&self) -> bool {
+        self.mixed.as_ref().is_some_and(|mixed| mixed.weights.iter().any(|&weight| weight != 1))
+    }
+
     /// How long its new instances warm up for one of its policies: the policy's own warm-up, else the group's, else the
     /// default cooldown.
     pub fn warm_up(&self, policy: &Scaling) -> Span {
         let own = policy.policy().and_then(Policy::estimated_instance_warmup);
         crate::scaling::effective_warmup(own, self.instance_warmup, self.default_cooldown)
     }
+}
+
+/// A volume that an instance has while it runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Volume {
+    /// Its size.
+    pub gib: f64,
+    /// What a GiB costs for a month.
+    pub price: f64,
 }
 
 /// An instance type.

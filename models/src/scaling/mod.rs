@@ -7,12 +7,17 @@
 
 mod alarm;
 mod metric;
+mod mixed;
 mod policy;
 mod schedule;
 mod target_tracking;
 
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
 pub use metric::{Datapoint, Datapoints, MOST_EVALUATED};
+pub use mixed::{
+    MOST_WEIGHT, OnDemandAllocation, Pool, Purchase, SpotAllocation, choose_pool, hard_limit, is_short,
+    is_too_much, on_demand_units, price_per_unit,
+};
 pub use policy::{
     AlarmName, Consent, Decision, Memory, Metric, Observation, Policy, Transition, Verdict, combine,
     effective_warmup,

@@ -11,7 +11,7 @@ use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
-use super::{Context, Names};
+use super::{Context, Names, cost, mixed};
 use crate::plan::{
     Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
 };
@@ -32,9 +32,9 @@ pub fn group(
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let service = table.required::<String>("service");
     let service = service.and_then(|name| names.service(context, &name, &table.place_of("service")));
-    let machine = table.required::<String>("machine");
-    let machine = machine.and_then(|name| names.machine(context, &name, &table.place_of("machine")));
     let zones = strings(context, &mut table, "zones", &["a"]);
+    let machines = mixed::machines(context, names, &mut table, &zones);
+    let volume = cost::volume(context, &mut table, names.volume_gib_month);
     let min = table.required::<u32>("min");
     let desired = table.or("desired", min.unwrap_or(0));
     let max = table.or("max", desired.max(min.unwrap_or(0)));
@@ -60,10 +60,14 @@ pub fn group(
     }
     let resolved = table.finish();
     let service = service?;
+    let working_set = services.get(service.index())?.working_set;
+    let (machines, mixed) = machines?;
     let group = Group {
         name: entry.key.clone(),
         service,
-        machines: vec![machine?.refilling(services.get(service.index())?.working_set)],
+        machines: machines.into_iter().map(|machine| machine.refilling(working_set)).collect(),
+        mixed,
+        volume,
         zones,
         min: min?,
         desired,

@@ -7,6 +7,7 @@
 mod balancer;
 mod check;
 mod connections;
+mod cost;
 mod diagnostic;
 mod dist;
 mod group;
@@ -14,6 +15,7 @@ mod health_check;
 mod incident;
 mod kernel;
 mod machine;
+mod mixed;
 mod network;
 mod node;
 mod overload;
@@ -208,6 +210,8 @@ pub struct Names<'a> {
     groups: &'a [Entry],
     balancers: &'a [Entry],
     machines: BTreeMap<String, Machine>,
+    /// What a GiB of a volume costs for a month, where a group does not say.
+    volume_gib_month: f64,
     /// The service behind each balancer, as far as the names can be followed.
     behind: Vec<Option<ServiceId>>,
 }
@@ -314,8 +318,9 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
     root.resolve("scenario", head.finish());
     let context = Context { findings, files, start, duration };
     let limits = limits(&mut root, findings, &empty);
-    let prices = check::prices(&context, &mut root);
+    let prices = cost::prices(&context, &mut root);
     let names = names(&context, &mut root, prices.as_ref());
+    let terms = cost::terms(&context, &names, &mut root);
     let parts = Parts::read(&context, &names, &mut root);
     let resolved = root.finish();
     if !findings.clean() {
@@ -337,6 +342,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         incidents,
         objectives: objectives.into_iter().collect::<Option<_>>()?,
         prices,
+        terms,
         notes: Vec::new(),
     };
     check::plan(findings, document, &plan);
@@ -386,6 +392,7 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
         groups: root.named("group"),
         balancers: root.named("balancer"),
         machines,
+        volume_gib_month: prices.or(built_in.as_ref()).map_or(0.0, |book| book.volume_gib_month),
         behind: Vec::new(),
     };
     for (what, entries) in [

@@ -28,6 +28,7 @@ impl System {
             self.fleets[group.index()].facts.push(facts);
             self.replace_unhealthy(group, calendar);
         }
+        self.mark_hour(calendar.now());
     }
 
     /// Asks the group's policies, and does what they say.

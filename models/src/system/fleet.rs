@@ -11,7 +11,10 @@ use smallvec::SmallVec;
 
 use super::System;
 use super::ending::Ending;
-use super::instance::{Instance, Phase};
+use super::instance::{Instance, Interruption, Phase};
+use super::mixed::Launch;
+use super::spot::{self, PoolState, SpotCounts, SpotDraws};
+use super::usage::Ledger;
 use crate::balancer::Latency;
 use crate::event::{Event, Ref};
 use crate::machine::{Machine, Scheduler};
@@ -19,7 +22,7 @@ use crate::measure::{MinuteFacts, Trouble};
 use crate::plan::{BalancerId, Group, GroupId, Metric, Reach, Scaling};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
-use crate::scaling::{Datapoints, Memory, Verdict};
+use crate::scaling::{Datapoints, Memory, Purchase, Verdict, is_short};
 
 /// A group in mid-run.
 #[derive(Clone, Debug)]
@@ -52,8 +55,16 @@ pub struct Fleet {
     pub serving: TimeWeighted,
     /// The fewest that did.
     pub serving_min: u32,
-    /// Seconds that instances which are gone ran, and what these are billed as.
-    pub gone: RunTime,
+    /// How long instances which are gone ran, by what they cost.
+    pub ledger: Ledger,
+    /// Its pools of Spot capacity: types, and in each the zones; empty where nothing is Spot.
+    pub pools: Vec<PoolState>,
+    /// What became of its Spot instances.
+    pub spot: SpotCounts,
+    /// What it draws of them.
+    pub spot_draws: SpotDraws,
+    /// The log has said that no pool has capacity.
+    pub no_spot: bool,
     /// The metrics of each of its policies, in the plan's order, as the control plane sees them.
     pub metrics: Vec<Vec<(Metric, Datapoints)>>,
     /// What each of its policies remembers, in the plan's order.
@@ -106,23 +117,6 @@ pub struct Fleet {
     draws: [Keyed; 3],
 }
 
-/// Time that instances ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct RunTime {
-    /// Seconds.
-    pub seconds: f64,
-    /// Seconds as billed: each start costs a minimum.
-    pub billed: f64,
-}
-
-impl RunTime {
-    /// Adds one instance's time.
-    pub fn add(&mut self, ran: Span, minimum: f64) {
-        self.seconds += ran.as_secs_f64();
-        self.billed += ran.as_secs_f64().max(minimum);
-    }
-}
-
 impl Fleet {
     /// The group before its first instance.
     pub fn new(plan: &Group, seed: Seed) -> Self {
@@ -142,7 +136,11 @@ impl Fleet {
             connections_at_minute: 0.0,
             serving: TimeWeighted::new(Time::ZERO, 0.0),
             serving_min: plan.desired,
-            gone: RunTime::default(),
+            ledger: Ledger::default(),
+            pools: spot::pools(plan, seed),
+            spot: SpotCounts::default(),
+            spot_draws: SpotDraws::new(plan, seed),
+            no_spot: false,
             metrics: plan.scaling.iter().map(|policy| datapoints(plan, policy)).collect(),
             memories: plan.scaling.iter().map(|_| Memory::default()).collect(),
             verdicts: plan.scaling.iter().map(|_| Verdict::InsufficientData).collect(),
@@ -191,17 +189,20 @@ impl System {
     /// The initial instances are up, warm and in rotation; schedules are set.
     pub(super) fn start_fleets(&mut self, calendar: &mut Calendar<Event>) {
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
-            for _ in 0..self.fleets[group.index()].desired {
-                let instance = self.add_instance(group, calendar);
+            while is_short(self.units(group), self.fleets[group.index()].desired) {
+                let Some(launch) = self.next_launch(group, calendar) else { break };
+                let instance = self.add_instance(group, launch, calendar);
                 let member = &mut self.instances[instance.slot];
                 member.phase = Phase::Up;
                 member.running = Some(Time::ZERO);
                 member.server.seen = u32::MAX; // warm
                 self.boot(instance.slot, calendar);
+                self.spot_runs(instance.slot, calendar);
                 for balancer in self.balancers_of(group) {
                     self.register(balancer, instance, true, calendar);
                 }
             }
+            self.start_pools(group, calendar);
             let plan = self.plan.clone();
             for (policy, scaling) in (0u16..).zip(&plan.groups[group.index()].scaling) {
                 let times = match scaling {
@@ -223,20 +224,21 @@ impl System {
 
     /// Launches what is missing, takes out what is too many.
     pub(super) fn reconcile(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
-        let desired = self.fleets[group.index()].desired as usize;
-        while self.counted(group).count() < desired && self.can_launch(group, calendar) {
-            self.launch(group, calendar);
+        let desired = self.fleets[group.index()].desired;
+        while is_short(self.units(group), desired) {
+            let Some(launch) = self.next_launch(group, calendar) else { break };
+            self.launch(group, launch, calendar);
         }
-        while self.counted(group).count() > desired {
+        while self.units(group) > desired {
             let Some(chosen) = self.choose_to_terminate(group, calendar.now()) else { break };
             self.terminate(chosen, "", calendar);
         }
     }
 
     /// The instances that count against the desired capacity.
-    fn counted(&self, group: GroupId) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn counted(&self, group: GroupId) -> impl Iterator<Item = u32> + '_ {
         let members = self.fleets[group.index()].members.iter().copied();
-        members.filter(|&slot| self.instances[slot].phase != Phase::Draining)
+        members.filter(|&slot| self.instances[slot].counts())
     }
 
     /// The default termination policy: in the zone with most instances, the one closest to its next billing hour.
@@ -248,27 +250,23 @@ impl System {
         }
         let fullest = by_zone.iter().copied().max()?;
         let hour = Span::from_secs(3600).as_nanos();
-        self.counted(group)
-            .filter(|&slot| by_zone[usize::from(self.instances[slot].zone)] == fullest)
-            .max_by_key(|&slot| {
-                let instance = &self.instances[slot];
-                let billed_from = instance.running.unwrap_or(instance.launched);
-                (now.since(billed_from).as_nanos() % hour, std::cmp::Reverse(instance.number))
-            })
+        let in_fullest = |slot: &u32| by_zone[usize::from(self.instances[*slot].zone)] == fullest;
+        let candidates: Vec<u32> = self.counted(group).filter(in_fullest).collect();
+        self.aligned(group, candidates).into_iter().max_by_key(|&slot| {
+            let instance = &self.instances[slot];
+            let billed_from = instance.running.unwrap_or(instance.launched);
+            (now.since(billed_from).as_nanos() % hour, std::cmp::Reverse(instance.number))
+        })
     }
 
-    fn add_instance(&mut self, group: GroupId, calendar: &mut Calendar<Event>) -> Ref {
+    fn add_instance(&mut self, group: GroupId, launch: Launch, calendar: &mut Calendar<Event>) -> Ref {
         let now = calendar.now();
         let plan = &self.plan.groups[group.index()];
         let fleet = &mut self.fleets[group.index()];
-        let mut by_zone = vec![0u32; plan.zones.len()];
-        for &member in &fleet.members {
-            by_zone[usize::from(self.instances[member].zone)] += 1;
-        }
-        let zone = fleet.launch_zone(&by_zone).unwrap_or(0);
-        let machine = plan.machine();
+        fleet.spot.launched += u64::from(launch.purchase == Purchase::Spot);
+        let machine = &plan.machines[usize::from(launch.machine)];
+        let fits = self.plan.requests_in_memory_of(plan, machine).unwrap_or(u32::MAX);
         let service = &self.plan.services[plan.service.index()];
-        let fits = self.plan.requests_in_memory(plan).unwrap_or(u32::MAX);
         let runtime = service.runtime;
         let reachable = self
             .plan
@@ -280,9 +278,16 @@ impl System {
         let reference = self.instances.insert(Instance {
             group,
             number: fleet.next_number,
-            zone,
+            zone: launch.zone,
             phase: Phase::Pending,
-            machine_type: 0,
+            machine_type: launch.machine,
+            units: plan.weight(launch.machine),
+            purchase: launch.purchase,
+            interruption: Interruption::None,
+            interruption_due: Time::ZERO,
+            taken_back: None,
+            held: false,
+            relieved: false,
             machine: Machine::new(&machine.processor),
             vcpus: machine.processor.allotted(),
             timer: next_slot_timer,
@@ -320,21 +325,22 @@ impl System {
         reference
     }
 
-    fn launch(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
-        let reference = self.add_instance(group, calendar);
+    fn launch(&mut self, group: GroupId, launch: Launch, calendar: &mut Calendar<Event>) {
+        let reference = self.add_instance(group, launch, calendar);
         let instance = &self.instances[reference.slot];
         let plan = &self.plan.groups[group.index()];
         let fleet = &mut self.fleets[group.index()];
         fleet.launched += 1;
         let takes = draw(&plan.startup.provision, fleet.draws[0], instance.number);
         let description = format!(
-            "Launching instance {} ({}, zone {}); it will run in {takes}.",
+            "Launching instance {} ({}{}, zone {}); it will run in {takes}.",
             instance.number,
             plan.machines[instance.machine_type()].name,
+            if launch.purchase == Purchase::Spot { ", Spot" } else { "" },
             plan.zones[usize::from(instance.zone)]
         );
         calendar.after(takes, Event::Stage(reference));
-        let actual = self.counted(group).count() - 1;
+        let actual = self.units(group) - self.instances[reference.slot].units;
         self.log_difference(group, ActivityKind::Launch, calendar.now(), description, actual);
     }
 
@@ -351,6 +357,7 @@ impl System {
                 instance.phase = Phase::Booting;
                 instance.running = Some(now);
                 self.boot(slot, calendar);
+                self.spot_runs(slot, calendar);
                 for balancer in self.balancers_of(group) {
                     self.register(balancer, reference, false, calendar);
                 }
@@ -403,7 +410,10 @@ impl System {
     pub(super) fn terminate(&mut self, slot: u32, because: &str, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let group = self.instances[slot].group;
-        let actual = self.counted(group).count();
+        if self.instances[slot].held {
+            return self.let_go(slot, because, calendar);
+        }
+        let actual = self.units(group);
         let delay = self.deregister(slot, now);
         if self.instances[slot].phase == Phase::Crashed {
             self.reset_flows(slot, calendar);
@@ -455,7 +465,12 @@ impl System {
         calendar.release(instance.timer);
         let fleet = &mut self.fleets[instance.group.index()];
         if let Some(running) = instance.running {
-            fleet.gone.add(calendar.now().since(running), self.measure.billed_minimum());
+            let until = instance.billed_until(calendar.now());
+            let plan = &self.plan.groups[instance.group.index()];
+            fleet.ledger.add(plan, instance, running, until, self.measure.billed_minimum());
+            if let Some(supply) = instance.machine.supply() {
+                fleet.ledger.add_surplus(instance.machine_type, supply.surplus_hours());
+            }
         }
         self.measure.instance_gone(instance, calendar.now());
         fleet.terminated += 1;

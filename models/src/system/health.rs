@@ -100,6 +100,7 @@ impl System {
             self.terminate(slot, "it is unhealthy", calendar);
         }
         self.reconcile(group, calendar);
+        self.relieve(group, calendar);
     }
 
     /// How many more instances may be replaced because the target group's checks failed.
@@ -122,6 +123,9 @@ impl System {
         let instance = &self.instances[slot];
         let plan = &self.plan.groups[instance.group.index()];
         let running = instance.running?;
+        if instance.taken_back.is_some() {
+            return Some(UnhealthyBy::StatusCheck); // it is terminated, and no grace period covers that
+        }
         let grace_over = now >= running + plan.grace_period;
         if plan.health_check == HealthCheckKind::Elb && grace_over && self.fails_checks(slot) {
             return Some(UnhealthyBy::TargetGroup);

@@ -11,6 +11,7 @@
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
 //! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
+//! * [`mixed`](self), [`spot`](self): what they are bought as, and which are taken back;
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
@@ -36,16 +37,20 @@ mod incidents;
 mod instance;
 mod leave;
 mod log;
+mod mixed;
 mod network;
 mod observe;
+mod oracle;
 mod program;
 mod request;
 mod series;
 mod serve;
 mod sessions;
+mod spot;
 mod supervise;
 mod targets;
 mod threads;
+mod usage;
 mod zones;
 
 use std::sync::Arc;
@@ -66,7 +71,7 @@ pub use connections::Wire;
 pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
-pub use instance::{Instance, Phase};
+pub use instance::{Instance, Interruption, Phase};
 pub use program::Program;
 pub use request::{NOWHERE, Request, Stage, UNGUARDED};
 pub use targets::{Target, TargetHealth};
@@ -124,6 +129,8 @@ pub struct System {
     measure: Measure,
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
+    /// What an instance of each type is worth in instances of its group's first machine, by group.
+    worth_of_machines: Vec<Vec<f64>>,
     reached: Option<ReachedLimit>,
 }
 
@@ -171,6 +178,7 @@ impl System {
             capacity_per_instance: (0..plan.groups.len())
                 .map(|g| plan.capacity_per_instance(GroupId(g as u16)))
                 .collect(),
+            worth_of_machines: plan.worth_of_machines(),
             reached: None,
             plan,
         };
@@ -249,6 +257,9 @@ impl Model for System {
             Event::Reaches(request) => self.reaches(request, calendar),
             Event::Unreached(request) => self.unreached(request, calendar),
             Event::ConnectionIdle(source) => self.idle_over(source, calendar),
+            Event::Spot(instance) => self.spot(instance, calendar),
+            Event::PoolInterrupted(group, pool) => self.pool_interrupted(group, pool, calendar),
+            Event::PoolReturns(group, pool) => self.pool_returns(group, pool, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
             Event::Check(target) => self.check(target, calendar),
             Event::CheckTimeout(target) => self.check_timeout(target, calendar),

@@ -19,8 +19,15 @@ impl System {
         let plan = &plan.groups[group.index()];
         let trouble = self.trouble_of_minute(group, now);
         let runtime = self.plan.services[plan.service.index()].runtime;
-        let processor = &plan.machine().processor;
-        let threads = f64::from(runtime.computing_threads(processor.vcpus)).min(processor.allotted());
+        let worths = &self.worth_of_machines[group.index()];
+        let threads: Vec<f64> = plan
+            .machines
+            .iter()
+            .map(|machine| {
+                let processor = &machine.processor;
+                f64::from(runtime.computing_threads(processor.vcpus)).min(processor.allotted())
+            })
+            .collect();
         let throttled = self.machine_totals(group).throttled;
         let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
@@ -33,7 +40,9 @@ impl System {
         let period_start = now - length;
         let nanos_had = length.as_nanos().max(1) as f64;
         // What each policy's group metric sums up: instances that were warm for it all the period.
-        let mut warm: Vec<(f64, u32)> = vec![(0.0, 0); plan.scaling.len()];
+        let mut warm: Vec<(f64, u32, u32)> = vec![(0.0, 0, 0); plan.scaling.len()];
+        // What serves, in units of capacity, and in instances of the first machine.
+        let (mut serving_units, mut worth) = (0, 0.0);
         for &slot in &fleet.members {
             let instance = &mut self.instances[slot];
             instance.machine.settle(now);
@@ -42,20 +51,23 @@ impl System {
             let utilisation = nanos / (nanos_had * instance.vcpus);
             // A machine whose server is dead goes on, and its CPU idles.
             if instance.in_service() && !instance.impaired {
-                for (policy, (sum, count)) in plan.scaling.iter().zip(&mut warm) {
+                for (policy, (sum, count, units)) in plan.scaling.iter().zip(&mut warm) {
                     if instance.warm_at(plan.warm_up(policy)).is_some_and(|warm| warm <= period_start) {
                         *sum += 100.0 * utilisation;
                         *count += 1;
+                        *units += instance.units;
                     }
                 }
             }
             unhealthy += u32::from(instance.taken_out() && !fails_open);
             if instance.serving() || fails_open && instance.taken_out() {
                 serving += 1;
+                serving_units += instance.units;
+                worth += worths[instance.machine_type()];
                 used += utilisation;
                 had += 1.0;
                 // Of what its threads could have used: one event loop is full when it has used one vCPU.
-                let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
+                let bottleneck = (nanos / (nanos_had * threads[instance.machine_type()])).min(1.0);
                 hottest = hottest.max(bottleneck);
                 bottlenecks += bottleneck;
                 let imbalance = instance.server.imbalance_of_minute().unwrap_or(1.0);
@@ -72,12 +84,12 @@ impl System {
         let integral = fleet.connections.integral(now);
         let connections = (integral - std::mem::replace(&mut fleet.connections_at_minute, integral))
             / length.as_secs_f64().max(1e-9);
-        for (metrics, (sum, count)) in fleet.metrics.iter_mut().zip(warm) {
+        for (metrics, (sum, count, units)) in fleet.metrics.iter_mut().zip(warm) {
             for (metric, datapoints) in metrics {
                 let by_target =
-                    |sum: f64| (serving > 0).then(|| Datapoint::of(sum / f64::from(serving), serving));
+                    |sum: f64| (serving > 0).then(|| Datapoint::of(sum / f64::from(serving), serving_units));
                 let point = match metric {
-                    Metric::Cpu => (count > 0).then(|| Datapoint::of(sum / f64::from(count), count)),
+                    Metric::Cpu => (count > 0).then(|| Datapoint::of(sum / f64::from(count), units)),
                     // The balancer's metric knows nothing of warm-ups, and there is none without requests.
                     Metric::RequestCountPerTarget if in_minute == 0 => None,
                     Metric::RequestCountPerTarget => by_target(in_minute as f64),
@@ -93,7 +105,7 @@ impl System {
         MinuteFacts {
             asked: (first * in_minute as f64 + messages as f64) / length.as_secs_f64().max(1e-9),
             load: (in_minute + messages) as f64 / length.as_secs_f64().max(1e-9),
-            capacity: f64::from(serving) * self.capacity_per_instance[group.index()],
+            capacity: worth * self.capacity_per_instance[group.index()],
             cpu: if had > 0.0 { used / had } else { 0.0 },
             hottest,
             evenly: if had > 0.0 { bottlenecks / had } else { 0.0 },

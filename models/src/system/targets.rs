@@ -209,6 +209,7 @@ impl System {
         let (balancer, instance) = (target.balancer, target.instance.slot);
         let first = self.instances[instance].rotations == 0;
         self.join(balancer, instance, now);
+        self.relieve(self.instances[instance].group, calendar);
         if !first {
             return; // another balancer sends it requests already
         }

@@ -10,6 +10,7 @@ mod golden;
 mod incidents;
 mod kernel;
 mod machine;
+mod money;
 mod overload;
 mod real_traces;
 mod replay;

@@ -277,7 +277,8 @@ impl System {
         let group = &self.plan.groups[instance.group.index()];
         let memory = self.plan.services[group.service.index()].memory;
         let Some(memory) = memory.filter(|memory| memory.connection > 0) else { return true };
-        let all = self.plan.memory_left(group).unwrap_or(u64::MAX);
+        let machine = &group.machines[instance.machine_type()];
+        let all = self.plan.memory_left_of(group, machine).unwrap_or(u64::MAX);
         let open = self.sessions.as_ref().map_or(0, |sessions| sessions.at(target)) as u64;
         let left = all.checked_sub(open.saturating_mul(memory.connection));
         instance.fits = u32::try_from(left.unwrap_or(0) / memory.request.max(1)).unwrap_or(u32::MAX);
@@ -389,7 +390,11 @@ impl System {
         let Some(slot) = self.instances.live(reference) else { return };
         let instance = &self.instances[slot];
         let empty = instance.server.inside == 0 && instance.flows == 0 && self.sessions_at(slot) == 0;
-        if instance.phase == Phase::Draining && empty && self.losing != Some(Losing::Everything(slot)) {
+        if instance.phase == Phase::Draining
+            && !instance.held
+            && empty
+            && self.losing != Some(Losing::Everything(slot))
+        {
             self.gone(slot, calendar);
         }
     }
