@@ -149,10 +149,11 @@ impl System {
         slots.truncate(count);
         let until = lasts.map_or(String::new(), |lasts| format!(" for {lasts}"));
         let words = format!(
-            "EC2 needs the Spot capacity of {} in zone {} and gives none{until}: it takes {} instances back.",
+            "EC2 needs the Spot capacity of {} in zone {} and gives none{until}: it takes {} {} back.",
             plan.machines[usize::from(machine)].name,
             plan.zones[usize::from(zone)],
-            slots.len()
+            slots.len(),
+            if slots.len() == 1 { "instance" } else { "instances" }
         );
         self.log(group, ActivityKind::IncidentBegan, calendar.now(), words);
         for slot in slots {

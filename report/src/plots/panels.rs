@@ -158,7 +158,7 @@ const MARKED: [(ActivityKind, char, RGBColor, &str); 10] = [
     (ActivityKind::Scheduled, '•', PURPLE, "scheduled"),
     (ActivityKind::Manual, '•', INK, "by hand"),
     (ActivityKind::Crash, '✗', VERMILION, "crash"),
-    (ActivityKind::Interruption, '⚡', VERMILION, "taken back"),
+    (ActivityKind::Interruption, 'S', VERMILION, "taken back"),
     (ActivityKind::GaveUp, '×', VERMILION, "given up"),
     (ActivityKind::IncidentBegan, '!', VERMILION, "incident"),
     (ActivityKind::IncidentOver, '✓', GREEN, "over"),
