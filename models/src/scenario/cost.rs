@@ -61,7 +61,9 @@ pub fn prices(context: &Context<'_>, root: &mut Reader<'_>) -> Option<PriceBook>
 
 /// Reads what goes beside the price book.
 pub fn terms(context: &Context<'_>, names: &Names<'_>, root: &mut Reader<'_>) -> Terms {
-    let Some(node) = root.node("cost") else { return Terms::default() };
+    let Some(node) = root.node("cost").filter(|node| matches!(node.value, Value::Table(_))) else {
+        return Terms::default(); // what is no table has been told by `prices`
+    };
     let mut table = Reader::new(context.findings, "cost", node);
     if let Some(prices) = table.node("prices") {
         // It has been read, and said what is wrong with it.

@@ -10,7 +10,7 @@ use super::units::{Factor, Moment};
 use super::{Context, Names, mixed, network};
 use crate::plan::{Endpoint, Group, GroupId, Incident, IncidentKind, Service, ServiceId, Step, When};
 
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "crash",
     "process_crash",
     "crash_loop",

@@ -478,6 +478,31 @@ fn an_objective_that_an_idle_instance_breaks_is_out_of_reach() {
     assert_eq!(oracle.groups[0].carries, 0.0);
 }
 
+#[test]
+fn the_resolved_scenario_reads_back_to_the_same() {
+    let first = scenario(include_str!("../../../examples/spot-fleet.toml"));
+    let again = scenario(first.resolved());
+    assert_eq!(first.resolved(), again.resolved());
+    let spot = first.plan().groups[0].mixed.clone().unwrap().spot.unwrap();
+    let prices: Vec<f64> = spot.pools.iter().map(|pool| pool.price).collect();
+    assert_eq!(prices, [0.36, 0.36, 0.33, 0.38, 0.4, 0.4], "the longer name goes first");
+}
+
+/// Three instances of three units are one too many for six units, and two are not for five.
+#[test]
+fn scale_in_leaves_what_is_desired() {
+    let group = r#"
+        min = 1
+        desired = 7
+        max = 7
+        mixed_instances = { machines = [{ machine = "c6i.large", weight = 3 }] }
+        scaling = [{ manual = { at = "10min", desired = 6 } }, { manual = { at = "20min", desired = 5 } }]
+    "#;
+    let run = play(&text("30min", group, "")).run;
+    let ended: Vec<f64> = of(&run, ActivityKind::Terminate).iter().map(|activity| activity.at).collect();
+    assert_eq!(ended, [600.0], "nine units are too many for six, and six are not for five");
+}
+
 fn interrupted() -> impl Strategy<Value = String> {
     let switches = (prop::bool::ANY, prop::bool::ANY, prop::bool::ANY);
     let strategies =
