@@ -78,6 +78,8 @@ pub enum Event {
 
     /// The control plane's minute: metric periods close, alarms are evaluated, groups check health.
     Minute,
+    /// Ten seconds are over, in which high-resolution alarms are evaluated.
+    TenSeconds,
     /// An interval of the recorded series ends.
     Row,
     /// A window of an objective ends.

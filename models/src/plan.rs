@@ -23,7 +23,7 @@ use sim_core::{Span, Time};
 
 use crate::cost::{PriceBook, Terms};
 
-pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
+pub use crate::scaling::{Metric, ScheduledAction, SimpleScaling, StepScaling, TargetTracking};
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, StickyBy, TargetGroup};
 pub use connection::{Connections, Network, Tls};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup, Volume};
@@ -128,6 +128,8 @@ pub struct Endpoint {
     pub steps: Vec<Step>,
     /// Bytes the balancer carries for one request and its response.
     pub size: u64,
+    /// Those of them that go to the server.
+    pub request_size: u64,
     /// The status that it answers with, which matters to health checks: 100 to 599.
     pub status: u16,
 }

@@ -265,9 +265,13 @@ impl<'a> Suspect<'a> {
                     Verdict::HighAlarmPending { .. } | Verdict::ScaleOut | Verdict::InsufficientData => {
                         CauseKind::AlarmNotYetInAlarm
                     }
+                    Verdict::Cooldown => CauseKind::InCooldown,
+                    Verdict::ActivityInProgress => CauseKind::StillWarmingUp,
+                    Verdict::ActionRepeats => CauseKind::AlarmNotYetInAlarm,
                     Verdict::AtMaximum => CauseKind::AtMaximumSize,
                     Verdict::LowAlarmPending { .. }
                     | Verdict::WithinTarget
+                    | Verdict::NoAdjustment
                     | Verdict::ScaleIn
                     | Verdict::AtMinimum
                     | Verdict::WouldOvershoot
@@ -411,7 +415,9 @@ impl<'a> Suspect<'a> {
     }
 
     fn warm_up_is_set(&self) -> bool {
-        let own = |scaling: &Scaling| matches!(scaling, Scaling::TargetTracking(policy) if policy.estimated_instance_warmup.is_some());
+        let own = |scaling: &Scaling| {
+            scaling.policy().is_some_and(|policy| policy.estimated_instance_warmup().is_some())
+        };
         self.group.instance_warmup.is_some() || self.group.scaling.iter().any(own)
     }
 

@@ -5,7 +5,7 @@ use sim_core::{Span, Time};
 
 use super::{MixedInstances, ScheduledAction, ServiceId, TargetTracking};
 use crate::machine::{Processor, Refill, Scheduler};
-use crate::scaling::Policy;
+use crate::scaling::{Policy, SimpleScaling, StepScaling};
 
 /// A fleet of machines that runs one service: an EC2 Auto Scaling group.
 #[derive(Clone, Debug)]
@@ -70,9 +70,17 @@ impl Group {
         self.mixed.as_ref().is_some_and(|mixed| mixed.weights.iter().any(|&weight| weight != 1))
     }
 
+    /// True where a policy has to be asked every 10 s.
+    pub fn high_resolution(&self) -> bool {
+        self.scaling.iter().filter_map(Scaling::policy).any(Policy::high_resolution)
+    }
+
     /// How long its new instances warm up for one of its policies: the policy's own warm-up, else the group's, else the
-    /// default cooldown.
+    /// default cooldown. Simple scaling knows no warm-up but the group's.
     pub fn warm_up(&self, policy: &Scaling) -> Span {
+        if let Scaling::Simple(_) = policy {
+            return self.instance_warmup.unwrap_or(Span::ZERO);
+        }
         let own = policy.policy().and_then(Policy::estimated_instance_warmup);
         crate::scaling::effective_warmup(own, self.instance_warmup, self.default_cooldown)
     }
@@ -156,11 +164,17 @@ pub enum Scaling {
         at: Time,
         /// The desired capacity from then on, between the group's minimum and maximum.
         desired: u32,
+        /// It is refused while a scaling activity is under way or a cooldown runs.
+        honor_cooldown: bool,
     },
     /// A scheduled action.
     Scheduled(ScheduledAction),
     /// A target tracking policy.
     TargetTracking(TargetTracking),
+    /// A step scaling policy.
+    Step(StepScaling),
+    /// A simple scaling policy.
+    Simple(SimpleScaling),
 }
 
 impl Scaling {
@@ -168,6 +182,8 @@ impl Scaling {
     pub fn policy(&self) -> Option<&dyn Policy> {
         match self {
             Scaling::TargetTracking(policy) => Some(policy),
+            Scaling::Step(policy) => Some(policy),
+            Scaling::Simple(policy) => Some(policy),
             Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
         }
     }

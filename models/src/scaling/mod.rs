@@ -5,15 +5,24 @@
 //! The semantics are those that AWS documents, and where it documents none, those that were observed: see
 //! `docs/models.md`.
 
+mod adjustment;
 mod alarm;
+mod cooldown;
 mod metric;
+mod metric_alarm;
 mod mixed;
 mod policy;
 mod schedule;
+mod simple;
+mod statistic;
+mod step;
 mod target_tracking;
 
+pub use adjustment::{Adjustment, AdjustmentType, clamped, rounded};
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
-pub use metric::{Datapoint, Datapoints, MOST_EVALUATED};
+pub use cooldown::{ActivityState, Cooldown, Trigger, effective_cooldown};
+pub use metric::{Datapoint, Datapoints, MOST_EVALUATED, Sampling};
+pub use metric_alarm::{Actions, MetricAlarm};
 pub use mixed::{
     MOST_WEIGHT, OnDemandAllocation, Pool, Purchase, SpotAllocation, choose_pool, hard_limit, is_short,
     is_too_much, on_demand_units, price_per_unit,
@@ -23,6 +32,9 @@ pub use policy::{
     effective_warmup,
 };
 pub use schedule::{ScheduledAction, Size, apply, set_desired};
+pub use simple::SimpleScaling;
+pub use statistic::{Samples, Statistic};
+pub use step::{Aggregation, MOST_STEPS, Step, StepScaling};
 pub use target_tracking::TargetTracking;
 
 /// How many instances that fail their target group's checks a group replaces at once: a tenth of its desired capacity, and

@@ -22,6 +22,8 @@ mod overload;
 mod reader;
 mod replay;
 mod runtime;
+mod scaling;
+mod schedule;
 mod service;
 mod session;
 mod sla;

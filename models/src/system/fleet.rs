@@ -22,7 +22,7 @@ use crate::measure::{MinuteFacts, Trouble};
 use crate::plan::{BalancerId, Group, GroupId, Metric, Reach, Scaling};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
-use crate::scaling::{Datapoints, Memory, Purchase, Verdict, is_short};
+use crate::scaling::{Cooldown, Datapoints, Memory, Purchase, Verdict, is_short};
 
 /// A group in mid-run.
 #[derive(Clone, Debug)]
@@ -111,6 +111,12 @@ pub struct Fleet {
     pub trouble: Trouble,
     /// What they did at an instant that may yet be that of a minute's end.
     pub trouble_now: (Time, Trouble),
+    /// The cooldown that simple scaling waits for; `None` where nothing does.
+    pub cooldown: Option<Cooldown>,
+    /// The integral of requests inside at the last minute.
+    pub inside_at_minute: f64,
+    /// The integrals of requests inside and of open sessions 10 s ago, where somebody asks so often.
+    pub ten_seconds: [f64; 2],
     /// Draws of how long processes take that are started again.
     pub restarts: Keyed,
     next_number: u64,
@@ -164,6 +170,9 @@ impl Fleet {
             stranded: false,
             trouble: Trouble::default(),
             trouble_now: (Time::ZERO, Trouble::default()),
+            cooldown: super::cooldown::cooldown(plan),
+            inside_at_minute: 0.0,
+            ten_seconds: [0.0; 2],
             restarts: draws("restarts"),
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],
@@ -176,13 +185,19 @@ impl Fleet {
     }
 }
 
-/// The instances' CPU metric has the period of their monitoring, the balancer's metrics have one of a minute.
+/// EC2's metrics have the period of the instances' monitoring, others have one of a minute, or of 10 s where somebody asks.
 fn datapoints(plan: &Group, scaling: &Scaling) -> Vec<(Metric, Datapoints)> {
-    let of = |metric: Metric| {
-        let period = if metric == Metric::Cpu { plan.monitoring } else { super::MINUTE };
-        (metric, Datapoints::new(period, plan.metric_delay))
+    let Some(policy) = scaling.policy() else { return Vec::new() };
+    let of = |(index, metric): (usize, Metric)| {
+        let sampling = policy.sampling(index);
+        let own = match metric {
+            _ if policy.high_resolution() => super::meters::TEN_SECONDS,
+            _ if metric.of_ec2() => plan.monitoring,
+            _ => super::MINUTE,
+        };
+        (metric, Datapoints::new(own, plan.metric_delay).sampled(sampling, policy.lookback()))
     };
-    scaling.policy().map_or(Vec::new(), |policy| policy.metrics().into_iter().map(of).collect())
+    policy.metrics().into_iter().enumerate().map(of).collect()
 }
 
 impl System {
@@ -252,7 +267,11 @@ impl System {
         let hour = Span::from_secs(3600).as_nanos();
         let in_fullest = |slot: &u32| by_zone[usize::from(self.instances[*slot].zone)] == fullest;
         let candidates: Vec<u32> = self.counted(group).filter(in_fullest).collect();
-        self.aligned(group, candidates).into_iter().max_by_key(|&slot| {
+        let mut may = self.aligned(group, candidates);
+        if may.is_empty() && self.plan.groups[group.index()].is_weighted() {
+            may = self.aligned(group, self.counted(group).collect()); // all of that zone are too heavy
+        }
+        may.into_iter().max_by_key(|&slot| {
             let instance = &self.instances[slot];
             let billed_from = instance.running.unwrap_or(instance.launched);
             (now.since(billed_from).as_nanos() % hour, std::cmp::Reverse(instance.number))
@@ -361,6 +380,7 @@ impl System {
                 for balancer in self.balancers_of(group) {
                     self.register(balancer, reference, false, calendar);
                 }
+                self.activity_goes_on(group, now);
                 let plan = &self.plan.groups[group.index()];
                 calendar.after(draw(&plan.startup.boot, draws[1], number), Event::Stage(reference));
             }
@@ -475,7 +495,9 @@ impl System {
         self.measure.instance_gone(instance, calendar.now());
         fleet.terminated += 1;
         fleet.members.retain(|&member| member != slot);
+        let group = instance.group;
         self.instances.free(slot);
+        self.activity_goes_on(group, calendar.now());
     }
 }
 

@@ -153,6 +153,11 @@ impl Instance {
         ran as f64 * self.vcpus
     }
 
+    /// True once its server has been started.
+    pub fn has_processes(&self) -> bool {
+        matches!(self.phase, Phase::AppStarting | Phase::Up | Phase::Draining)
+    }
+
     /// True from its launch until it takes requests for the first time.
     pub fn starting(&self) -> bool {
         matches!(self.phase, Phase::Pending | Phase::Booting | Phase::AppStarting)

@@ -25,6 +25,7 @@ mod balancing;
 mod client;
 mod connections;
 mod control;
+mod cooldown;
 mod deadlines;
 mod ending;
 mod finish;
@@ -37,6 +38,7 @@ mod incidents;
 mod instance;
 mod leave;
 mod log;
+mod meters;
 mod mixed;
 mod network;
 mod observe;
@@ -62,7 +64,7 @@ use crate::balancer::{Latency, Rotation};
 use crate::connections::Way;
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
-use crate::plan::{BalancerId, GroupId, Plan, TrafficId};
+use crate::plan::{BalancerId, Group, GroupId, Plan, TrafficId};
 use deadlines::Deadlines;
 use sessions::Sessions;
 
@@ -97,6 +99,8 @@ pub struct System {
     hears_answers: bool,
     /// The way of calls to each balancer; empty where none is in trouble.
     ways: Vec<Option<Way>>,
+    /// A process has died, or an instance was slow.
+    harmed: bool,
     /// An instance that is losing everything at this instant.
     losing: Option<supervise::Losing>,
     /// The last failed start of processes in the log.
@@ -132,6 +136,8 @@ pub struct System {
     /// What an instance of each type is worth in instances of its group's first machine, by group.
     worth_of_machines: Vec<Vec<f64>>,
     reached: Option<ReachedLimit>,
+    /// What is counted for metrics that few policies ask for; `None` where none does.
+    meters: Option<Box<meters::Meters>>,
 }
 
 /// A limit of the plan that the world has reached.
@@ -157,6 +163,7 @@ impl System {
             hears_answers: balancing::hears_answers(&plan),
             ways: connections::ways(&plan, seed),
             least: balancing::least(&plan),
+            harmed: false,
             losing: None,
             told: None,
             dirty: Vec::new(),
@@ -180,6 +187,7 @@ impl System {
                 .collect(),
             worth_of_machines: plan.worth_of_machines(),
             reached: None,
+            meters: meters::meters(&plan),
             plan,
         };
         system.start_fleets(&mut calendar);
@@ -217,6 +225,9 @@ impl System {
 
     fn start_clocks(&mut self, calendar: &mut Calendar<Event>) {
         calendar.after(MINUTE, Event::Minute);
+        if self.plan.groups.iter().any(Group::high_resolution) {
+            calendar.after(meters::TEN_SECONDS, Event::TenSeconds);
+        }
         calendar.after(self.measure.interval(), Event::Row);
         for (index, objective) in (0u16..).zip(&self.plan.objectives) {
             calendar.after(objective.window, Event::Window(index));
@@ -270,6 +281,10 @@ impl Model for System {
             Event::Minute => {
                 self.minute(calendar);
                 self.tick(calendar, MINUTE, Event::Minute);
+            }
+            Event::TenSeconds => {
+                self.ten_seconds(calendar);
+                self.tick(calendar, meters::TEN_SECONDS, Event::TenSeconds);
             }
             Event::Row => {
                 self.close_row(calendar.now());

@@ -3,11 +3,11 @@
 
 use sim_core::{Span, Time};
 
-use super::System;
+use super::meters::{ByInstance, Told, memory_used, shared};
+use super::{MINUTE, System};
 use crate::machine::{Supply, Tally};
 use crate::measure::{MachineTotals, MinuteFacts};
 use crate::plan::{GroupId, Metric};
-use crate::scaling::Datapoint;
 
 /// Which mark of [`Instance::seen_core_nanos`](super::Instance::seen_core_nanos) a minute uses.
 const MINUTE_MARK: usize = 0;
@@ -19,7 +19,6 @@ impl System {
         let plan = &plan.groups[group.index()];
         let trouble = self.trouble_of_minute(group, now);
         let runtime = self.plan.services[plan.service.index()].runtime;
-        let worths = &self.worth_of_machines[group.index()];
         let threads: Vec<f64> = plan
             .machines
             .iter()
@@ -29,20 +28,23 @@ impl System {
             })
             .collect();
         let throttled = self.machine_totals(group).throttled;
+        let memory = self.plan.services[plan.service.index()].memory;
+        let responses = self.response_times(group);
         let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
         let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
         let (mut serving, mut unhealthy, mut starting, mut without_credits) = (0, 0, 0, 0);
         // Without a healthy target all get requests.
         let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
+        let worths = &self.worth_of_machines[group.index()];
         let fleet = &mut self.fleets[group.index()];
         let mut oldest_start = now;
         let period_start = now - length;
         let nanos_had = length.as_nanos().max(1) as f64;
-        // What each policy's group metric sums up: instances that were warm for it all the period.
-        let mut warm: Vec<(f64, u32, u32)> = vec![(0.0, 0, 0); plan.scaling.len()];
+        let mut by_instance = ByInstance::new(fleet);
+        let mut in_service = 0;
         // What serves, in units of capacity, and in instances of the first machine.
-        let (mut serving_units, mut worth) = (0, 0.0);
+        let (mut serving_units, mut worth) = (0u32, 0.0);
         for &slot in &fleet.members {
             let instance = &mut self.instances[slot];
             instance.machine.settle(now);
@@ -50,14 +52,15 @@ impl System {
             let nanos = total - std::mem::replace(&mut instance.seen_core_nanos[MINUTE_MARK], total);
             let utilisation = nanos / (nanos_had * instance.vcpus);
             // A machine whose server is dead goes on, and its CPU idles.
+            in_service += u32::from(instance.in_service());
             if instance.in_service() && !instance.impaired {
-                for (policy, (sum, count, units)) in plan.scaling.iter().zip(&mut warm) {
-                    if instance.warm_at(plan.warm_up(policy)).is_some_and(|warm| warm <= period_start) {
-                        *sum += 100.0 * utilisation;
-                        *count += 1;
-                        *units += instance.units;
-                    }
-                }
+                let sessions = self.sessions.as_ref().map_or(0, |sessions| sessions.at(slot));
+                let told = Told {
+                    cpu: 100.0 * utilisation,
+                    memory: memory_used(memory, plan, instance, sessions),
+                    bytes: self.meters.as_mut().map_or([0; 2], |meters| meters.take_bytes(slot)),
+                };
+                by_instance.add(plan, &fleet.metrics, instance, period_start, told);
             }
             unhealthy += u32::from(instance.taken_out() && !fails_open);
             if instance.serving() || fails_open && instance.taken_out() {
@@ -84,18 +87,30 @@ impl System {
         let integral = fleet.connections.integral(now);
         let connections = (integral - std::mem::replace(&mut fleet.connections_at_minute, integral))
             / length.as_secs_f64().max(1e-9);
-        for (metrics, (sum, count, units)) in fleet.metrics.iter_mut().zip(warm) {
-            for (metric, datapoints) in metrics {
-                let by_target =
-                    |sum: f64| (serving > 0).then(|| Datapoint::of(sum / f64::from(serving), serving_units));
-                let point = match metric {
-                    Metric::Cpu => (count > 0).then(|| Datapoint::of(sum / f64::from(count), units)),
-                    // The balancer's metric knows nothing of warm-ups, and there is none without requests.
+        let inside = fleet.request_seconds(now);
+        let inside = (inside - std::mem::replace(&mut fleet.inside_at_minute, inside))
+            / length.as_secs_f64().max(1e-9);
+        let weighted = plan.is_weighted() && serving > 0;
+        let mean_weight = f64::from(serving_units) / f64::from(serving.max(1));
+        for (policy, metrics) in fleet.metrics.iter_mut().enumerate() {
+            for (index, (metric, datapoints)) in metrics.iter_mut().enumerate() {
+                if datapoints.period() < MINUTE {
+                    continue; // it was told every 10 s
+                }
+                let samples = match metric {
+                    Metric::Cpu | Metric::Memory | Metric::NetworkIn | Metric::NetworkOut => {
+                        by_instance.of(policy, index)
+                    }
+                    // The balancer's metrics know nothing of warm-ups, and there are none without requests.
                     Metric::RequestCountPerTarget if in_minute == 0 => None,
-                    Metric::RequestCountPerTarget => by_target(in_minute as f64),
-                    Metric::ConnectionsPerTarget => by_target(connections),
+                    Metric::RequestCountPerTarget => shared(in_minute as f64, serving),
+                    Metric::TargetResponseTime => responses.clone(),
+                    Metric::RequestsInside => shared(inside, in_service),
+                    Metric::ConnectionsPerTarget => shared(connections, serving),
                 };
-                datapoints.push(now, point);
+                // A group with weights has its size in units, and its metrics by instance.
+                let samples = if weighted { samples.map(|own| own.in_units(mean_weight)) } else { samples };
+                datapoints.push_samples(now, samples);
             }
         }
         let before = std::mem::replace(&mut fleet.sent_at_minute, sent);
@@ -133,6 +148,10 @@ impl System {
     /// What the machines of a group have counted so far.
     pub(super) fn machine_totals(&self, group: GroupId) -> MachineTotals {
         let mut totals = self.measure.gone_machines[group.index()];
+        // Only quotas and credits are counted; most machines have neither.
+        if self.plan.groups[group.index()].machines.iter().all(|machine| machine.processor.is_unlimited()) {
+            return totals;
+        }
         for &slot in &self.fleets[group.index()].members {
             totals.add(&self.instances[slot].machine);
         }

@@ -5,6 +5,7 @@ mod connections;
 mod conservation;
 mod determinism;
 mod diagnostics;
+mod dynamic;
 mod front_door;
 mod golden;
 mod incidents;
