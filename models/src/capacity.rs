@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Balancer, BalancerId, EndpointId, GroupId, Plan, Step, TargetGroup, TrafficId};
+use crate::plan::{
+    Balancer, BalancerId, EndpointId, Group, GroupId, Machine, Plan, Step, TargetGroup, TrafficId,
+};
 
 /// Seconds that an endpoint takes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -166,7 +168,7 @@ impl Plan {
 
     /// Client requests per second that healthy instances can serve, `serving` of each group in order.
     pub fn capacity(&self, serving: impl Iterator<Item = u32>) -> f64 {
-        weakest(&self.capacities(), serving)
+        weakest(&self.capacities(), serving.map(f64::from))
     }
 
     /// Client requests per second that one instance of each group can serve; `None` where no request comes.
@@ -177,9 +179,31 @@ impl Plan {
             .collect()
     }
 
+    /// What an instance of each type is worth in instances of its group's first machine, by group: what it can serve of what
+    /// that one can.
+    pub fn worth_of_machines(&self) -> Vec<Vec<f64>> {
+        if self.groups.iter().all(|group| group.machines.len() == 1) {
+            return vec![vec![1.0]; self.groups.len()];
+        }
+        let groups = (0u16..).map(GroupId).zip(&self.groups).zip(self.demands());
+        let of = |((id, group), demand): ((GroupId, &Group), Demand)| {
+            let first = self.clients_per_machine(id, group.machine(), demand);
+            let worth = |machine| {
+                let worth = self.clients_per_machine(id, machine, demand) / first;
+                if worth.is_finite() { worth } else { 1.0 }
+            };
+            group.machines.iter().map(worth).collect()
+        };
+        groups.map(of).collect()
+    }
+
     fn clients_per_instance(&self, group: GroupId, demand: Demand) -> f64 {
+        self.clients_per_machine(group, self.groups[group.index()].machine(), demand)
+    }
+
+    fn clients_per_machine(&self, group: GroupId, machine: &Machine, demand: Demand) -> f64 {
         let plan = &self.groups[group.index()];
-        let (runtime, processor) = (self.services[plan.service.index()].runtime, &plan.machine().processor);
+        let (runtime, processor) = (self.services[plan.service.index()].runtime, &machine.processor);
         let threads = runtime.computing_threads(processor.vcpus);
         let by_cores = (processor.capacity() / demand.cpu)
             .min(processor.capacity_of(threads) / demand.on_threads)
@@ -236,7 +260,7 @@ impl Plan {
 }
 
 /// What healthy instances can serve, `serving` of each group in order, by what one of each can: the bottleneck's part.
-pub(crate) fn weakest(capacities: &[Option<f64>], serving: impl Iterator<Item = u32>) -> f64 {
-    let visited = serving.zip(capacities).filter_map(|(count, each)| Some(f64::from(count) * (*each)?));
+pub(crate) fn weakest(capacities: &[Option<f64>], serving: impl Iterator<Item = f64>) -> f64 {
+    let visited = serving.zip(capacities).filter_map(|(count, each)| Some(count * (*each)?));
     visited.fold(f64::INFINITY, f64::min)
 }

@@ -65,6 +65,12 @@ pub enum Event {
     InstanceAction(GroupId, u16),
     /// Processes of a group are suspended or resumed: the suspension's index.
     Suspension(GroupId, u16),
+    /// The next step of a Spot instance's interruption is due.
+    Spot(Ref),
+    /// A pool of a group takes Spot instances back.
+    PoolInterrupted(GroupId, u16),
+    /// A pool of a group gives Spot instances again.
+    PoolReturns(GroupId, u16),
     /// A target is due for a health check.
     Check(Ref),
     /// A health check has taken as long as it may.

@@ -18,6 +18,7 @@ pub mod experiment;
 pub mod kubernetes;
 pub mod machine;
 pub mod measure;
+pub mod oracle;
 pub mod overload;
 pub mod plan;
 pub mod results;

@@ -10,6 +10,7 @@ mod group;
 mod incident;
 mod kubernetes;
 mod lifecycle;
+mod mixed;
 mod objective;
 mod overload;
 mod reach;
@@ -23,12 +24,12 @@ use jiff::{SignedDuration, Zoned};
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use crate::cost::PriceBook;
+use crate::cost::{PriceBook, Terms};
 
 pub use crate::scaling::{Metric, ScheduledAction, SimpleScaling, StepScaling, TargetTracking};
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, StickyBy, TargetGroup};
 pub use connection::{Connections, Network, Tls};
-pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup, UserDataStep};
+pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup, UserDataStep, Volume};
 pub use incident::{Incident, IncidentKind, When};
 pub use kubernetes::{
     Autoscaler, ClusterAutoscaler, Karpenter, NodePool, PodAutoscaler, Pods, Reading, Requests, ScaledObject,
@@ -37,6 +38,7 @@ pub use lifecycle::{
     InstanceAction, InstanceActionKind, Lifecycle, LifecycleHook, PoolState, Process, Protection, Suspension,
     Transition, WarmPool,
 };
+pub use mixed::{Interruptions, MixedInstances, PoolInterruptions, Spot, SpotPool};
 pub use objective::{Indicator, Objective};
 pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
 pub use reach::Reach;
@@ -115,6 +117,8 @@ pub struct Plan {
     pub objectives: Vec<Objective>,
     /// What things cost; without it no bill is made.
     pub prices: Option<PriceBook>,
+    /// What was committed to, and what else is on the bill.
+    pub terms: Terms,
     /// What reading the scenario and its traces found worth saying.
     pub notes: Vec<String>,
 }
@@ -190,7 +194,7 @@ impl Plan {
         zones
     }
 
-    /// How many requests fit into the memory of an instance; `None` where that does not matter.
+    /// How many requests fit into the memory of an instance of the group's first machine; `None` where that does not matter.
     pub fn requests_in_memory(&self, group: &Group) -> Option<u32> {
         self.requests_beside(group.service, group.machine())
     }

@@ -3,22 +3,28 @@
 //! Times are seconds since the start of the run, lengths of time are seconds unless a name says otherwise, money is
 //! in the price book's currency. Field names are part of the format: [`SCHEMA`] changes when they do.
 
+mod bill;
 mod connections;
 mod kinds;
 mod nodes;
+mod oracle;
 mod overload;
 mod scheduling;
 mod sessions;
+mod spot;
 mod versions;
 
 use serde::{Deserialize, Serialize};
 
+pub use bill::{Bill, BillKind, BillLine};
 pub use connections::ConnectionsResult;
 pub use kinds::{ActivityKind, CauseKind};
 pub use nodes::NodesResult;
+pub use oracle::{Oracle, OracleGroup};
 pub use overload::{Limits, Repeats};
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 pub use sessions::{RoomsResult, SessionsResult};
+pub use spot::SpotResult;
 pub use versions::VersionResult;
 
 /// The version of the format that `results.json` carries.
@@ -151,6 +157,8 @@ pub struct Run {
     pub sessions: Vec<SessionsResult>,
     /// By objective, in the scenario's order.
     pub objectives: Vec<ObjectiveResult>,
+    /// The fleets that would have been enough, where there are objectives.
+    pub oracle: Option<Oracle>,
     /// The bill, where there are prices.
     pub bill: Option<Bill>,
     /// The course of the run, one row per interval.
@@ -274,6 +282,8 @@ pub struct GroupResult {
     pub launched: u64,
     /// Instances terminated or lost.
     pub terminated: u64,
+    /// What became of its Spot instances; `None` where there are none.
+    pub spot: Option<SpotResult>,
     /// Mean CPU utilisation of running instances, in percent.
     pub cpu: f64,
     /// Mean number of requests inside the instances, waiting or in progress.
@@ -370,38 +380,6 @@ pub struct Violation {
     pub explanation: String,
 }
 
-/// The bill.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Bill {
-    /// The price book's name.
-    pub prices: String,
-    /// The date of its prices.
-    pub date: String,
-    /// Such as `USD`.
-    pub currency: String,
-    /// Its lines.
-    pub lines: Vec<BillLine>,
-    /// Their sum.
-    pub total: f64,
-}
-
-/// One line of the bill.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BillLine {
-    /// Such as `web: c6i.large on demand`.
-    pub item: String,
-    /// How much of it.
-    pub quantity: f64,
-    /// Of what: `instance-hours`, `hours`, `LCU-hours`.
-    pub unit: String,
-    /// The price of one.
-    pub price: f64,
-    /// Quantity times price.
-    pub amount: f64,
-    /// What was assumed.
-    pub assumption: String,
-}
-
 /// One interval of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -443,6 +421,11 @@ pub struct GroupRow {
     pub starting: u32,
     /// Instances finishing what they have.
     pub draining: u32,
+    /// What the serving instances are worth, in instances of the group's first machine.
+    pub worth: f64,
+    /// The smallest number of instances of the first machine that would have kept the objectives at this interval's load;
+    /// `None` where no objective is about the group, or no number is enough.
+    pub needed: Option<u32>,
     /// CPU utilisation over the interval, in percent of what runs.
     pub cpu: f64,
     /// Requests waiting in accept queues.

@@ -17,7 +17,7 @@ pub use text::{Style, count, duration, render_text, short, value};
 pub type Export = fn(&Results) -> Result<Vec<u8>, ExportError>;
 
 /// All files of a report, and what makes each.
-pub const ARTEFACTS: [(&str, Export); 16] = [
+pub const ARTEFACTS: [(&str, Export); 18] = [
     ("results.json", json),
     ("series.csv", |results| Ok(tables::series(results)?)),
     ("activities.csv", |results| Ok(tables::activities(results)?)),
@@ -32,6 +32,8 @@ pub const ARTEFACTS: [(&str, Export); 16] = [
     ("instances.png", |results| Ok(plots::png(results, plots::Picture::Instances)?)),
     ("cpu.svg", |results| Ok(plots::svg(results, plots::Picture::Cpu)?)),
     ("cpu.png", |results| Ok(plots::png(results, plots::Picture::Cpu)?)),
+    ("cost-by-hour.svg", |results| Ok(plots::svg(results, plots::Picture::CostByHour)?)),
+    ("cost-by-hour.png", |results| Ok(plots::png(results, plots::Picture::CostByHour)?)),
     ("cost.svg", |results| Ok(plots::svg(results, plots::Picture::Cost)?)),
     ("cost.png", |results| Ok(plots::png(results, plots::Picture::Cost)?)),
 ];

@@ -35,9 +35,17 @@ pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
     .map(String::from)
     .to_vec();
     for group in &results.run.groups {
-        for column in
-            ["desired", "max", "serving", "starting", "draining", "cpu_percent", "queued", "sessions"]
-        {
+        for column in [
+            "desired",
+            "max",
+            "serving",
+            "starting",
+            "draining",
+            "cpu_percent",
+            "queued",
+            "sessions",
+            "needed",
+        ] {
             header.push(format!("{}.{column}", group.name));
         }
     }
@@ -54,6 +62,7 @@ pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
                     .map(|n| n.to_string()),
             );
             fields.extend([group.cpu.to_string(), group.queued.to_string(), group.sessions.to_string()]);
+            fields.push(group.needed.map_or(String::new(), |needed| needed.to_string()));
         }
         table.write_record(&fields)?;
     }

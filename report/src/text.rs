@@ -1,6 +1,7 @@
 //! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
 
 mod connections;
+mod cost;
 mod groups;
 mod overload;
 mod sessions;
@@ -43,6 +44,7 @@ pub fn render_text(results: &Results, style: Style) -> String {
     text.nodes();
     text.activities();
     text.cost();
+    text.oracle();
     text.notes();
     text.text
 }
@@ -305,33 +307,6 @@ impl Summary<'_> {
         ));
     }
 
-    fn cost(&mut self) {
-        let Some(bill) = &self.run.bill else { return };
-        self.section(&format!("Cost ({}, prices of {})", bill.prices, bill.date));
-        for line in &bill.lines {
-            self.line(format!(
-                "  {:<40} {:>10} {:<15} × {:<8} {:>11}",
-                line.item,
-                short(line.quantity),
-                line.unit,
-                line.price,
-                value(line.amount, &bill.currency)
-            ));
-            self.line(format!("      {}", line.assumption));
-        }
-        let played = self.results.duration.max(1.0);
-        let monthly = bill.total / played * 86_400.0 * 30.0;
-        self.line(format!(
-            "  {:<40} {:>48}",
-            "total",
-            format!(
-                "{} ({} in 30 such days)",
-                value(bill.total, &bill.currency),
-                value(monthly, &bill.currency)
-            )
-        ));
-    }
-
     fn notes(&mut self) {
         let results = self.results;
         if !results.notes.is_empty() {
@@ -362,8 +337,8 @@ impl Summary<'_> {
 
 fn notable(activity: &Activity) -> bool {
     use ActivityKind::{
-        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Network,
-        ReleaseFailed, ReleaseStarted, ReleaseSucceeded, Replace, ScaleIn, ScaleOut, Scheduled,
+        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Interruption, Manual,
+        Network, ReleaseFailed, ReleaseStarted, ReleaseSucceeded, Replace, ScaleIn, ScaleOut, Scheduled,
     };
     matches!(
         activity.kind,
@@ -376,6 +351,7 @@ fn notable(activity: &Activity) -> bool {
             | GaveUp
             | IncidentBegan
             | IncidentOver
+            | Interruption
             | CircuitOpened
             | CircuitClosed
             | Network

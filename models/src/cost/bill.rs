@@ -1,223 +1,193 @@
-//! The bill: instances by the second with a minimum for each start, balancers by the hour and by what they carried.
+//! The bill: what was used, times its price, hour by hour. Instances by the second with a minimum for each start, balancers
+//! by the hour and by what they carried; what was committed to whether it is used or not.
 
-use crate::cost::PriceBook;
+use super::charge::{Charge, charges};
+use super::{PriceBook, Terms, Usage};
 use crate::results::{Bill, BillLine};
 
-/// What prices by the month count as one.
-const HOURS_A_MONTH: f64 = 730.0;
-
-/// What a run used.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Usage {
-    /// By group.
-    pub instances: Vec<InstanceUsage>,
-    /// By balancer.
-    pub balancers: Vec<BalancerUsage>,
-}
-
-/// Instances of one group.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InstanceUsage {
-    /// The group's name.
-    pub group: String,
-    /// The machine's name.
-    pub machine: String,
-    /// The price of an hour; `None` where it is not known.
-    pub hourly: Option<f64>,
-    /// Seconds that instances ran.
-    pub seconds: f64,
-    /// Seconds with the minimum for each start.
-    pub billed_seconds: f64,
-    /// GiB-hours of the volumes of instances that were stopped in a warm pool. Volumes of those that run are not on the bill.
-    pub stopped_gib_hours: f64,
-    /// What machines that go on without credits have used beyond them.
-    pub surplus: Option<Surplus>,
-}
-
-/// CPU time beyond what credits covered.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Surplus {
-    /// vCPU-hours.
-    pub vcpu_hours: f64,
-    /// The price of one.
-    pub price: f64,
-}
-
-/// One balancer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BalancerUsage {
-    /// Its name.
-    pub balancer: String,
-    /// Seconds it existed.
-    pub seconds: f64,
-    /// Whether clients keep connections to it open.
-    pub kept: bool,
-    /// Each hour's use, the last one perhaps of a part of an hour.
-    pub hours: Vec<HourOfUse>,
-}
-
-/// One hour of a balancer.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct HourOfUse {
-    /// Seconds of this hour that were played.
-    pub seconds: f64,
-    /// New connections of clients: one for each request, unless they keep some open.
-    pub connections: f64,
-    /// Bytes carried.
-    pub bytes: f64,
-    /// Mean number of requests in progress, and of connections that clients keep open.
-    pub in_progress: f64,
-}
-
 /// Multiplies what was used with its prices.
-pub fn bill(prices: &PriceBook, usage: &Usage) -> Bill {
-    let mut lines = Vec::new();
-    for instances in &usage.instances {
-        let hours = instances.billed_seconds / 3600.0;
-        let price = instances.hourly.unwrap_or(0.0);
-        let minimum = instances.billed_seconds - instances.seconds;
-        let assumption = match instances.hourly {
-            Some(_) => format!(
-                "on demand, by the second from running until gone; the minimum of {} s a start added {:.2} h",
-                prices.minimum_seconds,
-                minimum / 3600.0
-            ),
-            None => "no price known for this machine: add `hourly` to its table".to_string(),
-        };
-        lines.push(line(
-            format!("{}: {}", instances.group, instances.machine),
-            hours,
-            "instance-hours",
-            price,
-            assumption,
-        ));
-        if instances.stopped_gib_hours > 0.0 {
-            lines.push(line(
-                format!("{}: volumes in the warm pool", instances.group),
-                instances.stopped_gib_hours / HOURS_A_MONTH,
-                "GiB-months",
-                prices.volume_gib_month,
-                "of instances while they are stopped; a month has 730 hours".to_string(),
-            ));
-        }
-        if let Some(Surplus { vcpu_hours, price }) = instances.surplus {
-            let item = format!("{}: surplus CPU credits", instances.group);
-            let assumption = "what each instance borrowed and had not earned back when it ended".to_string();
-            lines.push(line(item, vcpu_hours, "vCPU-hours", price, assumption));
-        }
-    }
-    for balancer in &usage.balancers {
-        let hours = (balancer.seconds / 3600.0).ceil();
-        lines.push(line(
-            format!("{}: Application Load Balancer", balancer.balancer),
-            hours,
-            "hours",
-            prices.balancer_hour,
-            "a part of an hour is a full hour".to_string(),
-        ));
-        let (units, dimension) = lcu_hours(prices, &balancer.hours);
-        let kept = if balancer.kept { " that does not come over one that is open" } else { "" };
-        lines.push(line(
-            format!("{}: capacity units", balancer.balancer),
-            units,
-            "LCU-hours",
-            prices.lcu_hour,
-            format!("each hour's largest dimension, mostly {dimension}; a new connection for each request{kept}, no rules beyond the free ones"),
-        ));
-    }
-    let total = lines.iter().map(|line| line.amount).sum();
+pub fn bill(prices: &PriceBook, terms: &Terms, usage: &Usage<'_>) -> Bill {
+    let lines: Vec<BillLine> =
+        charges(prices, terms, usage).iter().map(|charge| line(prices, charge)).collect();
     Bill {
         prices: prices.name.clone(),
         date: prices.date.clone(),
         currency: prices.currency.clone(),
+        total: lines.iter().map(|line| line.amount).sum(),
         lines,
-        total,
+        left_out: left_out(terms, usage),
     }
 }
 
 /// What has been spent, without the text.
-pub fn total(prices: &PriceBook, usage: &Usage) -> f64 {
-    let instances: f64 =
-        usage.instances.iter().map(|i| i.billed_seconds / 3600.0 * i.hourly.unwrap_or(0.0)).sum();
-    let volumes: f64 = usage.instances.iter().map(|i| i.stopped_gib_hours).sum();
-    let volumes = volumes / HOURS_A_MONTH * prices.volume_gib_month;
-    let surplus: f64 = usage.instances.iter().filter_map(|i| i.surplus).map(|s| s.vcpu_hours * s.price).sum();
-    let balancers: f64 = usage
-        .balancers
-        .iter()
-        .map(|b| {
-            (b.seconds / 3600.0).ceil() * prices.balancer_hour
-                + lcu_hours(prices, &b.hours).0 * prices.lcu_hour
-        })
-        .sum();
-    instances + volumes + surplus + balancers
+pub fn total(prices: &PriceBook, terms: &Terms, usage: &Usage<'_>) -> f64 {
+    charges(prices, terms, usage).iter().map(|charge| charge.amounts.iter().sum::<f64>()).sum()
 }
 
-/// Load balancer capacity units: in each hour the largest of its dimensions counts. Returns their sum and the name
-/// of the dimension that was the largest most often.
-fn lcu_hours(prices: &PriceBook, hours: &[HourOfUse]) -> (f64, &'static str) {
-    const NAMES: [&str; 3] = ["new connections", "active connections", "bytes"];
-    let mut often = [0u32; 3];
-    let mut sum = 0.0;
-    for hour in hours.iter().filter(|hour| hour.seconds > 0.0) {
-        let part = hour.seconds / 3600.0;
-        let units = [
-            hour.connections / hour.seconds / prices.lcu_new_connections_per_second * part,
-            hour.in_progress / prices.lcu_active_connections * part,
-            hour.bytes / prices.lcu_bytes_per_hour,
-        ];
-        let largest = (0..3).max_by(|&a, &b| units[a].total_cmp(&units[b])).unwrap_or(0);
-        often[largest] += 1;
-        sum += units[largest];
+fn line(prices: &PriceBook, charge: &Charge<'_>) -> BillLine {
+    BillLine {
+        kind: charge.what.kind(),
+        item: charge.what.item(),
+        quantity: charge.quantity,
+        unit: charge.what.unit().to_string(),
+        price: charge.price,
+        amount: charge.amounts.iter().sum(),
+        assumption: charge.what.assumption(prices),
+        hours: charge.amounts.clone(),
     }
-    let most = (0..3).max_by_key(|&i| often[i]).unwrap_or(0);
-    (sum, NAMES[most])
 }
 
-fn line(item: String, quantity: f64, unit: &str, price: f64, assumption: String) -> BillLine {
-    BillLine { item, quantity, unit: unit.to_string(), price, amount: quantity * price, assumption }
+/// What was played and is not on the bill.
+fn left_out(terms: &Terms, usage: &Usage<'_>) -> String {
+    let carried = |of: &dyn Fn(&super::BalancerUsage<'_>) -> bool| -> f64 {
+        let own = usage.balancers.iter().filter(|balancer| of(balancer));
+        own.flat_map(|balancer| &balancer.hours).map(|hour| hour.bytes).sum::<f64>() / super::charge::GB
+    };
+    let mut missing = Vec::new();
+    if !terms.data_transfer {
+        let out = carried(&|balancer| balancer.internet);
+        if out >= 0.5 {
+            missing.push(format!("traffic out of {out:.0} GB (`data_transfer = true`)"));
+        }
+    }
+    if !terms.cloudwatch {
+        missing.push("alarms and monitoring (`cloudwatch = true`)".to_string());
+    }
+    missing.join("; ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cost::{
+        BalancerUsage, HourOfUse, InstanceUsage, Layer, QueueUsage, Reserved, RunTime, SavingsPlan,
+        SurplusUsage, VolumeUsage,
+    };
+    use crate::results::BillKind;
+    use crate::scaling::Purchase;
+    use sim_core::{Span, Time};
 
     fn prices() -> PriceBook {
         PriceBook::built_in("aws-us-east-1").expect("the price book is there")
     }
 
-    #[test]
-    fn each_hour_costs_its_largest_dimension() {
-        let busy = HourOfUse { seconds: 3600.0, connections: 3600.0 * 100.0, bytes: 2e9, in_progress: 30.0 };
-        let heavy = HourOfUse { seconds: 3600.0, connections: 3600.0 * 25.0, bytes: 7e9, in_progress: 30.0 };
-        let (units, _) = lcu_hours(&prices(), &[busy, heavy]);
-        assert!((units - (4.0 + 7.0)).abs() < 1e-9, "{units}");
-        let half = HourOfUse { seconds: 1800.0, connections: 1800.0 * 100.0, ..HourOfUse::default() };
-        assert!((lcu_hours(&prices(), &[half]).0 - 2.0).abs() < 1e-9);
+    fn ran(seconds: u64) -> RunTime {
+        let mut time = RunTime::default();
+        time.add(Time::ZERO, Time::ZERO + Span::from_secs(seconds), 60.0);
+        time
+    }
+
+    fn instances(purchase: Purchase, hourly: f64, seconds: u64) -> InstanceUsage<'static> {
+        InstanceUsage {
+            group: "web",
+            machine: "c6i.large",
+            purchase,
+            zone: None,
+            hourly: Some(hourly),
+            time: ran(seconds),
+        }
+    }
+
+    fn balancer(layer: Layer, hours: Vec<HourOfUse>) -> BalancerUsage<'static> {
+        let (balancer, internet) = ("front", true);
+        let across = if layer == Layer::Network { 0.5 } else { 0.0 };
+        BalancerUsage { balancer, layer, kept: false, rules: 1, hours, internet, across }
+    }
+
+    fn all() -> Usage<'static> {
+        let hour =
+            HourOfUse { seconds: 3600.0, requests: 3.6e5, connections: 3.6e5, bytes: 2e9, in_progress: 9.0 };
+        let half = HourOfUse { seconds: 1800.0, ..hour };
+        Usage {
+            seconds: 5_400.0,
+            instances: vec![
+                instances(Purchase::OnDemand, 0.085, 5_400),
+                instances(Purchase::Spot, 0.0255, 3_000),
+            ],
+            surplus: vec![SurplusUsage { group: "web", vcpu_hours: vec![2.0, 1.5], price: 0.05 }],
+            volumes: vec![VolumeUsage { group: "web", gib: 20.0, price: 0.08, stopped: false, time: ran(5_400) }],
+            balancers: vec![
+                balancer(Layer::Application, vec![hour, half]),
+                balancer(Layer::Network, vec![hour]),
+            ],
+            alarms: 2,
+            monitored: ran(5_400),
+            queues: vec![QueueUsage { queue: "jobs", requests: vec![1e6, 5e5] }],
+        }
+    }
+
+    fn everything() -> Terms {
+        Terms {
+            savings_plan: Some(SavingsPlan { commitment: 0.02, discount: 0.3 }),
+            reserved: vec![Reserved { machine: "m5.large".into(), count: 1, hourly: 0.06 }],
+            data_transfer: true,
+            cloudwatch: true,
+        }
     }
 
     #[test]
-    fn lines_add_up_and_say_what_they_assume() {
-        let usage = Usage {
-            instances: vec![InstanceUsage {
-                group: "web".into(),
-                machine: "c6i.large".into(),
-                hourly: Some(0.085),
-                seconds: 7_190.0,
-                billed_seconds: 7_200.0,
-                stopped_gib_hours: 0.0,
-                surplus: Some(Surplus { vcpu_hours: 2.0, price: 0.05 }),
-            }],
-            balancers: vec![BalancerUsage {
-                balancer: "front".into(),
-                seconds: 5_000.0,
-                kept: false,
-                hours: vec![],
-            }],
+    fn lines_and_the_total_are_the_sums_of_their_hours() {
+        let (prices, terms, usage) = (prices(), everything(), all());
+        let bill = bill(&prices, &terms, &usage);
+        for line in &bill.lines {
+            assert!((line.hours.iter().sum::<f64>() - line.amount).abs() < 1e-12, "{}", line.item);
+            assert!((line.quantity * line.price - line.amount).abs() < 1e-9, "{line:?}");
+            assert!(!line.assumption.is_empty());
+        }
+        let by_kind: f64 = BillKind::ALL.iter().flat_map(|&kind| bill.by_hour(kind)).sum();
+        assert!((by_kind - bill.total).abs() < 1e-9);
+        assert!((total(&prices, &terms, &usage) - bill.total).abs() < 1e-12);
+        let kinds: Vec<BillKind> = bill.lines.iter().map(|line| line.kind).collect();
+        assert!(BillKind::ALL.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+        assert_eq!(bill.left_out, "");
+    }
+
+    #[test]
+    fn amounts_are_what_the_price_list_says() {
+        let bill = bill(&prices(), &everything(), &all());
+        let amount = |item: &str| {
+            let line = bill.lines.iter().find(|line| line.item.contains(item));
+            line.unwrap_or_else(|| panic!("{item}: {:?}", bill.lines)).amount
         };
-        let bill = bill(&prices(), &usage);
-        assert!((bill.total - (0.17 + 0.1 + 2.0 * 0.0225)).abs() < 1e-12, "{}", bill.total);
-        assert!((total(&prices(), &usage) - bill.total).abs() < 1e-12);
-        assert!(bill.lines.iter().all(|line| !line.assumption.is_empty()));
+        let near = |item: &str, want: f64| {
+            assert!((amount(item) - want).abs() < 1e-9, "{item}: {} and not {want}", amount(item));
+        };
+        // 0.02 an hour covers 0.02 / (0.085 × 0.7) instance-hours of each hour played.
+        near("web: c6i.large", 0.085 * 1.5 - 0.02 * 1.5 / 0.7);
+        near("Savings Plan", 0.02 * 1.5);
+        near("m5.large reserved", 0.06 * 1.5);
+        near("Spot", 0.0255 * 3_000.0 / 3_600.0);
+        near("surplus", 0.05 * 1.5);
+        near("front: Application Load Balancer", 2.0 * 0.0225);
+        // 100 new connections a second are 4 units for an hour, and 200 a second 8 for half of one.
+        near("front: capacity units", 0.008 * (4.0 + 4.0));
+        near("front: Network Load Balancer", 0.0225);
+        // 2 GB in an hour are more units than 100 of 800 new flows.
+        near("NLB capacity units", 0.006 * 2.0);
+        near("volumes", 20.0 * 0.08 * 1.5 / 730.0);
+        near("alarms", 2.0 * 0.1 * 1.5 / 730.0);
+        near("detailed monitoring", 2.1 * 1.5 / 730.0);
+        near("across zones", 0.02 * 0.5 * 2.0);
+        near("jobs", 0.4 * 1.5);
+        // Each hour of a month has its part of the 100 GB that are free.
+        near("to the internet", 0.09 * (6.0 - 1.5 * 100.0 / 730.0));
+    }
+
+    #[test]
+    fn rules_beyond_the_free_ones_are_a_dimension() {
+        let hour = HourOfUse { seconds: 3600.0, requests: 3.6e6, connections: 3.6e4, ..HourOfUse::default() };
+        let many = BalancerUsage { rules: 15, ..balancer(Layer::Application, vec![hour]) };
+        let usage = Usage { seconds: 3_600.0, balancers: vec![many], ..Usage::default() };
+        let bill = bill(&prices(), &Terms::default(), &usage);
+        let units = bill.lines.iter().find(|line| line.unit == "LCU-hours").map(|line| line.quantity);
+        // 1,000 requests a second against 5 rules, at 1,000 evaluations a unit.
+        assert_eq!(units, Some(5.0));
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let bill = bill(&prices(), &Terms::default(), &all());
+        assert!(bill.left_out.starts_with("traffic out of 6 GB"), "{}", bill.left_out);
+        assert!(bill.lines.iter().all(|line| line.kind != BillKind::Traffic));
     }
 }

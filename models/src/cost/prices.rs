@@ -37,8 +37,51 @@ pub struct PriceBook {
     pub lcu_active_connections: f64,
     /// Bytes an hour that one unit covers.
     pub lcu_bytes_per_hour: f64,
+    /// Rule evaluations a second that one unit covers.
+    #[serde(default = "thousand")]
+    pub lcu_rule_evaluations_per_second: f64,
+    /// Rules that each request is held against for nothing.
+    #[serde(default = "ten")]
+    pub lcu_free_rules: f64,
+    /// What balancers cost that pass connections on; where it is left out, what the others cost.
+    #[serde(default)]
+    pub network_balancer: Option<NetworkBalancer>,
+    /// A GB to the internet.
+    #[serde(default)]
+    pub egress_gb: f64,
+    /// GB to the internet that are free each month.
+    #[serde(default)]
+    pub egress_free_gb_month: f64,
+    /// A GB to another zone, each for who sends and for who receives.
+    #[serde(default)]
+    pub across_zones_gb: f64,
+    /// An alarm for a month.
+    #[serde(default)]
+    pub alarm_month: f64,
+    /// Detailed monitoring of an instance for a month.
+    #[serde(default)]
+    pub detailed_monitoring_month: f64,
+    /// A million requests to a queue.
+    #[serde(default)]
+    pub queue_million: f64,
     /// Instance types by name.
     pub instances: BTreeMap<String, InstanceType>,
+}
+
+/// What a balancer costs that passes connections on.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkBalancer {
+    /// An hour of it; a part of an hour is a full one.
+    pub hour: f64,
+    /// A capacity unit for an hour.
+    pub nlcu_hour: f64,
+    /// New connections a second that one unit covers.
+    pub new_flows_per_second: f64,
+    /// Active connections that one unit covers.
+    pub active_flows: f64,
+    /// Bytes an hour that one unit covers.
+    pub bytes_per_hour: f64,
 }
 
 /// An instance type.
@@ -79,6 +122,14 @@ fn one() -> u32 {
     1
 }
 
+fn ten() -> f64 {
+    10.0
+}
+
+fn thousand() -> f64 {
+    1_000.0
+}
+
 impl InstanceType {
     /// The machine that a scenario gets who names this type.
     pub fn machine(&self, name: &str) -> Machine {
@@ -108,6 +159,17 @@ impl InstanceType {
 }
 
 impl PriceBook {
+    /// What balancers cost that pass connections on.
+    pub fn network_balancer(&self) -> NetworkBalancer {
+        self.network_balancer.unwrap_or(NetworkBalancer {
+            hour: self.balancer_hour,
+            nlcu_hour: self.lcu_hour,
+            new_flows_per_second: self.lcu_new_connections_per_second,
+            active_flows: self.lcu_active_connections,
+            bytes_per_hour: self.lcu_bytes_per_hour,
+        })
+    }
+
     /// Reads a price book.
     ///
     /// # Errors

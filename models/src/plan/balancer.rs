@@ -34,6 +34,8 @@ pub struct Balancer {
     pub keep_alive: Option<u32>,
     /// Whether clients go back to the target they got first.
     pub stickiness: Option<Stickiness>,
+    /// Rules that it holds each request against, for its bill; a listener has one.
+    pub rules: u32,
     /// How many requests it lets through in a second.
     pub rate_limit: Option<RateLimit>,
     /// When it lets none through.
@@ -57,6 +59,7 @@ impl Balancer {
             deregistration_delay: Span::ZERO,
             keep_alive: None,
             stickiness: None,
+            rules: 1,
             rate_limit: None,
             circuit_breaker: None,
         }

@@ -4,12 +4,13 @@ use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
 use super::{
-    Lifecycle, PodAutoscaler, Pods, ScaledObject, ScheduledAction, ServiceId, TargetTracking, Version,
+    Lifecycle, MixedInstances, PodAutoscaler, Pods, ScaledObject, ScheduledAction, ServiceId, TargetTracking,
+    Version,
 };
 use crate::machine::{Processor, Refill, Scheduler};
 use crate::scaling::{Policy, SimpleScaling, StepScaling};
 
-/// A fleet of equal machines that runs one service: an EC2 Auto Scaling group.
+/// A fleet of machines that runs one service: an EC2 Auto Scaling group.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// Its name in the scenario.
@@ -18,6 +19,10 @@ pub struct Group {
     pub service: ServiceId,
     /// What its instances may be, at least one; the first is what the group is planned with.
     pub machines: Vec<Machine>,
+    /// How these are mixed, and what is Spot; `None` for On-Demand instances of the one machine.
+    pub mixed: Option<MixedInstances>,
+    /// The volume of each instance, where it is to be on the bill.
+    pub volume: Option<Volume>,
     /// Availability Zones, at least one; launches go to the one with the fewest instances.
     pub zones: Vec<String>,
     /// The smallest desired capacity.
@@ -58,6 +63,22 @@ impl Group {
         &self.machines[0]
     }
 
+    /// Units of capacity that an instance of a machine counts as: 1 unless a mixed instances policy says otherwise.
+    pub fn weight(&self, machine: u16) -> u32 {
+        self.mixed.as_ref().map_or(1, |mixed| mixed.weight(machine))
+    }
+
+    /// The names of its machines.
+    pub fn machine_names(&self) -> String {
+        let names: Vec<&str> = self.machines.iter().map(|machine| machine.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// Whether some instances count as more than one.
+    pub fn is_weighted(&self) -> bool {
+        self.mixed.as_ref().is_some_and(|mixed| mixed.weights.iter().any(|&weight| weight != 1))
+    }
+
     /// True where a policy has to be asked every 10 s.
     pub fn high_resolution(&self) -> bool {
         self.scaling.iter().filter_map(Scaling::policy).any(Policy::high_resolution)
@@ -72,6 +93,15 @@ impl Group {
         let own = policy.policy().and_then(Policy::estimated_instance_warmup);
         crate::scaling::effective_warmup(own, self.instance_warmup, self.default_cooldown)
     }
+}
+
+/// A volume that an instance has while it runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Volume {
+    /// Its size.
+    pub gib: f64,
+    /// What a GiB costs for a month.
+    pub price: f64,
 }
 
 /// An instance type.

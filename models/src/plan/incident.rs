@@ -89,6 +89,17 @@ pub enum IncidentKind {
         /// How long it takes until one has failed, in nanoseconds; `None` is as long as it would have taken to succeed.
         after: Option<Dist>,
     },
+    /// Pools of a group take Spot instances back and give none.
+    SpotInterruption {
+        /// Whose.
+        group: GroupId,
+        /// Those of a type, by its place among the group's; `None` is all.
+        machine: Option<u16>,
+        /// Those of a zone, by its place among the group's; `None` is all.
+        zone: Option<u16>,
+        /// The share of each pool's instances, above 0 and up to 1.
+        share: f64,
+    },
     /// The way to a balancer takes longer.
     NetworkLatency {
         /// To which.
@@ -134,6 +145,9 @@ impl Incident {
             IncidentKind::Slow { group, .. } => ("slow", plan.groups[group.index()].name.as_str()),
             IncidentKind::Pause { group, .. } => ("pause", plan.groups[group.index()].name.as_str()),
             IncidentKind::ZoneLoss { zone } => ("zone_loss", zone.as_str()),
+            IncidentKind::SpotInterruption { group, .. } => {
+                ("spot_interruption", plan.groups[group.index()].name.as_str())
+            }
             IncidentKind::SlowDependency { service, .. } => {
                 ("slow_dependency", plan.services[service.index()].name.as_str())
             }

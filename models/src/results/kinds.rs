@@ -98,6 +98,12 @@ pub enum ActivityKind {
     Restarted,
     /// A supervisor starts a process no more.
     GaveUp,
+    /// The provider said that a Spot instance is at risk.
+    RebalanceRecommendation,
+    /// The provider said when a Spot instance ends.
+    InterruptionNotice,
+    /// A Spot instance was taken back.
+    Interruption,
     /// An incident began that has an end.
     IncidentBegan,
     /// An incident is over.

@@ -13,6 +13,7 @@ pub mod keda;
 mod lifecycle;
 mod metric;
 mod metric_alarm;
+mod mixed;
 mod policy;
 pub mod refresh;
 mod schedule;
@@ -31,6 +32,10 @@ pub use lifecycle::{
 };
 pub use metric::{Datapoint, Datapoints, MOST_EVALUATED, Sampling};
 pub use metric_alarm::{Actions, MetricAlarm};
+pub use mixed::{
+    MOST_WEIGHT, OnDemandAllocation, Pool, Purchase, SpotAllocation, choose_pool, hard_limit, is_short,
+    is_too_much, on_demand_units, price_per_unit,
+};
 pub use policy::{
     AlarmName, Consent, Decision, Memory, Metric, Observation, Policy, Transition, Verdict, combine,
     effective_warmup,

@@ -82,6 +82,13 @@ impl Samples {
         }
     }
 
+    /// The same, about units of capacity instead of instances that count as so many each on average.
+    pub fn in_units(mut self, weight: f64) -> Samples {
+        self.total *= weight;
+        self.instances *= weight;
+        self
+    }
+
     /// One more sample, of an instance. Its value is kept where somebody asks for a percentile.
     pub fn take(&mut self, value: f64, keep: bool) {
         if self.count <= 0.0 {

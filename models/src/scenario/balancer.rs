@@ -33,6 +33,7 @@ pub fn balancer(
     let idle_timeout = or_none(context, &mut table, "idle_timeout", Span::from_secs(60));
     let deregistration_delay = table.or("deregistration_delay", Span::from_secs(300));
     let keep_alive = connections(context, &mut table);
+    let rules = table.or("rules", 1u32);
     let rate_limit = overload::rate_limit(context, &mut table);
     let circuit_breaker = overload::circuit_breaker(context, &mut table);
     let balancer = targets.map(|targets| Balancer {
@@ -49,6 +50,7 @@ pub fn balancer(
         deregistration_delay,
         keep_alive,
         stickiness,
+        rules,
         rate_limit,
         circuit_breaker,
     });

@@ -1,17 +1,15 @@
 //! What can only be checked once everything is read.
 
-use super::Context;
-use super::diagnostic::{Place, nearest_or_all};
+use super::diagnostic::Place;
 use super::machine::PLAY_SLICES;
 use super::node::{Node, Value};
 use super::overload;
-use super::reader::{Findings, Reader};
-use crate::cost::{BUILT_IN, PriceBook};
+use super::reader::Findings;
 use crate::kubernetes::nodes_at_start;
 use crate::machine::Scheduler;
 use crate::plan::{
-    Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Metric, NodePoolId, Objective,
-    Plan, Step, StickyBy,
+    Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Machine, Metric, NodePoolId,
+    Objective, Plan, Step, StickyBy,
 };
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
@@ -19,35 +17,6 @@ const MOST_ENDPOINTS: usize = 1_000;
 
 /// Events that a request makes on average beside its steps: arrival, timeout, and what the machine adds.
 const EVENTS_BESIDE_STEPS: f64 = 2.0;
-
-/// Reads `[cost]`: a built-in price book by name, or a file.
-pub fn prices(context: &Context<'_>, root: &mut Reader<'_>) -> Option<PriceBook> {
-    let mut table = Reader::new(context.findings, "cost", root.node("cost")?);
-    let name = table.required::<String>("prices");
-    let place = table.place_of("prices");
-    root.resolve("cost", table.finish());
-    let name = name?;
-    if let Some(book) = PriceBook::built_in(&name) {
-        return Some(book);
-    }
-    if !name.contains(['/', '.']) {
-        let help = Some(nearest_or_all(&name, &[BUILT_IN]) + ", or write a path to a file");
-        context.findings.error(
-            &place,
-            format!("there is no price book `{name}`"),
-            "unknown price book",
-            help,
-        );
-        return None;
-    }
-    let mut text = String::new();
-    let read =
-        context.files.open(&name).and_then(|mut file| std::io::Read::read_to_string(&mut file, &mut text));
-    context.findings_if_err(read, &place, |error| format!("cannot read the price book `{name}`: {error}"))?;
-    context.findings_if_err(PriceBook::parse(&text), &place, |error| {
-        format!("the price book `{name}` is wrong: {}", error.message())
-    })
-}
 
 /// The pods of the start need nodes of the start.
 pub fn nodes_of_start(findings: &Findings, document: &Node, plan: &Plan) {
@@ -173,11 +142,13 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
             findings
                 .note(format!("group `{}` gets no requests: no balancer has it as its targets", group.name));
         }
-        match plan.requests_in_memory(group) {
+        let fits = |machine: &Machine| plan.requests_beside(group.service, machine);
+        let smallest = group.machines.iter().min_by_key(|machine| fits(machine)).unwrap_or(group.machine());
+        match fits(smallest) {
             Some(0) => {
                 let message = format!(
                     "the server of group `{}` does not fit into the {} GiB of its machine",
-                    group.name, group.machine().memory_gib
+                    group.name, smallest.memory_gib
                 );
                 findings.error(&place, message, "it would be killed at its first request", None);
             }
@@ -187,7 +158,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
             )),
             None => {}
         }
-        pinned_workers(findings, document, plan, group);
+        group.machines.iter().for_each(|machine| pinned_workers(findings, document, plan, group, machine));
         surprises(findings, plan, index);
     }
     if plan.endpoints.len() > MOST_ENDPOINTS {
@@ -235,7 +206,7 @@ fn reachability(findings: &Findings, plan: &Plan, balancer: &Balancer) {
 }
 
 /// Workers are pinned one to a vCPU, where vCPUs are told apart.
-fn pinned_workers(findings: &Findings, document: &Node, plan: &Plan, group: &Group) {
+fn pinned_workers(findings: &Findings, document: &Node, plan: &Plan, group: &Group, machine: &Machine) {
     let service = &plan.services[group.service.index()];
     if !service.runtime.workers.is_some_and(|workers| workers.pinned) {
         return;
@@ -248,21 +219,19 @@ fn pinned_workers(findings: &Findings, document: &Node, plan: &Plan, group: &Gro
             place = pin;
         }
     }
-    let vcpus = group.machine().processor.vcpus;
+    let vcpus = machine.processor.vcpus;
     let workers = service.runtime.processes(vcpus);
     if workers > vcpus {
         let message = format!(
             "more pinned processes than vCPUs: {workers} of `{}` on the {vcpus} of `{}`",
-            service.name,
-            group.machine().name
+            service.name, machine.name
         );
         let help = Some(format!("`workers = \"per-core\"`, or at most {vcpus}"));
         findings.error(&place, message, format!("in group `{}`", group.name), help);
-    } else if matches!(group.machine().processor.scheduler, Scheduler::Shares(_)) {
+    } else if matches!(machine.processor.scheduler, Scheduler::Shares(_)) {
         let message = format!(
             "the processes of `{}` are pinned, and `{}` shares its vCPUs",
-            service.name,
-            group.machine().name
+            service.name, machine.name
         );
         let label = "with `shares` everybody runs on all vCPUs at once";
         findings.error(&place, message, label, Some(PLAY_SLICES.to_string()));

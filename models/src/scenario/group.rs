@@ -11,7 +11,7 @@ use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
 use super::version::{Own, versions};
-use super::{Context, Names, hpa, kubernetes, scaling, schedule};
+use super::{Context, Names, cost, hpa, kubernetes, mixed, scaling, schedule};
 use crate::plan::{
     Group, HealthCheckKind, Lifecycle, Metric, Scaling, ScheduledAction, Service, TargetTracking,
 };
@@ -35,13 +35,16 @@ pub fn group(
     let service = service.and_then(|name| names.service(context, &name, &table.place_of("service")));
     let under_kubernetes = table.node("kubernetes").is_some();
     let draft = kubernetes::pods(context, names, &mut table);
-    let (machine, zones) = if under_kubernetes {
+    let (machines, zones, volume) = if under_kubernetes {
         kubernetes::refuse_keys_of_instances(context, &mut table);
-        draft.as_ref().map(|draft| (draft.machine.clone(), draft.zones.clone())).unzip()
+        let draft = draft.as_ref();
+        let machines = draft.map(|draft| (vec![draft.machine.clone()], None));
+        (machines, draft.map(|draft| draft.zones.clone()), None)
     } else {
-        let machine = table.required::<String>("machine");
-        let machine = machine.and_then(|name| names.machine(context, &name, &table.place_of("machine")));
-        (machine, Some(strings(context, &mut table, "zones", &["a"])))
+        let zones = strings(context, &mut table, "zones", &["a"]);
+        let machines = mixed::machines(context, names, &mut table, &zones);
+        let volume = cost::volume(context, &mut table, names.volume_gib_month);
+        (machines, Some(zones), volume)
     };
     let usual = kubernetes::usual_size(&mut table);
     let min = match usual {
@@ -83,8 +86,10 @@ pub fn group(
     let size = Size { min: min.unwrap_or(0), desired, max };
     schedule::check(context, &entry.key, &policies, &places, size);
     let startup = instances.as_ref().map(|instances| &instances.startup);
-    let own = Own { service, machine: machine.as_ref(), startup };
+    let machine = machines.as_ref().and_then(|(machines, _)| machines.first());
+    let own = Own { service, machine, startup };
     let versions = versions(context, names, services, &mut table, &own);
+    let table_place = table.place().clone();
     let resolved = table.finish();
     let service = service?;
     let AsInstances {
@@ -96,10 +101,14 @@ pub fn group(
         monitoring,
         metric_delay,
     } = instances?;
+    let working_set = services.get(service.index())?.working_set;
+    let (machines, mixed) = machines?;
     let mut group = Group {
         name: entry.key.clone(),
         service,
-        machines: vec![machine?.refilling(services.get(service.index())?.working_set)],
+        machines: machines.into_iter().map(|machine| machine.refilling(working_set)).collect(),
+        mixed,
+        volume,
         zones: zones?,
         min: min?,
         desired,
@@ -117,7 +126,21 @@ pub fn group(
         pods: draft.map(|draft| draft.pods),
         versions: Vec::new(),
     };
-    for (machine, mut version) in versions? {
+    let versions = versions?;
+    if group.mixed.is_some() {
+        let place = table_place;
+        if group.lifecycle.warm_pool.is_some() {
+            let message = format!("`{path}` has a warm pool beside mixed instances or Spot");
+            let label = "the provider refuses this (EC2 Auto Scaling, \"Warm pools\", Limitations)";
+            context.findings.error(&place, message, label, Some("leave `warm_pool` out".into()));
+        }
+        if !versions.is_empty() {
+            let message = format!("`{path}` has versions beside mixed instances or Spot");
+            let help = Some("leave `version` out, or use one machine, On-Demand".into());
+            context.findings.error(&place, message, "these are not played together", help);
+        }
+    }
+    for (machine, mut version) in versions {
         version.machine = group.machines.len() as u16;
         group.machines.push(machine);
         group.versions.push(version);

@@ -7,10 +7,10 @@ use super::dist::duration;
 use super::node::Node;
 use super::reader::{Reader, choice};
 use super::units::{Factor, Moment};
-use super::{Context, Names, network};
+use super::{Context, Names, mixed, network};
 use crate::plan::{Endpoint, Group, GroupId, Incident, IncidentKind, Service, ServiceId, Step, When};
 
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "crash",
     "process_crash",
     "crash_loop",
@@ -21,6 +21,7 @@ const KINDS: [&str; 10] = [
     "dependency_down",
     "network_latency",
     "packet_loss",
+    "spot_interruption",
 ];
 
 /// An incident that comes more often than this is no incident, in nanoseconds between two.
@@ -63,6 +64,7 @@ pub fn incident(
     }
     let what = match kind {
         "zone_loss" => zone_loss(context, known, &mut table),
+        "spot_interruption" => mixed::spot_interruption(context, names, known, &mut table),
         "slow_dependency" | "dependency_down" => dependency(context, names, known, kind, &mut table),
         _ => of_group(context, names, known, kind, &mut table),
     };

@@ -138,6 +138,8 @@ pub fn refuse_keys_of_instances(context: &Context<'_>, table: &mut Reader<'_>) {
         ("lifecycle_hooks", "pods have none of Auto Scaling's"),
         ("warm_pool", "pods have none"),
         ("version", "versions are of launch templates"),
+        ("mixed_instances", "a pool of nodes has one machine type"),
+        ("volume", "pods have no volumes that are billed"),
         ("suspend", "these are processes of EC2 Auto Scaling"),
         ("instance_actions", "these are actions of EC2 Auto Scaling"),
         ("max_instance_lifetime", "pods have none"),

@@ -7,6 +7,7 @@
 mod balancer;
 mod check;
 mod connections;
+mod cost;
 mod diagnostic;
 mod dist;
 mod group;
@@ -17,6 +18,7 @@ mod kernel;
 mod kubernetes;
 mod lifecycle;
 mod machine;
+mod mixed;
 mod network;
 mod node;
 mod nodes;
@@ -222,6 +224,8 @@ pub struct Names<'a> {
     nodes: &'a [Entry],
     /// What the tables of `nodes` say; `None` for one that cannot be read.
     pools: Vec<Option<NodePool>>,
+    /// What a GiB of a volume costs for a month, where a group does not say.
+    volume_gib_month: f64,
     /// The service behind each balancer, as far as the names can be followed.
     behind: Vec<Option<ServiceId>>,
 }
@@ -333,8 +337,9 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
     root.resolve("scenario", head.finish());
     let context = Context { findings, files, start, duration };
     let limits = limits(&mut root, findings, &empty);
-    let prices = check::prices(&context, &mut root);
+    let prices = cost::prices(&context, &mut root);
     let names = names(&context, &mut root, prices.as_ref());
+    let terms = cost::terms(&context, &names, &mut root);
     let parts = Parts::read(&context, &names, &mut root);
     let resolved = root.finish();
     if !findings.clean() {
@@ -358,6 +363,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         releases: releases.into_iter().collect::<Option<_>>()?,
         objectives: objectives.into_iter().collect::<Option<_>>()?,
         prices,
+        terms,
         notes: Vec::new(),
     };
     check::plan(findings, document, &plan);
@@ -411,6 +417,7 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
         groups: root.named("group"),
         balancers: root.named("balancer"),
         machines,
+        volume_gib_month: prices.or(built_in.as_ref()).map_or(0.0, |book| book.volume_gib_month),
         behind: Vec::new(),
     };
     for (what, entries) in [

@@ -30,6 +30,7 @@ impl System {
             self.replace_unhealthy(group, calendar);
             self.lifecycle_minute(group, calendar);
         }
+        self.mark_hour(calendar.now());
     }
 
     /// High-resolution alarms are evaluated. At the end of a minute that is done with all others.

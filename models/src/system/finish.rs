@@ -2,10 +2,9 @@
 
 use sim_core::{Simulation, Span, Time};
 
-use super::System;
 use super::accept::{FIRST_WORKER, PRIMARY};
 use super::ending::Ending;
-use super::fleet::RunTime;
+use super::{System, oracle};
 use crate::capacity::weakest;
 use crate::cost::bill;
 use crate::machine::{Counts, Scheduler, Supply};
@@ -54,6 +53,8 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         repeats: None,
         connections: None,
     });
+    let mut series = system.series();
+    oracle::mark(plan, &mut series);
     Run {
         outcome,
         events: simulation.events(),
@@ -68,8 +69,9 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         versions: system.version_results(),
         sessions: system.session_results(now),
         objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
-        bill: plan.prices.as_ref().map(|prices| bill(prices, &system.usage(now))),
-        series: system.series(),
+        oracle: oracle::compare(&system, &series, now),
+        bill: plan.prices.as_ref().map(|prices| bill(prices, &plan.terms, &system.usage(now))),
+        series,
         interval: measure.interval().as_secs_f64(),
         activities: measure.log.clone(),
         activities_dropped: measure.log_dropped,
@@ -129,24 +131,21 @@ impl System {
             used += self.instances[slot].machine.core_nanos(now);
             had += self.instances[slot].cores_had(now);
         }
-        let mut time = RunTime { seconds: fleet.gone.iter().map(|gone| gone.seconds).sum(), billed: 0.0 };
-        for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
-            time.add(now.since(running), 0.0);
-        }
-        fleet.add_pool_time(&mut time, now, 0.0);
+        let seconds = self.ledger(group, now).seconds();
         let totals = self.machine_totals(group).since(&self.measure.machines_before[group.index()]);
         let supplies = fleet.members.iter().filter_map(|&slot| self.instances[slot].machine.supply());
         GroupResult {
             name: plan.name.clone(),
-            machine: plan.machine().name.clone(),
+            machine: plan.machine_names(),
             serving_min: fleet.serving_min,
             serving_mean: fleet.serving.mean(now),
             serving_max: fleet.serving.max() as u32,
             launched: fleet.launched,
             terminated: fleet.terminated,
+            spot: self.spot_result(group, now),
             cpu: if had > 0.0 { 100.0 * used / had } else { 0.0 },
             requests_inside: fleet.inside.mean(now),
-            instance_hours: time.seconds / 3600.0,
+            instance_hours: seconds / 3600.0,
             failed_starts: fleet.failed_starts,
             refused: fleet.refused - fleet.refused_before,
             shed: fleet.shed - fleet.shed_before,
@@ -185,9 +184,10 @@ impl System {
         if runtime.has_primary() {
             processes.push(part("primary".to_string(), &of(PRIMARY)));
         }
-        let workers = 0..runtime.processes(plan.machine().processor.vcpus) as usize;
+        let most = plan.machines.iter().map(|machine| machine.processor.vcpus).max().unwrap_or(1);
+        let workers = 0..runtime.processes(most) as usize;
         processes.extend(workers.map(|worker| part(format!("worker {worker}"), &of(FIRST_WORKER + worker))));
-        if !plan.machine().background.is_empty() {
+        if plan.machines.iter().any(|machine| !machine.background.is_empty()) {
             processes.push(part("background".to_string(), &tally.background));
         }
         Some(Scheduling { all: turns(&tally.total()), vcpus: vcpus.collect(), processes })
@@ -265,8 +265,8 @@ impl System {
             let serving = (0..row.groups.len()).map(|index| {
                 // A group that takes over from one serves what that one is planned for.
                 let others = takes_over.iter().filter(|(from, _)| from.index() == index);
-                let others: u32 = others.map(|(_, to)| row.groups[to.index()].serving).sum();
-                row.groups[index].serving + others
+                let others: f64 = others.map(|(_, to)| row.groups[to.index()].worth).sum();
+                row.groups[index].worth + others
             });
             Row {
                 at: at.as_secs_f64(),

@@ -11,8 +11,11 @@ use smallvec::SmallVec;
 
 use super::System;
 use super::ending::Ending;
-use super::instance::{Instance, Phase};
+use super::instance::{Instance, Interruption, Phase};
 use super::lifecycle::{GroupLife, Standing, State, Visit};
+use super::mixed::Launch;
+use super::spot::{self, PoolState, SpotCounts, SpotDraws};
+use super::usage::Ledger;
 use crate::balancer::Latency;
 use crate::event::{Event, Ref};
 use crate::machine::{Machine, Scheduler};
@@ -20,7 +23,7 @@ use crate::measure::{MinuteFacts, Trouble};
 use crate::plan::{BalancerId, Group, GroupId, Metric, Process, Protection, Reach, Scaling, Startup};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
-use crate::scaling::{Cooldown, Datapoints, Memory, Verdict};
+use crate::scaling::{Cooldown, Datapoints, Memory, Purchase, Verdict, is_short};
 
 /// A group in mid-run.
 #[derive(Clone, Debug)]
@@ -53,8 +56,16 @@ pub struct Fleet {
     pub serving: TimeWeighted,
     /// The fewest that did.
     pub serving_min: u32,
-    /// Seconds that instances which are gone ran, and what these are billed as, by their machine.
-    pub gone: Vec<RunTime>,
+    /// How long instances which are gone ran, by what they cost.
+    pub ledger: Ledger,
+    /// Its pools of Spot capacity: types, and in each the zones; empty where nothing is Spot.
+    pub pools: Vec<PoolState>,
+    /// What became of its Spot instances.
+    pub spot: SpotCounts,
+    /// What it draws of them.
+    pub spot_draws: SpotDraws,
+    /// The log has said that no pool has capacity.
+    pub no_spot: bool,
     /// The metrics of each of its policies, in the plan's order, as the control plane sees them.
     pub metrics: Vec<Vec<(Metric, Datapoints)>>,
     /// What each of its policies remembers, in the plan's order.
@@ -125,23 +136,6 @@ pub struct Fleet {
     draws: [Keyed; 3],
 }
 
-/// Time that instances ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct RunTime {
-    /// Seconds.
-    pub seconds: f64,
-    /// Seconds as billed: each start costs a minimum.
-    pub billed: f64,
-}
-
-impl RunTime {
-    /// Adds one instance's time.
-    pub fn add(&mut self, ran: Span, minimum: f64) {
-        self.seconds += ran.as_secs_f64();
-        self.billed += ran.as_secs_f64().max(minimum);
-    }
-}
-
 impl Fleet {
     /// The group before its first instance.
     pub fn new(plan: &Group, seed: Seed) -> Self {
@@ -161,7 +155,11 @@ impl Fleet {
             connections_at_minute: 0.0,
             serving: TimeWeighted::new(Time::ZERO, 0.0),
             serving_min: plan.desired,
-            gone: vec![RunTime::default(); plan.machines.len()],
+            ledger: Ledger::default(),
+            pools: spot::pools(plan, seed),
+            spot: SpotCounts::default(),
+            spot_draws: SpotDraws::new(plan, seed),
+            no_spot: false,
             metrics: plan.scaling.iter().map(|policy| datapoints(plan, policy)).collect(),
             memories: plan.scaling.iter().map(|_| Memory::default()).collect(),
             verdicts: plan.scaling.iter().map(|_| Verdict::InsufficientData).collect(),
@@ -250,8 +248,9 @@ impl System {
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             let plan = self.plan.clone();
             let protected = plan.groups[group.index()].lifecycle.protection == Protection::NewInstances;
-            for _ in 0..self.fleets[group.index()].desired {
-                let instance = self.add_instance(group, None, None, calendar);
+            while is_short(self.units(group), self.fleets[group.index()].desired) {
+                let Some(launch) = self.next_launch(group, None, calendar) else { break };
+                let instance = self.add_instance(group, launch, None, calendar);
                 if self.plan.groups[group.index()].pods.is_some() {
                     self.new_pod(instance.slot);
                 }
@@ -261,12 +260,14 @@ impl System {
                 member.running = Some(Time::ZERO);
                 member.server.seen = u32::MAX; // warm
                 self.boot(instance.slot, calendar);
+                self.spot_runs(instance.slot, calendar);
                 for balancer in self.balancers_of(group) {
                     self.register(balancer, instance, true, calendar);
                 }
                 self.serves_alone(instance.slot, Time::ZERO);
             }
             self.start_lifecycle(group, calendar);
+            self.start_pools(group, calendar);
             for (policy, scaling) in (0u16..).zip(&plan.groups[group.index()].scaling) {
                 let times = match scaling {
                     Scaling::Manual { at, .. } => std::slice::from_ref(at),
@@ -289,11 +290,13 @@ impl System {
     /// Launches what is missing, takes out what is too many.
     pub(super) fn reconcile(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
-        let wanted = (self.fleets[group.index()].desired + self.fleets[group.index()].surplus) as usize
-            + self.extras(group, now);
+        let wanted = self.fleets[group.index()].desired
+            + self.fleets[group.index()].surplus
+            + self.extras(group, now) as u32;
         if !self.suspended(group, Process::Launch, now) {
-            while self.counted(group).count() < wanted && self.can_launch(group, calendar) {
-                self.launch(group, None, calendar);
+            while is_short(self.units(group), wanted) {
+                let Some(launch) = self.next_launch(group, None, calendar) else { break };
+                self.launch(group, launch, false, calendar);
             }
         }
         self.scale_in(group, calendar);
@@ -306,11 +309,11 @@ impl System {
         members.filter(|&slot| self.instances[slot].counted())
     }
 
-    /// A new instance, in `zone` or in that with the fewest, with a number that it had in the warm pool or the next.
+    /// A new instance, with a number that it had in the warm pool or the next.
     pub(super) fn add_instance(
         &mut self,
         group: GroupId,
-        zone: Option<u16>,
+        launch: Launch,
         number: Option<u64>,
         calendar: &mut Calendar<Event>,
     ) -> Ref {
@@ -322,15 +325,10 @@ impl System {
             variant.launched += 1;
         }
         let template = plan.template(version);
-        let mut by_zone = vec![0u32; plan.zones.len()];
-        for &member in &self.fleets[group.index()].members {
-            let instance = &self.instances[member];
-            by_zone[usize::from(instance.zone)] += u32::from(instance.standing.state != State::Standby);
-        }
         let fleet = &mut self.fleets[group.index()];
-        let zone = zone.or_else(|| fleet.launch_zone(&by_zone)).unwrap_or(0);
+        fleet.spot.launched += u64::from(launch.purchase == Purchase::Spot);
         let number = number.unwrap_or_else(|| fleet.next_number());
-        let machine = &plan.machines[usize::from(template.machine)];
+        let machine = &plan.machines[usize::from(launch.machine)];
         let service = &self.plan.services[template.service.index()];
         let fits = self.plan.requests_beside(template.service, machine).unwrap_or(u32::MAX);
         let runtime = service.runtime;
@@ -345,13 +343,20 @@ impl System {
         let reference = self.instances.insert(Instance {
             group,
             number,
-            zone,
+            zone: launch.zone,
             version,
             variant,
             service: template.service,
             phase: Phase::Pending,
             standing: Standing::new(alone),
-            machine_type: template.machine,
+            machine_type: launch.machine,
+            units: plan.weight(launch.machine),
+            purchase: launch.purchase,
+            interruption: Interruption::None,
+            interruption_due: Time::ZERO,
+            taken_back: None,
+            held: false,
+            relieved: false,
             machine: Machine::new(&machine.processor),
             vcpus: machine.processor.allotted(),
             timer: next_slot_timer,
@@ -391,17 +396,19 @@ impl System {
         reference
     }
 
-    /// Launches an instance, in `zone` or in that with the fewest: out of the warm pool where one waits there.
+    /// Launches an instance: out of the warm pool where one waits in its zone, or anywhere unless it is `extra`, beyond the
+    /// desired capacity and for that zone.
     pub(super) fn launch(
         &mut self,
         group: GroupId,
-        zone: Option<u16>,
+        launch: Launch,
+        extra: bool,
         calendar: &mut Calendar<Event>,
     ) -> Ref {
-        if let Some(warm) = self.launch_warm(group, zone, calendar) {
+        if let Some(warm) = self.launch_warm(group, extra.then_some(launch.zone), calendar) {
             return warm;
         }
-        let reference = self.add_instance(group, zone, None, calendar);
+        let reference = self.add_instance(group, launch, None, calendar);
         if self.plan.groups[group.index()].pods.is_some() {
             self.create_pod(reference, calendar);
             return reference;
@@ -416,16 +423,17 @@ impl System {
             false => format!("{}, ", plan.template(instance.version).name),
         };
         let description = format!(
-            "Launching instance {} ({version}{}, zone {}); it will run in {takes}.",
+            "Launching instance {} ({version}{}{}, zone {}); it will run in {takes}.",
             instance.number,
             plan.machines[instance.machine_type()].name,
+            if launch.purchase == Purchase::Spot { ", Spot" } else { "" },
             plan.zones[usize::from(instance.zone)]
         );
         calendar.after(takes, Event::Stage(reference));
-        let actual = self.counted(group).count() - 1;
-        match zone {
-            Some(_) => self.log_extra(group, calendar.now(), description),
-            None => self.log_difference(group, ActivityKind::Launch, calendar.now(), description, actual),
+        let actual = self.units(group) - self.instances[reference.slot].units;
+        match extra {
+            true => self.log_extra(group, calendar.now(), description),
+            false => self.log_difference(group, ActivityKind::Launch, calendar.now(), description, actual),
         }
         reference
     }
@@ -449,6 +457,7 @@ impl System {
                 instance.phase = Phase::Booting;
                 instance.running = Some(now);
                 self.boot(slot, calendar);
+                self.spot_runs(slot, calendar);
                 self.runs(slot, Visit::Service, calendar);
                 let plan = &self.plan.groups[group.index()];
                 let boot = &plan.template(self.instances[slot].version).startup.boot;
@@ -504,7 +513,10 @@ impl System {
         let verb = if state == State::Detaching { "Detaching" } else { "Terminating" };
         let now = calendar.now();
         let group = self.instances[slot].group;
-        let actual = self.counted(group).count();
+        if self.instances[slot].held {
+            return self.let_go(slot, because, calendar);
+        }
+        let actual = self.units(group);
         let delay = self.deregister(slot, now);
         if self.instances[slot].phase == Phase::Crashed {
             self.reset_flows(slot, calendar);
@@ -558,8 +570,12 @@ impl System {
         calendar.release(instance.timer);
         let fleet = &mut self.fleets[instance.group.index()];
         if let Some(running) = instance.running {
-            fleet.gone[instance.machine_type()]
-                .add(calendar.now().since(running), self.measure.billed_minimum());
+            let until = instance.billed_until(calendar.now());
+            let plan = &self.plan.groups[instance.group.index()];
+            fleet.ledger.add(plan, instance, running, until, self.measure.billed_minimum());
+            if let Some(supply) = instance.machine.supply() {
+                fleet.ledger.add_surplus(instance.machine_type, supply.surplus_hours());
+            }
         }
         self.measure.instance_gone(instance, calendar.now());
         fleet.terminated += 1;

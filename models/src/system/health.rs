@@ -85,7 +85,8 @@ impl System {
             .collect();
         let halted = [Process::ReplaceUnhealthy, Process::Terminate];
         if unhealthy.is_empty() || halted.into_iter().any(|process| self.suspended(group, process, now)) {
-            return self.reconcile(group, calendar);
+            self.reconcile(group, calendar);
+            return self.relieve(group, calendar);
         }
         let mut by_checks = self.replaced_at_once(group, now);
         for (slot, by) in unhealthy {
@@ -124,6 +125,7 @@ impl System {
             self.terminate(slot, "it is unhealthy", calendar);
         }
         self.reconcile(group, calendar);
+        self.relieve(group, calendar);
     }
 
     /// How many more instances may be replaced because the target group's checks failed.
@@ -154,6 +156,9 @@ impl System {
     fn unhealthy_by(&self, slot: u32, now: Time) -> Option<UnhealthyBy> {
         let instance = &self.instances[slot];
         let plan = &self.plan.groups[instance.group.index()];
+        if instance.taken_back.is_some() {
+            return Some(UnhealthyBy::StatusCheck); // it is terminated, and no grace period covers that
+        }
         if !instance.in_service() {
             return None; // nobody checks it
         }

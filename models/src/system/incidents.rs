@@ -96,6 +96,11 @@ impl System {
             IncidentKind::SlowDependency { service, .. } | IncidentKind::DependencyDown { service, .. } => {
                 self.dependency_changes(*service, &words(incident, lasts), calendar.now());
             }
+            IncidentKind::SpotInterruption { group, machine, zone, share } => {
+                for pool in self.pools_of(*group, *machine, *zone) {
+                    self.take_pool_back(*group, pool, *share, lasts, calendar);
+                }
+            }
             // What it does to requests is settled when they are sent.
             IncidentKind::NetworkLatency { .. } | IncidentKind::PacketLoss { .. } => {
                 self.log_network(incident, lasts, calendar.now());
@@ -133,6 +138,12 @@ impl System {
             &IncidentKind::DependencyDown { service, .. } => {
                 let words = "What it waits for is back.";
                 self.dependency_changes(service, &(ActivityKind::IncidentOver, words.to_string()), now);
+            }
+            &IncidentKind::SpotInterruption { group, machine, zone, .. } => {
+                let zones = self.plan.groups[group.index()].zones.len() as u16;
+                for (machine, zone) in self.pools_of(group, machine, zone) {
+                    self.pool_returns(group, machine * zones + zone, calendar);
+                }
             }
             IncidentKind::Crash { .. }
             | IncidentKind::ProcessCrash { .. }

@@ -8,6 +8,7 @@ use super::supervise::Life;
 use crate::machine::Machine;
 use crate::plan::{GroupId, ServiceId};
 use crate::runtime::Server;
+use crate::scaling::Purchase;
 
 /// One instance of a group.
 #[derive(Clone, Debug)]
@@ -30,6 +31,20 @@ pub struct Instance {
     pub phase: Phase,
     /// Where it stands in its group.
     pub standing: Standing,
+    /// Units of its group's capacity that it counts as.
+    pub units: u32,
+    /// What it was bought as.
+    pub purchase: Purchase,
+    /// How far its interruption has come.
+    pub interruption: Interruption,
+    /// When the next step of that is due.
+    pub interruption_due: Time,
+    /// When it was taken back; it is billed until then.
+    pub taken_back: Option<Time>,
+    /// It drains after its interruption notice, and holds its place in the group until it is gone.
+    pub held: bool,
+    /// Its replacement was launched before it is gone, and it holds no place any more.
+    pub relieved: bool,
     /// Its vCPUs and who runs on them.
     pub machine: Machine,
     /// How many of them it may use.
@@ -101,6 +116,19 @@ pub enum Phase {
     Draining,
 }
 
+/// How far the interruption of a Spot instance has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// Nobody wants it back.
+    None,
+    /// The provider said that it is at risk.
+    Recommended,
+    /// The provider said when it ends.
+    Noticed,
+    /// It was taken back.
+    TakenBack,
+}
+
 impl Instance {
     /// The index of its machine among its group's.
     pub fn machine_type(&self) -> usize {
@@ -134,7 +162,8 @@ impl Instance {
 
     /// Core nanoseconds that it has had until `now`, used or not.
     pub fn cores_had(&self, now: Time) -> f64 {
-        let ran = self.running.map_or(0, |running| now.since(running).as_nanos());
+        let until = self.billed_until(now);
+        let ran = self.running.map_or(0, |running| until.since(running).as_nanos());
         ran as f64 * self.vcpus
     }
 

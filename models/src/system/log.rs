@@ -29,7 +29,7 @@ impl System {
         kind: ActivityKind,
         now: Time,
         description: String,
-        actual: usize,
+        actual: u32,
     ) {
         let fleet = &self.fleets[group.index()];
         let done = if kind == ActivityKind::Launch { "launched" } else { "taken out" };

@@ -14,6 +14,7 @@
 //! * [`lifecycle`](self): where they stand in their group, and what it prepares, spares and waits for;
 //! * [`boot`](self), [`versions`](self): user data, and versions of launch templates;
 //! * [`release`](self), [`refresh`](self), [`rolling`](self), [`blue_green`](self): how versions come to instances;
+//! * [`mixed`](self), [`spot`](self): what they are bought as, and which are taken back;
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
@@ -46,8 +47,10 @@ mod leave;
 mod lifecycle;
 mod log;
 mod meters;
+mod mixed;
 mod network;
 mod observe;
+mod oracle;
 mod program;
 mod refresh;
 mod release;
@@ -56,9 +59,11 @@ mod rolling;
 mod series;
 mod serve;
 mod sessions;
+mod spot;
 mod supervise;
 mod targets;
 mod threads;
+mod usage;
 mod versions;
 mod zones;
 
@@ -80,7 +85,7 @@ pub use connections::Wire;
 pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
-pub use instance::{Instance, Phase};
+pub use instance::{Instance, Interruption, Phase};
 pub use kubernetes::Cluster;
 pub use lifecycle::{GroupLife, Pooled, Standing, State};
 pub use program::Program;
@@ -150,6 +155,8 @@ pub struct System {
     cluster: Option<Box<kubernetes::Cluster>>,
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
+    /// What an instance of each type is worth in instances of its group's first machine, by group.
+    worth_of_machines: Vec<Vec<f64>>,
     reached: Option<ReachedLimit>,
     /// What is counted for metrics that few policies ask for; `None` where none does.
     meters: Option<Box<meters::Meters>>,
@@ -204,6 +211,7 @@ impl System {
             capacity_per_instance: (0..plan.groups.len())
                 .map(|g| plan.capacity_per_instance(GroupId(g as u16)))
                 .collect(),
+            worth_of_machines: plan.worth_of_machines(),
             reached: None,
             meters: meters::meters(&plan),
             plan,
@@ -288,6 +296,9 @@ impl Model for System {
             Event::Reaches(request) => self.reaches(request, calendar),
             Event::Unreached(request) => self.unreached(request, calendar),
             Event::ConnectionIdle(source) => self.idle_over(source, calendar),
+            Event::Spot(instance) => self.spot(instance, calendar),
+            Event::PoolInterrupted(group, pool) => self.pool_interrupted(group, pool, calendar),
+            Event::PoolReturns(group, pool) => self.pool_returns(group, pool, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
             Event::Lifecycle(instance) => self.lifecycle_over(instance, calendar),
             Event::Pooled(group, number) => self.pooled(group, number, calendar),

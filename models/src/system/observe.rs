@@ -27,12 +27,15 @@ impl System {
         // Without a healthy target all get requests.
         let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
         let mut capacity = 0.0;
+        let worths = &self.worth_of_machines[group.index()];
         let fleet = &mut self.fleets[group.index()];
         let mut oldest_start = now;
         let period_start = now - length;
         let nanos_had = length.as_nanos().max(1) as f64;
         let mut by_instance = ByInstance::new(fleet);
         let mut in_service = 0;
+        // What serves, in units of capacity, and in instances of the first machine.
+        let (mut serving_units, mut worth) = (0u32, 0.0);
         for &slot in &fleet.members {
             let instance = &mut self.instances[slot];
             instance.machine.settle(now);
@@ -54,6 +57,8 @@ impl System {
             unhealthy += u32::from(instance.taken_out() && !fails_open);
             if instance.serving() || fails_open && instance.taken_out() {
                 serving += 1;
+                serving_units += instance.units;
+                worth += worths[instance.machine_type()];
                 used += utilisation;
                 had += 1.0;
                 capacity += versions::capacity(&self.variants, instance.variant);
@@ -81,6 +86,8 @@ impl System {
         let inside = fleet.request_seconds(now);
         let inside = (inside - std::mem::replace(&mut fleet.inside_at_minute, inside))
             / length.as_secs_f64().max(1e-9);
+        let weighted = plan.is_weighted() && serving > 0;
+        let mean_weight = f64::from(serving_units) / f64::from(serving.max(1));
         for (policy, metrics) in fleet.metrics.iter_mut().enumerate() {
             for (index, (metric, datapoints)) in metrics.iter_mut().enumerate() {
                 if datapoints.period() < MINUTE {
@@ -97,6 +104,8 @@ impl System {
                     Metric::RequestsInside => shared(inside, in_service),
                     Metric::ConnectionsPerTarget => shared(connections, serving),
                 };
+                // A group with weights has its size in units, and its metrics by instance.
+                let samples = if weighted { samples.map(|own| own.in_units(mean_weight)) } else { samples };
                 datapoints.push_samples(now, samples);
             }
         }
@@ -108,7 +117,7 @@ impl System {
             asked: (first * in_minute as f64 + messages as f64) / length.as_secs_f64().max(1e-9),
             load: (in_minute + messages) as f64 / length.as_secs_f64().max(1e-9),
             capacity: match plan.versions.is_empty() {
-                true => f64::from(serving) * self.capacity_per_instance[group.index()],
+                true => worth * self.capacity_per_instance[group.index()],
                 false => capacity,
             },
             cpu: if had > 0.0 { used / had } else { 0.0 },

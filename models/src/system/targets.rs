@@ -216,6 +216,7 @@ impl System {
         if self.cluster.is_some() {
             self.release_held(balancer, calendar);
         }
+        self.relieve(self.instances[instance].group, calendar);
         if !first {
             return; // another balancer sends it requests already
         }

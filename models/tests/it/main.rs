@@ -14,6 +14,7 @@ mod kernel;
 mod kubernetes;
 mod lifecycle;
 mod machine;
+mod money;
 mod overload;
 mod real_traces;
 mod releases;

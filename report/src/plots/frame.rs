@@ -284,6 +284,13 @@ impl<DB: DrawingBackend> Panel<'_, DB> {
         Ok(())
     }
 
+    /// Boxes from a time to a time and from a value to a value.
+    pub fn boxes(&mut self, boxes: &[[(f64, f64); 2]], colour: RGBColor) -> Result<(), DrawError<DB>> {
+        let style: ShapeStyle = colour.mix(0.85).filled();
+        self.chart.draw_series(boxes.iter().map(|&corners| Rectangle::new(corners, style)))?;
+        Ok(())
+    }
+
     /// Puts a letter at a point.
     pub fn marker(
         &mut self,

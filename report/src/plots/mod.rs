@@ -1,5 +1,6 @@
 //! Plots with plotters, as SVG text or PNG bytes. The font is embedded: a machine without fonts draws the same.
 
+mod cost;
 mod frame;
 mod panels;
 mod sessions;
@@ -31,6 +32,8 @@ pub enum Picture {
     Cpu,
     /// Money spent so far.
     Cost,
+    /// Money by hour, by what it was for.
+    CostByHour,
     /// Open sessions; part of the overview where there are any.
     Sessions,
 }
@@ -55,6 +58,7 @@ impl Picture {
             Picture::Instances => &[Picture::Instances],
             Picture::Cpu => &[Picture::Cpu],
             Picture::Cost => &[Picture::Cost],
+            Picture::CostByHour => &[Picture::CostByHour],
             Picture::Sessions => &[Picture::Sessions],
         }
     }

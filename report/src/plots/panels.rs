@@ -21,6 +21,7 @@ pub fn draw<DB: DrawingBackend>(
         Picture::Instances => instances(area, results),
         Picture::Cpu => cpu(area, results),
         Picture::Cost => cost(area, results),
+        Picture::CostByHour => super::cost::draw(area, results),
         Picture::Sessions => sessions::draw(area, results),
         Picture::Load | Picture::Overview => load(area, results),
     }
@@ -151,7 +152,7 @@ fn response_time<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Resu
 }
 
 /// Which activities the plot marks, how, and what the legend calls them.
-const MARKED: [(ActivityKind, char, RGBColor, &str); 11] = [
+const MARKED: [(ActivityKind, char, RGBColor, &str); 12] = [
     (ActivityKind::ScaleOut, '↑', GREEN, "scale out"),
     (ActivityKind::ScaleIn, '↓', BLUE, "scale in"),
     (ActivityKind::Scheduled, '•', PURPLE, "scheduled"),
@@ -159,6 +160,7 @@ const MARKED: [(ActivityKind, char, RGBColor, &str); 11] = [
     (ActivityKind::ReleaseStarted, '+', PURPLE, "release"),
     (ActivityKind::ReleaseFailed, '!', PURPLE, "release failed"),
     (ActivityKind::Crash, '✗', VERMILION, "crash"),
+    (ActivityKind::Interruption, 'S', VERMILION, "taken back"),
     (ActivityKind::GaveUp, '×', VERMILION, "given up"),
     (ActivityKind::IncidentBegan, '!', VERMILION, "incident"),
     (ActivityKind::IncidentOver, '✓', GREEN, "over"),
@@ -178,10 +180,14 @@ fn instances<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(
         ("in service".to_string(), BLUE, Stroke::Solid),
         ("starting".to_string(), ORANGE, Stroke::Solid),
     ];
+    let needed = needed(results);
+    if !needed.is_empty() {
+        legend.push(("would be enough".to_string(), PURPLE, Stroke::Solid));
+    }
     let marks =
         MARKED.iter().filter(|(kind, ..)| run.activities.iter().any(|activity| activity.kind == *kind));
     legend.extend(marks.map(|&(_, marker, colour, name)| (name.to_string(), colour, Stroke::Marker(marker))));
-    let top = highest([&desired, &serving, &starting]);
+    let top = highest([&desired, &serving, &starting, &needed]);
     let frame = Frame {
         title: format!("{}: instances", results.scenario),
         legend,
@@ -200,12 +206,25 @@ fn instances<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(
     panel.line(&whole(&desired), INK, 1)?;
     panel.line(&whole(&serving), BLUE, 2)?;
     panel.line(&whole(&starting), ORANGE, 2)?;
+    panel.line(&whole(&needed), PURPLE, 1)?;
     for (kind, marker, colour, _) in MARKED {
         for activity in run.activities.iter().filter(|activity| activity.kind == kind) {
             panel.marker((activity.at, top * 1.12), marker, colour)?;
         }
     }
     Ok(())
+}
+
+/// How many instances would have been enough, of all groups that an objective is about; nothing where there is none, or where
+/// an interval is out of reach.
+fn needed(results: &Results) -> Vec<(f64, f64)> {
+    let of = |row: &Row| {
+        let own = row.groups.iter().filter_map(|group| group.needed);
+        own.map(f64::from).reduce(|sum, own| sum + own)
+    };
+    let rows: Option<Vec<(f64, f64)>> =
+        results.run.series.iter().map(|row| Some((row.at, of(row)?))).collect();
+    rows.map_or(Vec::new(), |rows| steps(rows.into_iter(), results.run.interval))
 }
 
 fn cpu<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(), DrawError<DB>> {

@@ -1,6 +1,6 @@
 //! What groups did, and what their operating systems counted.
 
-use scalesim::results::{Scheduling, SchedulingPart};
+use scalesim::results::{Scheduling, SchedulingPart, SpotResult};
 
 use super::{Summary, count, duration, short, sparkline, value};
 
@@ -38,6 +38,9 @@ impl Summary<'_> {
                 busiest,
                 group.instance_hours
             ));
+            if let Some(spot) = &group.spot {
+                self.spot(spot);
+            }
             let played = run.traffic.iter().any(|part| part.connections.is_some());
             if let Some(imbalance) = group.target_imbalance.filter(|_| played) {
                 self.line(format!("  the busiest instance got {} times its share", short(imbalance)));
@@ -106,6 +109,24 @@ impl Summary<'_> {
                 value(version.response_time.mean, "s"),
                 value(version.response_time.p99, "s")
             ));
+        }
+    }
+
+    fn spot(&mut self, spot: &SpotResult) {
+        let currency = self.run.bill.as_ref().map_or("", |bill| bill.currency.as_str());
+        let saved = spot
+            .saved
+            .map_or(String::new(), |saved| format!(", {} less than On-Demand", value(saved, currency)));
+        self.line(format!(
+            "  Spot      {} % of instance hours{saved}   {} launched, {} notices, {} taken back, {} replaced before",
+            short(100.0 * spot.share),
+            spot.launched,
+            spot.notices,
+            spot.interrupted,
+            spot.rebalanced
+        ));
+        if spot.requests_lost > 0 {
+            self.line(format!("            {} requests lost with them", count(spot.requests_lost as f64)));
         }
     }
 

@@ -5,13 +5,13 @@ use sim_core::stats::TimeWeighted;
 use sim_core::{Calendar, Keyed, Seed, Span, Time};
 
 use super::super::System;
-use super::super::fleet::RunTime;
 use super::super::instance::Phase;
-use crate::cost::InstanceUsage;
+use crate::cost::{InstanceUsage, RunTime};
 use crate::event::{Due, Event};
 use crate::kubernetes::Resources;
 use crate::plan::{GroupId, NodePool, NodePoolId};
 use crate::results::{Activity, ActivityKind, NodesResult};
+use crate::scaling::Purchase;
 
 /// A pool in mid-run.
 #[derive(Clone, Debug)]
@@ -262,7 +262,7 @@ impl System {
         let Some(index) = state.nodes.iter().position(|node| node.number == number) else { return };
         let node = state.nodes.remove(index);
         if let Some(running) = node.running {
-            state.gone.add(now.since(running), minimum);
+            state.gone.add(running, now, minimum);
         }
         state.terminated += 1;
         self.note_nodes(pool, now);
@@ -320,23 +320,22 @@ impl System {
     }
 
     /// Nodes that were used until now, for the bill.
-    pub(in crate::system) fn nodes_used(&self, now: Time) -> Vec<InstanceUsage> {
+    pub(in crate::system) fn nodes_used(&self, now: Time) -> Vec<InstanceUsage<'_>> {
         let Some(cluster) = &self.cluster else { return Vec::new() };
         let minimum = self.measure.billed_minimum();
         let pools = cluster.pools.iter().zip(&self.plan.nodes);
-        let used = |(state, plan): (&PoolState, &NodePool)| {
+        fn used<'a>(state: &PoolState, plan: &'a NodePool, minimum: f64, now: Time) -> InstanceUsage<'a> {
             let time = state.ran(minimum, now);
             InstanceUsage {
-                group: plan.name.clone(),
-                machine: plan.machine.name.clone(),
+                group: &plan.name,
+                machine: &plan.machine.name,
+                purchase: Purchase::OnDemand,
+                zone: None,
                 hourly: plan.machine.hourly,
-                seconds: time.seconds,
-                billed_seconds: time.billed,
-                stopped_gib_hours: 0.0,
-                surplus: None,
+                time,
             }
-        };
-        pools.map(used).collect()
+        }
+        pools.map(|(state, plan)| used(state, plan, minimum, now)).collect()
     }
 
     /// What became of the pools.
@@ -354,7 +353,7 @@ impl System {
                 terminated: state.terminated,
                 evicted: state.evicted,
                 asked: if nodes > 0.0 { 100.0 * state.asked.mean(now) / nodes } else { 0.0 },
-                node_hours: state.ran(0.0, now).seconds / 3600.0,
+                node_hours: state.ran(0.0, now).seconds() / 3600.0,
             }
         };
         pools.map(result).collect()
@@ -363,9 +362,9 @@ impl System {
 
 impl PoolState {
     fn ran(&self, minimum: f64, now: Time) -> RunTime {
-        let mut time = self.gone;
+        let mut time = self.gone.clone();
         for running in self.nodes.iter().filter_map(|node| node.running) {
-            time.add(now.since(running), minimum);
+            time.add(running, now, minimum);
         }
         time
     }

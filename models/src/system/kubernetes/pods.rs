@@ -100,7 +100,7 @@ impl System {
         let description = format!(
             "Pod {number} is Pending: none of the {nodes} nodes of {name} that are ready has {wanted} left."
         );
-        let actual = self.counted(group).count() - 1;
+        let actual = self.units(group) - 1;
         self.log_difference(group, ActivityKind::Launch, calendar.now(), description, actual);
         self.pod_waits(pool, calendar);
     }
@@ -159,7 +159,7 @@ impl System {
         let image = if pull.is_zero() { "its image is there".into() } else { format!("its image in {pull}") };
         let description = format!("{words}; {image}.");
         if now == launched {
-            let actual = self.counted(group).count() - 1;
+            let actual = self.units(group) - 1;
             self.log_difference(group, ActivityKind::Launch, now, description, actual);
         } else {
             self.log(group, ActivityKind::Launch, now, description);

@@ -17,6 +17,9 @@ impl System {
         if self.pods_of(group).is_some() {
             return self.remove_pods(group, desired, calendar);
         }
+        if self.plan.groups[group.index()].mixed.is_some() {
+            return self.scale_in_mixed(group, desired as u32, calendar);
+        }
         if self.counted(group).count() <= desired {
             self.fleets[group.index()].life.held = false;
             return;
@@ -50,6 +53,25 @@ impl System {
             let words =
                 format!("{left} instances stay, {desired} are desired: all are protected from scale-in.");
             self.keeps_more(group, words, now);
+        }
+    }
+
+    /// The same of a group of several types or purchase options, whose instances may count as more than one: one after another,
+    /// as each changes what is out of line.
+    fn scale_in_mixed(&mut self, group: GroupId, desired: u32, calendar: &mut Calendar<Event>) {
+        let now = calendar.now();
+        while self.units(group) > desired && !self.suspended(group, Process::Terminate, now) {
+            let slots: Vec<u32> = self.may_go(group).collect();
+            let aligned = self.aligned(group, slots.clone());
+            let candidate =
+                |&slot: &u32| Candidate { out_of_line: aligned.contains(&slot), ..self.candidate(slot, now) };
+            let candidates: Vec<Candidate> = slots.iter().map(candidate).collect();
+            let plan = self.plan.clone();
+            let policies = &plan.groups[group.index()].lifecycle.termination_policies;
+            let draws = &mut self.fleets[group.index()].life.choices;
+            let left = candidates.len().saturating_sub(1);
+            let Some(&chosen) = scaling::surplus(&candidates, left, policies, draws).first() else { break };
+            self.terminate(slots[chosen], "", calendar);
         }
     }
 
@@ -134,7 +156,8 @@ impl System {
             self.log(group, ActivityKind::Rebalance, now, words);
         }
         for zone in launches.into_iter().take(room as usize) {
-            let reference = self.launch(group, Some(zone), calendar);
+            let Some(launch) = self.next_launch(group, Some(zone), calendar) else { break };
+            let reference = self.launch(group, launch, true, calendar);
             self.instances[reference.slot].standing.extra = true;
         }
     }

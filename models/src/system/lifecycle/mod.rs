@@ -18,6 +18,7 @@ use sim_core::{Calendar, Keyed, Seed, Stream, Time};
 use super::System;
 use super::fleet::Fleet;
 use super::instance::{Instance, Phase};
+use crate::cost::RunTime;
 use crate::event::{Event, Ref};
 use crate::plan::{Group, GroupId, HealthCheckKind, Process, Protection};
 use crate::scaling::HookEnd;
@@ -76,8 +77,8 @@ pub enum State {
 pub struct GroupLife {
     /// Its warm pool, in the order of numbers.
     pub pool: Vec<Pooled>,
-    /// Seconds that instances were stopped in the pool, of those that no longer are.
-    pub stopped_seconds: f64,
+    /// How long instances were stopped in the pool, of those that no longer are.
+    pub stopped: RunTime,
     /// Zones are being evened out.
     rebalancing: bool,
     /// The log has said that more instances than desired stay.
@@ -97,7 +98,7 @@ impl GroupLife {
         let hook = |hook: &crate::plan::LifecycleHook| seed.keyed(&name(&format!("hook/{}", hook.name)));
         GroupLife {
             pool: Vec::new(),
-            stopped_seconds: 0.0,
+            stopped: RunTime::default(),
             rebalancing: false,
             held: false,
             choices: seed.stream(&name("termination")),
@@ -134,7 +135,9 @@ impl Standing {
 impl Instance {
     /// True where it counts against the desired capacity of its group.
     pub fn counted(&self) -> bool {
-        self.phase != Phase::Draining && self.standing.state != State::Standby
+        (self.phase != Phase::Draining || self.held)
+            && !self.relieved
+            && self.standing.state != State::Standby
     }
 }
 

@@ -6,12 +6,15 @@ use sim_core::{Calendar, Span, Time};
 
 use super::hooks::{Visit, how};
 use super::{State, System};
+use crate::cost::RunTime;
 use crate::event::{Event, Ref};
 use crate::plan::{GroupId, PoolState, Process};
 use crate::results::ActivityKind;
+use crate::scaling::Purchase;
 use crate::scaling::{HookResult, warm_pool_size};
-use crate::system::fleet::{Fleet, RunTime};
+use crate::system::fleet::Fleet;
 use crate::system::instance::Phase;
+use crate::system::mixed::Launch;
 
 /// An instance in a warm pool.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,17 +32,18 @@ pub struct Pooled {
 }
 
 impl Fleet {
-    /// Adds the time that instances in the pool have run until `now` in their present start.
-    pub(in crate::system) fn add_pool_time(&self, time: &mut RunTime, now: Time, minimum: f64) {
-        for running in self.life.pool.iter().filter_map(|pooled| pooled.running).filter(|&from| from < now) {
-            time.add(now.since(running), minimum);
-        }
+    /// Since when instances in the pool run that do so `now`.
+    pub(in crate::system) fn pool_runs_since(&self, now: Time) -> impl Iterator<Item = Time> + '_ {
+        self.life.pool.iter().filter_map(|pooled| pooled.running).filter(move |&from| from < now)
     }
 
-    /// Seconds that instances have been stopped in the pool.
-    pub(in crate::system) fn stopped_seconds(&self, now: Time) -> f64 {
-        let open = self.life.pool.iter().filter_map(|pooled| pooled.stopped);
-        open.fold(self.life.stopped_seconds, |sum, stopped| sum + now.since(stopped).as_secs_f64())
+    /// How long instances have been stopped in the pool.
+    pub(in crate::system) fn stopped_time(&self, now: Time) -> RunTime {
+        let mut time = self.life.stopped.clone();
+        for stopped in self.life.pool.iter().filter_map(|pooled| pooled.stopped).filter(|&from| from < now) {
+            time.add(stopped, now, 0.0);
+        }
+        time
     }
 
     /// Takes an instance out of the pool; what it cost there is on the bill.
@@ -51,10 +55,10 @@ impl Fleet {
 
     fn close(&mut self, pooled: Pooled, now: Time, minimum: f64) {
         if let Some(running) = pooled.running.filter(|&from| from < now) {
-            self.gone[0].add(now.since(running), minimum);
+            self.ledger.add_on_demand(running, now, minimum);
         }
         if let Some(stopped) = pooled.stopped {
-            self.life.stopped_seconds += now.since(stopped).as_secs_f64();
+            self.life.stopped.add(stopped, now, 0.0);
         }
     }
 }
@@ -221,12 +225,13 @@ impl System {
             self.pool_state(group),
             plan.groups[group.index()].zones[usize::from(pooled.zone)]
         );
-        let actual = self.counted(group).count();
+        let actual = self.units(group);
         match zone {
             Some(_) => self.log_extra(group, now, words),
             None => self.log_difference(group, ActivityKind::Launch, now, words, actual),
         }
-        let reference = self.add_instance(group, Some(pooled.zone), Some(pooled.number), calendar);
+        let launch = Launch { machine: 0, zone: pooled.zone, purchase: Purchase::OnDemand };
+        let reference = self.add_instance(group, launch, Some(pooled.number), calendar);
         let instance = &mut self.instances[reference.slot];
         (instance.phase, instance.running, instance.standing.start) = (Phase::Booting, Some(now), start);
         instance.user_data = u8::MAX; // which runs at the first boot only

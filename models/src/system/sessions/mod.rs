@@ -391,7 +391,11 @@ impl System {
         let Some(slot) = self.instances.live(reference) else { return };
         let instance = &self.instances[slot];
         let empty = instance.server.inside == 0 && instance.flows == 0 && self.sessions_at(slot) == 0;
-        if instance.phase == Phase::Draining && empty && self.losing != Some(Losing::Everything(slot)) {
+        if instance.phase == Phase::Draining
+            && !instance.held
+            && empty
+            && self.losing != Some(Losing::Everything(slot))
+        {
             self.drained(slot, calendar);
         }
     }
