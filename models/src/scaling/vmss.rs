@@ -1,0 +1,472 @@
+//! Autoscale rules of an Azure virtual machine scale set (Azure Monitor, "Understand autoscale settings" and "Best
+//! practices for autoscale"). Azure publishes less than others do; what rests on memory is told in `docs/models.md`.
+
+use sim_core::{Span, Time};
+
+use super::{Comparison, Metric};
+
+/// An autoscale setting: profiles, of which one is in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vmss {
+    /// Those with times of their own, in the order in which they go before others: fixed dates, then recurring ones.
+    pub profiles: Vec<VmssProfile>,
+    /// The one that is in force where no other is.
+    pub default: VmssProfile,
+}
+
+/// A profile: limits, and rules within them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VmssProfile {
+    /// Its name.
+    pub name: String,
+    /// When it is in force: from each first to each second instant; the default profile has none.
+    pub active: Vec<(Time, Time)>,
+    /// The fewest instances.
+    pub min: u32,
+    /// The most instances.
+    pub max: u32,
+    /// How many it should have where the metrics of no rule can be read, if it has fewer.
+    pub default: u32,
+    /// Its rules.
+    pub rules: Vec<VmssRule>,
+}
+
+/// A rule: a metric, a threshold, and what to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VmssRule {
+    /// What is measured by instance.
+    pub metric: Metric,
+    /// How the values of the instances become one, for each time grain.
+    pub statistic: VmssStatistic,
+    /// The period of a value.
+    pub time_grain: Span,
+    /// How the values of the time window become one.
+    pub time_aggregation: TimeAggregation,
+    /// How far it looks back.
+    pub time_window: Span,
+    /// How the result is compared.
+    pub operator: Comparison,
+    /// With what.
+    pub threshold: f64,
+    /// Which way it scales.
+    pub direction: Direction,
+    /// By how much.
+    pub change: VmssChange,
+    /// How long after any scale action it waits.
+    pub cooldown: Span,
+}
+
+/// How the values of the instances become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmssStatistic {
+    /// Their mean.
+    Average,
+    /// Their sum.
+    Sum,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+}
+
+/// How the values of a time window become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeAggregation {
+    /// Their mean.
+    Average,
+    /// The smallest.
+    Minimum,
+    /// The largest.
+    Maximum,
+    /// Their sum.
+    Total,
+    /// The newest.
+    Last,
+    /// How many there are.
+    Count,
+}
+
+/// Which way a rule scales.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// More instances.
+    Out,
+    /// Fewer instances.
+    In,
+}
+
+/// By how much a rule scales.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum VmssChange {
+    /// `ChangeCount`: so many more or fewer.
+    Count(u32),
+    /// `PercentChangeCount`: so many percent of the present ones, rounded towards zero, and at least one.
+    Percent(f64),
+    /// `ExactCount`: so many.
+    Exact(u32),
+}
+
+/// The values of one instance metric at one time grain.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GrainValue {
+    /// The mean over instances.
+    pub average: f64,
+    /// The sum over instances.
+    pub sum: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl VmssRule {
+    /// What the rule compares with its threshold: the values of its window, oldest first, put together. `None` where there is
+    /// none.
+    pub fn value(&self, window: &[GrainValue]) -> Option<f64> {
+        let of = |value: &GrainValue| match self.statistic {
+            VmssStatistic::Average => value.average,
+            VmssStatistic::Sum => value.sum,
+            VmssStatistic::Min => value.min,
+            VmssStatistic::Max => value.max,
+        };
+        let values = window.iter().map(of);
+        let last = values.clone().last()?;
+        let count = window.len() as f64;
+        Some(match self.time_aggregation {
+            TimeAggregation::Average => values.sum::<f64>() / count,
+            TimeAggregation::Minimum => values.fold(f64::INFINITY, f64::min),
+            TimeAggregation::Maximum => values.fold(f64::NEG_INFINITY, f64::max),
+            TimeAggregation::Total => values.sum(),
+            TimeAggregation::Last => last,
+            TimeAggregation::Count => count,
+        })
+    }
+
+    /// True where a value meets the rule.
+    pub fn met(&self, value: f64) -> bool {
+        self.operator.holds(value, self.threshold)
+    }
+
+    /// The size after the rule has been carried out.
+    pub fn applied(&self, size: u32) -> u32 {
+        let by = match self.change {
+            VmssChange::Exact(exact) => {
+                return match self.direction {
+                    Direction::Out => exact.max(size),
+                    Direction::In => exact.min(size),
+                };
+            }
+            VmssChange::Count(count) => count,
+            VmssChange::Percent(percent) => ((f64::from(size) * percent / 100.0 + 1e-9) as u32).max(1),
+        };
+        match self.direction {
+            Direction::Out => size.saturating_add(by),
+            Direction::In => size.saturating_sub(by),
+        }
+    }
+
+    /// What its value would be with another number of instances, where the load stays what it is. A sum and a count stay, too.
+    fn projected(&self, value: f64, from: u32, to: u32) -> f64 {
+        let shared = self.statistic != VmssStatistic::Sum && self.time_aggregation != TimeAggregation::Count;
+        if shared { value * f64::from(from) / f64::from(to.max(1)) } else { value }
+    }
+}
+
+/// What an autoscale setting remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VmssMemory {
+    /// When it scaled last.
+    pub last: Option<Time>,
+}
+
+/// What an autoscale setting sees when it is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VmssView<'a> {
+    /// The clock.
+    pub now: Time,
+    /// The value of each rule of the profile that is in force, in their order.
+    pub values: &'a [Option<f64>],
+    /// Instances.
+    pub size: u32,
+}
+
+/// Why an autoscale setting does what it does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum VmssReason {
+    /// The size was outside the profile's limits.
+    Limits,
+    /// The metrics of no rule could be read, and there were fewer than the default.
+    Default,
+    /// A rule scaled out.
+    Out {
+        /// Its index.
+        rule: usize,
+    },
+    /// All rules that scale in were met.
+    In {
+        /// The index of the one that keeps most.
+        rule: usize,
+    },
+    /// A rule is met and waits for its cooldown.
+    Cooldown {
+        /// Its index.
+        rule: usize,
+        /// Until when.
+        until: Time,
+    },
+    /// It would scale in, and a rule would scale out again.
+    Flapping {
+        /// The index of that rule.
+        rule: usize,
+        /// Its value after the scale-in.
+        projected: f64,
+    },
+    /// A rule is met, and the size is at its limit.
+    AtLimit {
+        /// Its index.
+        rule: usize,
+    },
+    /// Some of the rules that scale in are met, not all.
+    NotAll,
+    /// No rule is met.
+    Calm,
+    /// There are no metrics.
+    NoData,
+}
+
+impl Vmss {
+    /// The profile that is in force.
+    pub fn profile(&self, now: Time) -> &VmssProfile {
+        let active = |profile: &&VmssProfile| {
+            profile.active.iter().any(|&(from, to)| from <= now && now < to)
+        };
+        self.profiles.iter().find(active).unwrap_or(&self.default)
+    }
+
+    /// All profiles, the default one last.
+    pub fn all(&self) -> impl Iterator<Item = &VmssProfile> {
+        self.profiles.iter().chain(std::iter::once(&self.default))
+    }
+}
+
+impl VmssProfile {
+    /// The size that the rules want, once a minute, and why.
+    pub fn evaluate(&self, memory: &mut VmssMemory, seen: &VmssView<'_>) -> (u32, VmssReason) {
+        let (wanted, reason) = self.judge(*memory, seen);
+        if wanted != seen.size {
+            memory.last = Some(seen.now);
+        }
+        (wanted, reason)
+    }
+
+    fn judge(&self, memory: VmssMemory, seen: &VmssView<'_>) -> (u32, VmssReason) {
+        let limited = seen.size.clamp(self.min.min(self.max), self.max);
+        if limited != seen.size {
+            return (limited, VmssReason::Limits);
+        }
+        if seen.values.iter().all(Option::is_none) {
+            let wanted = seen.size.max(self.default.min(self.max));
+            return (wanted, if wanted > seen.size { VmssReason::Default } else { VmssReason::NoData });
+        }
+        self.scale_out(memory, seen).unwrap_or_else(|| self.scale_in(memory, seen))
+    }
+
+    fn rules(&self, seen: &VmssView<'_>, direction: Direction) -> Vec<(usize, &VmssRule, Option<f64>)> {
+        let all = self.rules.iter().enumerate().zip(seen.values);
+        let those = all.filter(|((_, rule), _)| rule.direction == direction);
+        those.map(|((index, rule), value)| (index, rule, *value)).collect()
+    }
+
+    /// Any rule that is met and has cooled down; of several the one that asks for most.
+    fn scale_out(&self, memory: VmssMemory, seen: &VmssView<'_>) -> Option<(u32, VmssReason)> {
+        let rules = self.rules(seen, Direction::Out);
+        let met = || rules.iter().filter(|(_, rule, value)| value.is_some_and(|value| rule.met(value)));
+        let ready = met().filter(|(_, rule, _)| memory.cooled_down(rule, seen.now).is_none());
+        let most = ready.map(|(index, rule, _)| (rule.applied(seen.size).min(self.max), *index));
+        if let Some((wanted, rule)) = most.reduce(|most, other| if other.0 > most.0 { other } else { most }) {
+            let reason = if wanted > seen.size { VmssReason::Out { rule } } else { VmssReason::AtLimit { rule } };
+            return Some((wanted.max(seen.size), reason));
+        }
+        met().next().map(|(index, rule, _)| {
+            let until = memory.cooled_down(rule, seen.now).unwrap_or(seen.now);
+            (seen.size, VmssReason::Cooldown { rule: *index, until })
+        })
+    }
+
+    /// All rules must be met and have cooled down; of several the one that keeps most counts.
+    fn scale_in(&self, memory: VmssMemory, seen: &VmssView<'_>) -> (u32, VmssReason) {
+        let rules = self.rules(seen, Direction::In);
+        let met = rules.iter().filter(|(_, rule, value)| value.is_some_and(|value| rule.met(value))).count();
+        if met == 0 {
+            return (seen.size, VmssReason::Calm);
+        }
+        if met < rules.len() {
+            return (seen.size, VmssReason::NotAll);
+        }
+        let waits = rules.iter().filter_map(|(index, rule, _)| Some((*index, memory.cooled_down(rule, seen.now)?)));
+        if let Some((rule, until)) = waits.max_by_key(|&(_, until)| until) {
+            return (seen.size, VmssReason::Cooldown { rule, until });
+        }
+        let keeps = rules.iter().map(|(index, rule, _)| (rule.applied(seen.size).max(self.min), *index));
+        let (wanted, rule) = keeps.max_by_key(|&(wanted, _)| wanted).unwrap_or((seen.size, 0));
+        if wanted >= seen.size {
+            return (seen.size, VmssReason::AtLimit { rule });
+        }
+        let again = self.rules(seen, Direction::Out).into_iter().find_map(|(index, out, value)| {
+            let projected = out.projected(value?, seen.size, wanted);
+            out.met(projected).then_some(VmssReason::Flapping { rule: index, projected })
+        });
+        again.map_or((wanted, VmssReason::In { rule }), |flapping| (seen.size, flapping))
+    }
+}
+
+impl VmssMemory {
+    /// Until when a rule waits after the last scale action; `None` where it need not.
+    fn cooled_down(self, rule: &VmssRule, now: Time) -> Option<Time> {
+        self.last.map(|last| last + rule.cooldown).filter(|&until| now < until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minute(n: u64) -> Time {
+        Time::ZERO + Span::from_secs(60 * n)
+    }
+
+    fn rule(direction: Direction, threshold: f64, change: VmssChange) -> VmssRule {
+        VmssRule {
+            metric: Metric::Cpu,
+            statistic: VmssStatistic::Average,
+            time_grain: Span::from_secs(60),
+            time_aggregation: TimeAggregation::Average,
+            time_window: Span::from_secs(300),
+            operator: if direction == Direction::Out { Comparison::Greater } else { Comparison::Less },
+            threshold,
+            direction,
+            change,
+            cooldown: Span::from_secs(300),
+        }
+    }
+
+    fn profile(rules: Vec<VmssRule>) -> VmssProfile {
+        VmssProfile { name: "default".into(), active: vec![], min: 1, max: 10, default: 1, rules }
+    }
+
+    fn out_and_in(out: f64, inward: f64) -> VmssProfile {
+        let by_one = VmssChange::Count(1);
+        profile(vec![rule(Direction::Out, out, by_one), rule(Direction::In, inward, by_one)])
+    }
+
+    fn judged(profile: &VmssProfile, size: u32, values: &[f64]) -> (u32, VmssReason) {
+        let values: Vec<Option<f64>> = values.iter().copied().map(Some).collect();
+        profile.evaluate(&mut VmssMemory::default(), &VmssView { now: minute(9), values: &values, size })
+    }
+
+    /// The example of "Best practices for autoscale": out above 80 %, in below 60 %, two instances at 50 %: one would be at 100 %.
+    #[test]
+    fn a_scale_in_that_would_scale_out_again_is_skipped() {
+        let rules = out_and_in(80.0, 60.0);
+        assert_eq!(judged(&rules, 2, &[50.0; 2]), (2, VmssReason::Flapping { rule: 0, projected: 100.0 }));
+        assert_eq!(judged(&rules, 3, &[50.0; 2]), (2, VmssReason::In { rule: 1 }), "75 % on two");
+        let mut sums = out_and_in(500.0, 60.0);
+        sums.rules[0].statistic = VmssStatistic::Sum;
+        assert_eq!(judged(&sums, 2, &[100.0, 50.0]).0, 1, "a sum stays what it is");
+    }
+
+    #[test]
+    fn any_rule_scales_out_and_all_must_scale_in() {
+        let by = |direction, threshold, count| rule(direction, threshold, VmssChange::Count(count));
+        let rules = profile(vec![
+            by(Direction::Out, 70.0, 1),
+            by(Direction::Out, 50.0, 3),
+            by(Direction::In, 20.0, 2),
+            by(Direction::In, 10.0, 1),
+        ]);
+        assert_eq!(judged(&rules, 4, &[80.0, 0.0, 30.0, 30.0]), (5, VmssReason::Out { rule: 0 }));
+        assert_eq!(judged(&rules, 4, &[80.0, 60.0, 30.0, 30.0]), (7, VmssReason::Out { rule: 1 }), "the most");
+        assert_eq!(judged(&rules, 9, &[80.0, 60.0, 30.0, 30.0]).0, 10, "the maximum");
+        assert_eq!(judged(&rules, 4, &[15.0, 15.0, 15.0, 15.0]), (4, VmssReason::NotAll));
+        assert_eq!(judged(&rules, 4, &[5.0; 4]), (3, VmssReason::In { rule: 3 }), "the one that keeps most");
+        assert_eq!(judged(&rules, 4, &[30.0; 4]), (4, VmssReason::Calm));
+        assert_eq!(judged(&rules, 10, &[90.0; 4]), (10, VmssReason::AtLimit { rule: 0 }));
+        assert_eq!(judged(&rules, 1, &[1.0; 4]), (1, VmssReason::AtLimit { rule: 3 }));
+    }
+
+    #[test]
+    fn rules_wait_for_their_cooldown_after_any_action() {
+        let rules = out_and_in(80.0, 20.0);
+        let mut memory = VmssMemory::default();
+        let mut at = |n: u64, size: u32, value: f64| {
+            rules.evaluate(&mut memory, &VmssView { now: minute(n), values: &[Some(value); 2], size })
+        };
+        assert_eq!(at(0, 4, 90.0).0, 5);
+        assert_eq!(at(4, 5, 90.0), (5, VmssReason::Cooldown { rule: 0, until: minute(5) }));
+        assert_eq!(at(4, 5, 10.0), (5, VmssReason::Cooldown { rule: 1, until: minute(5) }));
+        assert_eq!(at(5, 5, 10.0).0, 4);
+        assert_eq!(at(9, 4, 90.0).0, 4);
+        assert_eq!(at(10, 4, 90.0).0, 5);
+    }
+
+    #[test]
+    fn changes_are_counts_percents_and_exact_sizes() {
+        let applied = |direction, change, size| rule(direction, 0.0, change).applied(size);
+        assert_eq!(applied(Direction::Out, VmssChange::Percent(50.0), 5), 7);
+        assert_eq!(applied(Direction::Out, VmssChange::Percent(10.0), 5), 6, "at least one");
+        assert_eq!(applied(Direction::In, VmssChange::Percent(30.0), 10), 7);
+        assert_eq!(applied(Direction::In, VmssChange::Count(9), 5), 0);
+        assert_eq!(applied(Direction::Out, VmssChange::Exact(8), 5), 8);
+        assert_eq!(applied(Direction::Out, VmssChange::Exact(3), 5), 5, "out never removes");
+        assert_eq!(applied(Direction::In, VmssChange::Exact(3), 5), 3);
+    }
+
+    #[test]
+    fn windows_are_put_together_as_stated() {
+        let window = [
+            GrainValue { average: 10.0, sum: 20.0, min: 5.0, max: 15.0 },
+            GrainValue { average: 30.0, sum: 90.0, min: 20.0, max: 40.0 },
+        ];
+        let value = |statistic, time_aggregation| {
+            VmssRule { statistic, time_aggregation, ..rule(Direction::Out, 0.0, VmssChange::Count(1)) }.value(&window)
+        };
+        use TimeAggregation::{Average, Count, Last, Maximum, Minimum, Total};
+        assert_eq!(value(VmssStatistic::Average, Average), Some(20.0));
+        assert_eq!(value(VmssStatistic::Sum, Average), Some(55.0));
+        assert_eq!(value(VmssStatistic::Min, Minimum), Some(5.0));
+        assert_eq!(value(VmssStatistic::Max, Maximum), Some(40.0));
+        assert_eq!(value(VmssStatistic::Average, Total), Some(40.0));
+        assert_eq!(value(VmssStatistic::Average, Last), Some(30.0));
+        assert_eq!(value(VmssStatistic::Average, Count), Some(2.0));
+        assert_eq!(rule(Direction::Out, 0.0, VmssChange::Count(1)).value(&[]), None);
+    }
+
+    #[test]
+    fn without_metrics_there_are_at_least_the_default() {
+        let mut rules = out_and_in(80.0, 20.0);
+        rules.default = 4;
+        let mut blind = |size| {
+            let seen = VmssView { now: minute(0), values: &[None, None], size };
+            rules.evaluate(&mut VmssMemory::default(), &seen)
+        };
+        assert_eq!(blind(2), (4, VmssReason::Default));
+        assert_eq!(blind(6), (6, VmssReason::NoData));
+    }
+
+    #[test]
+    fn fixed_dates_go_before_recurring_profiles_and_those_before_the_default() {
+        let named = |name: &str, active| VmssProfile { name: name.into(), active, ..out_and_in(80.0, 20.0) };
+        let setting = Vmss {
+            profiles: vec![
+                named("sale", vec![(minute(60), minute(120))]),
+                named("evenings", vec![(minute(30), minute(90)), (minute(1470), minute(1530))]),
+            ],
+            default: named("default", vec![]),
+        };
+        let in_force = |n: u64| setting.profile(minute(n)).name.as_str();
+        assert_eq!([0, 30, 60, 100, 120, 1470, 1530].map(in_force), ["default", "evenings", "sale", "sale", "default", "evenings", "default"]);
+        let narrow = VmssProfile { min: 3, max: 4, ..setting.default.clone() };
+        assert_eq!(judged(&narrow, 2, &[50.0; 2]), (3, VmssReason::Limits));
+        assert_eq!(judged(&narrow, 6, &[50.0; 2]), (4, VmssReason::Limits));
+    }
+}
