@@ -58,7 +58,7 @@ fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
         out,
         "\nGroup {}: one {} serves {}/s; {} of CPU a request",
         group.name,
-        group.machine.name,
+        group.machine().name,
         short(each),
         value(demand.cpu / demand.visits, "s")
     )?;
@@ -106,7 +106,7 @@ fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
 /// threads cannot outnumber vCPUs.
 fn scheduling(plan: &Plan, id: GroupId, cpu: f64) -> Option<String> {
     let group = &plan.groups[id.index()];
-    let processor = &group.machine.processor;
+    let processor = &group.machine().processor;
     let runtime = plan.services[group.service.index()].runtime;
     let Scheduler::Shares(kernel) = processor.scheduler else { return None };
     let crowded = runtime.held_threads(processor.vcpus).is_none_or(|threads| threads > processor.vcpus)
@@ -143,7 +143,7 @@ fn theory(plan: &Plan, id: GroupId, load: f64, size: u32) -> String {
     let demand = plan.demands()[id.index()];
     let (cpu, waits) = (demand.cpu / demand.visits, (demand.held - demand.cpu) / demand.visits);
     let servers =
-        plan.services[group.service.index()].runtime.computing_threads(group.machine.processor.vcpus);
+        plan.services[group.service.index()].runtime.computing_threads(group.machine().processor.vcpus);
     if cpu == 0.0 || load == 0.0 {
         return format!("mean {}", value(cpu + waits, "s"));
     }

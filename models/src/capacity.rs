@@ -164,7 +164,7 @@ impl Plan {
 
     fn clients_per_instance(&self, group: GroupId, demand: Demand) -> f64 {
         let plan = &self.groups[group.index()];
-        let (runtime, processor) = (self.services[plan.service.index()].runtime, &plan.machine.processor);
+        let (runtime, processor) = (self.services[plan.service.index()].runtime, &plan.machine().processor);
         let threads = runtime.computing_threads(processor.vcpus);
         let by_cores = (processor.capacity() / demand.cpu)
             .min(processor.capacity_of(threads) / demand.on_threads)

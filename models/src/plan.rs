@@ -172,8 +172,8 @@ impl Plan {
     pub fn memory_left(&self, group: &Group) -> Option<u64> {
         let service = &self.services[group.service.index()];
         let Memory { process, .. } = service.memory?;
-        let processes = u64::from(service.runtime.processes(group.machine.processor.vcpus));
-        let memory = (group.machine.memory_gib * f64::from(1 << 30)) as u64;
+        let processes = u64::from(service.runtime.processes(group.machine().processor.vcpus));
+        let memory = (group.machine().memory_gib * f64::from(1 << 30)) as u64;
         Some(memory.saturating_sub(process.saturating_mul(processes)))
     }
 

@@ -217,7 +217,7 @@ impl<'a> Suspect<'a> {
                 format!("{name} was scaled in from {was} to {} before this; {load}, {busy}", peak.desired),
             );
         }
-        let vcpus = self.group.machine.processor.vcpus;
+        let vcpus = self.group.machine().processor.vcpus;
         let threads = self.runtime.computing_threads(vcpus);
         let loop_bound = threads < vcpus;
         if loop_bound
@@ -280,7 +280,7 @@ impl<'a> Suspect<'a> {
 
     /// The machine was not allowed to do what it could.
     fn held_back(&self, minutes: &[MinuteFacts], load: &str) -> Option<(CauseKind, String)> {
-        let (name, processor) = (&self.group.name, &self.group.machine.processor);
+        let (name, processor) = (&self.group.name, &self.group.machine().processor);
         let throttled: u64 = minutes.iter().map(|m| m.throttled).sum();
         let often = |quota: &Quota| {
             let periods = minutes.len() as f64 * 60.0 / quota.period.as_secs_f64();
@@ -294,7 +294,7 @@ impl<'a> Suspect<'a> {
             );
             return Some((CauseKind::Throttled, words));
         }
-        let background = &self.group.machine.background;
+        let background = &self.group.machine().background;
         let crowded = minutes.iter().all(|m| m.load < OVERLOADED * m.capacity && m.hottest >= OVERLOADED);
         if crowded && !background.is_empty() {
             let programs: Vec<String> = background
@@ -432,7 +432,7 @@ impl<'a> Suspect<'a> {
     }
 
     fn thread_limit(&self) -> Option<u32> {
-        self.runtime.held_threads(self.group.machine.processor.vcpus)
+        self.runtime.held_threads(self.group.machine().processor.vcpus)
     }
 }
 

@@ -116,7 +116,7 @@ fn the_machine_can_be_pasted_into_a_scenario() {
     let fitted = judged().fitted;
     let text = format!("{ON_IT}{}", machine_toml::render(&stored(), &fitted));
     let scenario = scalesim::Scenario::parse(&text).unwrap_or_else(|wrong| panic!("{}", wrong.render(false)));
-    let Scheduler::Slices(read) = scenario.plan().groups[0].machine.processor.scheduler else {
+    let Scheduler::Slices(read) = scenario.plan().groups[0].machine().processor.scheduler else {
         panic!("slices were written")
     };
     let (bytes, nanos) = *fitted.refill.as_ref().unwrap().last().unwrap();

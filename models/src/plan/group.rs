@@ -5,6 +5,7 @@ use sim_core::{Span, Time};
 
 use super::{ScheduledAction, ServiceId, TargetTracking};
 use crate::machine::{Processor, Refill, Scheduler};
+use crate::scaling::Policy;
 
 /// A fleet of equal machines that runs one service: an EC2 Auto Scaling group.
 #[derive(Clone, Debug)]
@@ -13,8 +14,8 @@ pub struct Group {
     pub name: String,
     /// What its instances run.
     pub service: ServiceId,
-    /// What its instances are.
-    pub machine: Machine,
+    /// What its instances may be, at least one; the first is what the group is planned with.
+    pub machines: Vec<Machine>,
     /// Availability Zones, at least one; launches go to the one with the fewest instances.
     pub zones: Vec<String>,
     /// The smallest desired capacity.
@@ -44,13 +45,15 @@ pub struct Group {
 }
 
 impl Group {
+    /// The machine that the group is planned with.
+    pub fn machine(&self) -> &Machine {
+        &self.machines[0]
+    }
+
     /// How long its new instances warm up for one of its policies: the policy's own warm-up, else the group's, else the
     /// default cooldown.
     pub fn warm_up(&self, policy: &Scaling) -> Span {
-        let own = match policy {
-            Scaling::TargetTracking(policy) => policy.estimated_instance_warmup,
-            Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
-        };
+        let own = policy.policy().and_then(Policy::estimated_instance_warmup);
         crate::scaling::effective_warmup(own, self.instance_warmup, self.default_cooldown)
     }
 }
@@ -129,4 +132,14 @@ pub enum Scaling {
     Scheduled(ScheduledAction),
     /// A target tracking policy.
     TargetTracking(TargetTracking),
+}
+
+impl Scaling {
+    /// What is asked once a minute; `None` where somebody or a clock sets the size.
+    pub fn policy(&self) -> Option<&dyn Policy> {
+        match self {
+            Scaling::TargetTracking(policy) => Some(policy),
+            Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
+        }
+    }
 }

@@ -38,6 +38,16 @@ pub enum AlarmState {
     Alarm,
 }
 
+impl std::fmt::Display for AlarmState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            AlarmState::InsufficientData => "INSUFFICIENT_DATA",
+            AlarmState::Ok => "OK",
+            AlarmState::Alarm => "ALARM",
+        })
+    }
+}
+
 /// An alarm on the datapoints of one metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Alarm {

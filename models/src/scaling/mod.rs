@@ -7,16 +7,18 @@
 
 mod alarm;
 mod metric;
+mod policy;
 mod schedule;
 mod target_tracking;
 
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
 pub use metric::{Datapoint, Datapoints, MOST_EVALUATED};
-pub use schedule::{ScheduledAction, Size, apply, set_desired};
-pub use target_tracking::{
-    Decision, Metric, Observation, PolicyAlarms, TargetTracking, Transition, Verdict, combine, decide,
-    effective_warmup, visible,
+pub use policy::{
+    AlarmName, Consent, Decision, Memory, Metric, Observation, Policy, Transition, Verdict, combine,
+    effective_warmup,
 };
+pub use schedule::{ScheduledAction, Size, apply, set_desired};
+pub use target_tracking::TargetTracking;
 
 /// How many instances that fail their target group's checks a group replaces at once: a tenth of its desired capacity, and
 /// at least one (EC2 Auto Scaling, "Health checks for instances in an Auto Scaling group").

@@ -1,8 +1,11 @@
 //! Target tracking: two alarms around a target, and a size in proportion to the metric.
 
-use sim_core::{Span, Time};
+use sim_core::Span;
 
-use super::{Alarm, AlarmState, Comparison, Datapoint, Datapoints, MissingData};
+use super::{
+    Alarm, AlarmName, AlarmState, Comparison, Consent, Datapoint, Decision, Memory, Metric, MissingData,
+    Observation, Policy, Transition, Verdict,
+};
 
 /// A target tracking policy with the two alarms it makes.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,154 +24,6 @@ pub struct TargetTracking {
     pub estimated_instance_warmup: Option<Span>,
     /// The policy never scales in.
     pub disable_scale_in: bool,
-}
-
-/// What a target tracking policy can track.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
-    /// `ASGAverageCPUUtilization`, in percent.
-    Cpu,
-    /// `ALBRequestCountPerTarget`: requests a minute and target.
-    RequestCountPerTarget,
-    /// Open sessions (websockets) by target, a metric of one's own: their mean over the minute by healthy targets.
-    ConnectionsPerTarget,
-}
-
-/// What a policy can see when it is evaluated.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Observation {
-    /// The clock.
-    pub now: Time,
-    /// The metric's newest datapoints, oldest first; see [`visible`].
-    pub datapoints: Vec<Option<Datapoint>>,
-    /// Desired capacity.
-    pub desired: u32,
-    /// The minimum.
-    pub min: u32,
-    /// The maximum.
-    pub max: u32,
-    /// Instances launched and not yet warm for this policy.
-    pub warming: u32,
-    /// When the last of them is warm, as far as can be told.
-    pub warm_at: Option<Time>,
-}
-
-/// The states of a policy's alarms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PolicyAlarms {
-    /// `AlarmHigh`.
-    pub high: AlarmState,
-    /// `AlarmLow`.
-    pub low: AlarmState,
-}
-
-/// What a policy wants, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
-    /// The desired capacity it wants, within the group's limits; `None` where it wants no change.
-    pub wanted: Option<u32>,
-    /// False for a policy that never scales in, whose consent is not asked for when others want to.
-    pub scales_in: bool,
-    /// The reason in short.
-    pub verdict: Verdict,
-    /// The reason in words and numbers.
-    pub description: String,
-    /// Alarms that changed their state.
-    pub transitions: Vec<Transition>,
-}
-
-/// Why a policy acts, or what it waits for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// It wants more instances.
-    ScaleOut,
-    /// It wants fewer instances.
-    ScaleIn,
-    /// The high alarm has seen too few datapoints above the target.
-    HighAlarmPending {
-        /// How many it has seen.
-        have: u32,
-        /// How many it needs.
-        need: u32,
-    },
-    /// The low alarm has seen too few datapoints below its threshold.
-    LowAlarmPending {
-        /// How many it has seen.
-        have: u32,
-        /// How many it needs.
-        need: u32,
-    },
-    /// Between the thresholds.
-    WithinTarget,
-    /// Instances on their way are enough, or scale-in waits for them to be warm.
-    WarmingUp,
-    /// It would scale out, and the group is at its maximum.
-    AtMaximum,
-    /// It would scale in, and the group is at its minimum.
-    AtMinimum,
-    /// With one instance fewer the metric would be above the target again.
-    WouldOvershoot,
-    /// It would scale in, and must not.
-    ScaleInDisabled,
-    /// There are no datapoints.
-    InsufficientData,
-}
-
-impl Verdict {
-    /// True where both give the same reason, whatever their numbers.
-    pub fn same_reason(&self, other: &Verdict) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-    }
-
-    /// How much a policy that says so wants the group to grow; of several policies the one with the highest explains
-    /// best why an overloaded group did not.
-    pub fn urgency(&self) -> u32 {
-        match self {
-            Verdict::ScaleOut => 5,
-            Verdict::WarmingUp | Verdict::AtMaximum => 4,
-            Verdict::HighAlarmPending { .. } => 3,
-            Verdict::InsufficientData => 2,
-            Verdict::WithinTarget => 1,
-            Verdict::LowAlarmPending { .. }
-            | Verdict::ScaleIn
-            | Verdict::AtMinimum
-            | Verdict::WouldOvershoot
-            | Verdict::ScaleInDisabled => 0,
-        }
-    }
-}
-
-/// An alarm that changed its state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Transition {
-    /// `High` or `Low`.
-    pub alarm: &'static str,
-    /// Its state before.
-    pub from: AlarmState,
-    /// Its state now.
-    pub to: AlarmState,
-    /// The datapoints it saw, in words.
-    pub seen: String,
-}
-
-impl Transition {
-    /// A line for the log of `group`.
-    pub fn describe(&self, group: &str) -> String {
-        format!(
-            "TargetTracking-{group}-Alarm{} went from {} to {}: {}.",
-            self.alarm, self.from, self.to, self.seen
-        )
-    }
-}
-
-impl std::fmt::Display for AlarmState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            AlarmState::InsufficientData => "INSUFFICIENT_DATA",
-            AlarmState::Ok => "OK",
-            AlarmState::Alarm => "ALARM",
-        })
-    }
 }
 
 impl TargetTracking {
@@ -195,65 +50,73 @@ impl TargetTracking {
 
     /// A value of the metric, with its unit.
     fn show(&self, value: f64) -> String {
-        match self.metric {
-            Metric::Cpu => format!("CPU {value:.1} %"),
-            Metric::RequestCountPerTarget => format!("{value:.0} requests a minute and target"),
-            Metric::ConnectionsPerTarget => format!("{value:.0} open sessions by target"),
-        }
+        self.metric.show(value)
     }
-}
 
-/// The datapoints that both of a policy's alarms need.
-pub fn visible(metric: &Datapoints, policy: &TargetTracking, now: Time) -> Vec<Option<Datapoint>> {
-    metric.visible(now, policy.high().evaluation_range().max(policy.low().evaluation_range()))
-}
-
-/// The warm-up of a policy's instances: its own, else the group's, else the default cooldown. A zero counts as set.
-pub fn effective_warmup(policy: Option<Span>, group: Option<Span>, default_cooldown: Span) -> Span {
-    policy.or(group).unwrap_or(default_cooldown)
-}
-
-/// Evaluates a policy, once a minute. While an alarm stays in ALARM its action is repeated at each evaluation.
-pub fn decide(policy: &TargetTracking, alarms: &mut PolicyAlarms, seen: &Observation) -> Decision {
-    let (high, low) = (policy.high(), policy.low());
-    let before = *alarms;
-    let values: Vec<Option<f64>> =
-        seen.datapoints.iter().map(|point| point.map(|point| point.value)).collect();
-    alarms.high = high.evaluate(&values, before.high);
-    alarms.low = low.evaluate(&values, before.low);
-    let newest = seen.datapoints.iter().rev().find_map(|&point| point);
-    let (verdict, wanted, description) = match newest {
-        None => {
-            (Verdict::InsufficientData, None, "No datapoints: no scaling in either direction.".to_string())
-        }
-        Some(metric) if alarms.high == AlarmState::Alarm => scale_out(policy, seen, metric),
-        Some(metric) if alarms.low == AlarmState::Alarm => scale_in(policy, seen, metric),
-        Some(metric) => wait(policy, &values, metric.value),
-    };
-    let change = |alarm, from: AlarmState, to: AlarmState, evaluated: &Alarm| {
-        let run = evaluated.breaching_run(&values);
-        let side = if evaluated.comparison == Comparison::Greater { "above" } else { "below" };
-        let last = newest.map_or("no datapoint".to_string(), |point| policy.show(point.value));
+    /// An alarm's change of state, as the log tells it.
+    fn transition(
+        &self,
+        name: AlarmName,
+        alarm: &Alarm,
+        (from, to): (AlarmState, AlarmState),
+        values: &[Option<f64>],
+    ) -> Option<Transition> {
+        let run = alarm.breaching_run(values).min(alarm.evaluation_periods);
+        let side = if alarm.comparison == Comparison::Greater { "above" } else { "below" };
+        let newest = values.iter().rev().find_map(|&value| value);
+        let last = newest.map_or("no datapoint".to_string(), |value| self.show(value));
         (from != to).then(|| Transition {
-            alarm,
+            alarm: name,
             from,
             to,
             seen: format!(
-                "{} of {} datapoints {side} {}, the newest {last}",
-                run.min(evaluated.evaluation_periods),
-                evaluated.evaluation_periods,
-                policy.show(evaluated.threshold)
+                "{run} of {} datapoints {side} {}, the newest {last}",
+                alarm.evaluation_periods,
+                self.show(alarm.threshold)
             ),
         })
-    };
-    let transitions =
-        [change("High", before.high, alarms.high, &high), change("Low", before.low, alarms.low, &low)];
-    Decision {
-        wanted,
-        scales_in: !policy.disable_scale_in,
-        verdict,
-        description,
-        transitions: transitions.into_iter().flatten().collect(),
+    }
+}
+
+impl Policy for TargetTracking {
+    fn metrics(&self) -> Vec<Metric> {
+        vec![self.metric]
+    }
+
+    /// What both of its alarms need.
+    fn lookback(&self) -> usize {
+        self.high().evaluation_range().max(self.low().evaluation_range())
+    }
+
+    fn estimated_instance_warmup(&self) -> Option<Span> {
+        self.estimated_instance_warmup
+    }
+
+    fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
+        let (high, low) = (self.high(), self.low());
+        let values = seen.values(0);
+        let states = [memory.evaluate(0, &high, &values), memory.evaluate(1, &low, &values)];
+        let (verdict, wanted, description) = match seen.newest(0) {
+            None => {
+                let words = "No datapoints: no scaling in either direction.".to_string();
+                (Verdict::InsufficientData, None, words)
+            }
+            Some(metric) if memory.alarm(0) == AlarmState::Alarm => scale_out(self, seen, metric),
+            Some(metric) if memory.alarm(1) == AlarmState::Alarm => scale_in(self, seen, metric),
+            Some(metric) => wait(self, &values, metric.value),
+        };
+        let transitions = [
+            self.transition(AlarmName::High, &high, states[0], &values),
+            self.transition(AlarmName::Low, &low, states[1], &values),
+        ];
+        Decision {
+            wanted,
+            at_least: None,
+            consent: if self.disable_scale_in { Consent::Never } else { Consent::Tracking },
+            verdict,
+            description,
+            transitions: transitions.into_iter().flatten().collect(),
+        }
     }
 }
 
@@ -348,18 +211,4 @@ fn wait(policy: &TargetTracking, values: &[Option<f64>], metric: f64) -> Judgeme
         );
         (Verdict::WithinTarget, None, words)
     }
-}
-
-/// What several policies want together: any may scale out, all that may scale in must want to; the largest capacity
-/// wins in both directions.
-pub fn combine<'a>(decisions: impl Iterator<Item = &'a Decision> + Clone) -> Option<u32> {
-    let wanting = |verdict: Verdict| {
-        let those = decisions.clone().filter(move |decision| decision.verdict == verdict);
-        those.filter_map(|decision| decision.wanted).max()
-    };
-    if let Some(out) = wanting(Verdict::ScaleOut) {
-        return Some(out);
-    }
-    let mut voters = decisions.clone().filter(|decision| decision.scales_in);
-    if voters.all(|decision| decision.verdict == Verdict::ScaleIn) { wanting(Verdict::ScaleIn) } else { None }
 }

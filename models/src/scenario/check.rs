@@ -158,7 +158,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
             Some(0) => {
                 let message = format!(
                     "the server of group `{}` does not fit into the {} GiB of its machine",
-                    group.name, group.machine.memory_gib
+                    group.name, group.machine().memory_gib
                 );
                 findings.error(&place, message, "it would be killed at its first request", None);
             }
@@ -229,19 +229,21 @@ fn pinned_workers(findings: &Findings, document: &Node, plan: &Plan, group: &Gro
             place = pin;
         }
     }
-    let vcpus = group.machine.processor.vcpus;
+    let vcpus = group.machine().processor.vcpus;
     let workers = service.runtime.processes(vcpus);
     if workers > vcpus {
         let message = format!(
             "more pinned processes than vCPUs: {workers} of `{}` on the {vcpus} of `{}`",
-            service.name, group.machine.name
+            service.name,
+            group.machine().name
         );
         let help = Some(format!("`workers = \"per-core\"`, or at most {vcpus}"));
         findings.error(&place, message, format!("in group `{}`", group.name), help);
-    } else if matches!(group.machine.processor.scheduler, Scheduler::Shares(_)) {
+    } else if matches!(group.machine().processor.scheduler, Scheduler::Shares(_)) {
         let message = format!(
             "the processes of `{}` are pinned, and `{}` shares its vCPUs",
-            service.name, group.machine.name
+            service.name,
+            group.machine().name
         );
         let label = "with `shares` everybody runs on all vCPUs at once";
         findings.error(&place, message, label, Some(PLAY_SLICES.to_string()));
@@ -254,7 +256,7 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
     for scaling in &group.scaling {
         let Scaling::TargetTracking(policy) = scaling else { continue };
         let cpu = policy.metric == Metric::Cpu;
-        let cores = group.machine.processor.vcpus;
+        let cores = group.machine().processor.vcpus;
         let beside = plan.endpoints.iter().any(|endpoint| {
             endpoint.service == group.service
                 && endpoint.steps.iter().any(|step| matches!(step, Step::Pool(_)))

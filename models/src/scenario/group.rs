@@ -63,7 +63,7 @@ pub fn group(
     let group = Group {
         name: entry.key.clone(),
         service,
-        machine: machine?.refilling(services.get(service.index())?.working_set),
+        machines: vec![machine?.refilling(services.get(service.index())?.working_set)],
         zones,
         min: min?,
         desired,

@@ -173,7 +173,9 @@ fn rooms_fit(findings: &Findings, document: &Node, plan: &Plan, traffic: &Traffi
     let service = &plan.services[group.service.index()];
     let why = match service.most_connections {
         Some(own) if own == most => format!("`most_connections` of service `{}`", service.name),
-        _ => format!("`memory.connection` of service `{}` in {} GiB", service.name, group.machine.memory_gib),
+        _ => {
+            format!("`memory.connection` of service `{}` in {} GiB", service.name, group.machine().memory_gib)
+        }
     };
     let message = format!(
         "a room of {} players does not fit into an instance of group `{}`, which holds {most} sessions",

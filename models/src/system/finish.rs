@@ -134,7 +134,7 @@ impl System {
         let supplies = fleet.members.iter().filter_map(|&slot| self.instances[slot].machine.supply());
         GroupResult {
             name: plan.name.clone(),
-            machine: plan.machine.name.clone(),
+            machine: plan.machine().name.clone(),
             serving_min: fleet.serving_min,
             serving_mean: fleet.serving.mean(now),
             serving_max: fleet.serving.max() as u32,
@@ -170,7 +170,7 @@ impl System {
     /// What the run queues of a group's instances counted; `None` where they have none.
     fn scheduling(&self, group: GroupId) -> Option<Scheduling> {
         let plan = &self.plan.groups[group.index()];
-        let Scheduler::Slices(_) = plan.machine.processor.scheduler else { return None };
+        let Scheduler::Slices(_) = plan.machine().processor.scheduler else { return None };
         let tally = self.tally(group).since(&self.measure.tallies_before[group.index()]);
         let part = |name: String, counts: &Counts| SchedulingPart { name, counts: turns(counts) };
         let vcpus = tally.vcpus.iter().enumerate().map(|(at, counts)| part(format!("vCPU {at}"), counts));
@@ -180,9 +180,9 @@ impl System {
         if runtime.has_primary() {
             processes.push(part("primary".to_string(), &of(PRIMARY)));
         }
-        let workers = 0..runtime.processes(plan.machine.processor.vcpus) as usize;
+        let workers = 0..runtime.processes(plan.machine().processor.vcpus) as usize;
         processes.extend(workers.map(|worker| part(format!("worker {worker}"), &of(FIRST_WORKER + worker))));
-        if !plan.machine.background.is_empty() {
+        if !plan.machine().background.is_empty() {
             processes.push(part("background".to_string(), &tally.background));
         }
         Some(Scheduling { all: turns(&tally.total()), vcpus: vcpus.collect(), processes })

@@ -19,7 +19,7 @@ use crate::measure::{MinuteFacts, Trouble};
 use crate::plan::{BalancerId, Group, GroupId, Metric, Reach, Scaling};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
-use crate::scaling::{Datapoints, PolicyAlarms, Verdict};
+use crate::scaling::{Datapoints, Memory, Verdict};
 
 /// A group in mid-run.
 #[derive(Clone, Debug)]
@@ -52,10 +52,10 @@ pub struct Fleet {
     pub serving_min: u32,
     /// Seconds that instances which are gone ran, and what these are billed as.
     pub gone: RunTime,
-    /// The metric of each of its policies, in the plan's order, as the control plane sees it.
-    pub metrics: Vec<Datapoints>,
-    /// The alarms of each of its policies, in the plan's order.
-    pub alarms: Vec<PolicyAlarms>,
+    /// The metrics of each of its policies, in the plan's order, as the control plane sees them.
+    pub metrics: Vec<Vec<(Metric, Datapoints)>>,
+    /// What each of its policies remembers, in the plan's order.
+    pub memories: Vec<Memory>,
     /// What each policy said last.
     pub verdicts: Vec<Verdict>,
     /// What happened in each minute, for finding causes.
@@ -141,7 +141,7 @@ impl Fleet {
             serving_min: plan.desired,
             gone: RunTime::default(),
             metrics: plan.scaling.iter().map(|policy| datapoints(plan, policy)).collect(),
-            alarms: plan.scaling.iter().map(|_| PolicyAlarms::default()).collect(),
+            memories: plan.scaling.iter().map(|_| Memory::default()).collect(),
             verdicts: plan.scaling.iter().map(|_| Verdict::InsufficientData).collect(),
             facts: Vec::new(),
             lost: 0,
@@ -182,9 +182,12 @@ impl Fleet {
 }
 
 /// The instances' CPU metric has the period of their monitoring, the balancer's metrics have one of a minute.
-fn datapoints(plan: &Group, policy: &Scaling) -> Datapoints {
-    let of_balancer = matches!(policy, Scaling::TargetTracking(policy) if policy.metric != Metric::Cpu);
-    Datapoints::new(if of_balancer { super::MINUTE } else { plan.monitoring }, plan.metric_delay)
+fn datapoints(plan: &Group, scaling: &Scaling) -> Vec<(Metric, Datapoints)> {
+    let of = |metric: Metric| {
+        let period = if metric == Metric::Cpu { plan.monitoring } else { super::MINUTE };
+        (metric, Datapoints::new(period, plan.metric_delay))
+    };
+    scaling.policy().map_or(Vec::new(), |policy| policy.metrics().into_iter().map(of).collect())
 }
 
 impl System {
@@ -207,7 +210,7 @@ impl System {
                 let times = match scaling {
                     Scaling::Manual { at, .. } => std::slice::from_ref(at),
                     Scaling::Scheduled(action) => &action.times,
-                    Scaling::TargetTracking(_) => &[],
+                    _ => &[],
                 };
                 for (index, &time) in (0u32..).zip(times) {
                     calendar.at(time, Event::Schedule(group, policy, index));
@@ -266,6 +269,7 @@ impl System {
             by_zone[usize::from(self.instances[member].zone)] += 1;
         }
         let zone = fleet.launch_zone(&by_zone).unwrap_or(0);
+        let machine = plan.machine();
         let service = &self.plan.services[plan.service.index()];
         let fits = self.plan.requests_in_memory(plan).unwrap_or(u32::MAX);
         let runtime = service.runtime;
@@ -281,13 +285,14 @@ impl System {
             number: fleet.next_number,
             zone,
             phase: Phase::Pending,
-            machine: Machine::new(&plan.machine.processor),
-            vcpus: plan.machine.processor.allotted(),
+            machine_type: 0,
+            machine: Machine::new(&machine.processor),
+            vcpus: machine.processor.allotted(),
             timer: next_slot_timer,
-            numbered: matches!(plan.machine.processor.scheduler, Scheduler::Slices(_)),
+            numbered: matches!(machine.processor.scheduler, Scheduler::Slices(_)),
             weight: service.weight,
             pinned: runtime.workers.is_some_and(|workers| workers.pinned),
-            server: Server::new(&runtime, plan.machine.processor.vcpus),
+            server: Server::new(&runtime, machine.processor.vcpus),
             rotations: 0,
             targets: SmallVec::new(),
             first_healthy: None,
@@ -328,7 +333,7 @@ impl System {
         let description = format!(
             "Launching instance {} ({}, zone {}); it will run in {takes}.",
             instance.number,
-            plan.machine.name,
+            plan.machines[instance.machine_type()].name,
             plan.zones[usize::from(instance.zone)]
         );
         calendar.after(takes, Event::Stage(reference));
@@ -385,7 +390,8 @@ impl System {
         let instance = &mut self.instances[slot];
         let now = calendar.now();
         instance.machine.begin(now);
-        for program in &self.plan.groups[instance.group.index()].machine.background {
+        for program in &self.plan.groups[instance.group.index()].machines[instance.machine_type()].background
+        {
             if let Some(next) =
                 instance.machine.add_endless(now, program.weight, program.pin, program.threads)
             {

@@ -26,10 +26,11 @@ impl System {
     /// balancer notices, and a supervisor where there is one.
     pub(super) fn out_of_memory(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let Instance { number, server, group, .. } = &self.instances[slot];
+        let machine = self.instances[slot].machine_type();
         let plan = &self.plan.groups[group.index()];
         if self.plan.services[plan.service.index()].supervisor.is_some() {
             let all: Vec<u16> = server.living().collect();
-            let how = format!("ran out of the {} GiB of memory", plan.machine.memory_gib);
+            let how = format!("ran out of the {} GiB of memory", plan.machines[machine].memory_gib);
             return self.die(slot, &all, ActivityKind::Crash, &how, calendar);
         }
         let unnoticed = match plan.health_check {
@@ -38,7 +39,7 @@ impl System {
         };
         let description = format!(
             "Instance {number} ran out of its {} GiB of memory, and its server was killed with {}{unnoticed}.",
-            plan.machine.memory_gib,
+            plan.machines[machine].memory_gib,
             self.losses(slot, server.inside)
         );
         self.crash(slot, description, calendar);

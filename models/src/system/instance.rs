@@ -17,6 +17,8 @@ pub struct Instance {
     pub number: u64,
     /// The index of its zone.
     pub zone: u16,
+    /// Which of its group's machines it is; see [`Instance::machine_type`].
+    pub machine_type: u16,
     /// Where it stands.
     pub phase: Phase,
     /// Its vCPUs and who runs on them.
@@ -85,6 +87,11 @@ pub enum Phase {
 }
 
 impl Instance {
+    /// The index of its machine among its group's.
+    pub fn machine_type(&self) -> usize {
+        usize::from(self.machine_type)
+    }
+
     /// True from the moment it runs until it is taken out: what the provider calls InService.
     pub fn in_service(&self) -> bool {
         matches!(self.phase, Phase::Booting | Phase::AppStarting | Phase::Up | Phase::Crashed)

@@ -134,7 +134,7 @@ impl System {
         self.fleets[instance.group.index()].inside.add(now, -lost);
         let plan = &self.plan.groups[instance.group.index()];
         let runtime = &self.plan.services[plan.service.index()].runtime;
-        instance.server = Server::new(runtime, plan.machine.processor.vcpus);
+        instance.server = Server::new(runtime, plan.machines[instance.machine_type()].processor.vcpus);
         instance.machine.clear(now);
     }
 }

@@ -304,7 +304,7 @@ impl System {
         let plan = &self.plan.groups[instance.group.index()];
         let runtime = &self.plan.services[plan.service.index()].runtime;
         let first = instance.server.living().next().is_none();
-        instance.server.revive(number, runtime, plan.machine.processor.vcpus);
+        instance.server.revive(number, runtime, plan.machines[instance.machine_type()].processor.vcpus);
         let life = &mut instance.lives()[usize::from(number)];
         life.state = State::Up;
         let took = now.since(life.died);

@@ -52,7 +52,7 @@ fn cold_caches_cost_what_the_curve_says() {
                 "vcpus = 1\nscheduler = {{ {scheduler} = {{ slice = \"4ms\", tick = \"1us\", switch = \"10us\", refill = {refill} }} }}"
             );
             let scenario = scenario(&format!("{THREADS}\nworking_set = \"{set}\""), &machine);
-            let processor = &scenario.plan().groups[0].machine.processor;
+            let processor = &scenario.plan().groups[0].machine().processor;
             let done = play(&mut Machine::new(processor), &jobs(2, 400.0));
             let last = done[0].max(done[1]);
             let expected = 800.0 * (1.0 + (10.0 + micros) / 4_000.0);
@@ -75,7 +75,7 @@ fn the_resolved_scenario_shows_the_curve() {
         assert!(curved.resolved().contains(part), "{}", curved.resolved());
     }
     let again = Scenario::parse(curved.resolved()).unwrap();
-    assert_eq!(again.plan().groups[0].machine, curved.plan().groups[0].machine);
+    assert_eq!(again.plan().groups[0].machine(), curved.plan().groups[0].machine());
     assert_eq!(again.resolved(), curved.resolved());
 }
 

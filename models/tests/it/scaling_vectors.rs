@@ -3,8 +3,8 @@
 use scalesim::Scenario;
 use scalesim::plan::Scaling;
 use scalesim::scaling::{
-    Alarm, AlarmState, Comparison, Datapoint, Decision, MissingData, Observation, PolicyAlarms,
-    TargetTracking, Verdict, combine, decide, effective_warmup,
+    Alarm, AlarmState, Comparison, Consent, Datapoint, Decision, Memory, MissingData, Observation, Policy,
+    TargetTracking, Verdict, combine, effective_warmup,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -117,7 +117,7 @@ fn observation(datapoints: &[f64], desired: u32) -> Observation {
 fn observation_of(datapoints: &[f64], desired: u32, instances: u32) -> Observation {
     Observation {
         now: Time::ZERO + Span::from_secs(3_600),
-        datapoints: datapoints.iter().map(|&value| Some(Datapoint::of(value, instances))).collect(),
+        datapoints: vec![datapoints.iter().map(|&value| Some(Datapoint::of(value, instances))).collect()],
         desired,
         min: 1,
         max: 100,
@@ -127,7 +127,7 @@ fn observation_of(datapoints: &[f64], desired: u32, instances: u32) -> Observati
 }
 
 fn decision(policy: &TargetTracking, seen: &Observation) -> Decision {
-    decide(policy, &mut PolicyAlarms::default(), seen)
+    policy.decide(&mut Memory::default(), seen)
 }
 
 #[test]
@@ -206,14 +206,15 @@ fn repeated_actions_on_an_old_datapoint_ask_for_the_same_size() {
 fn several_policies_are_combined_as_the_guide_says() {
     let with = |verdict: Verdict, wanted| Decision {
         wanted,
-        scales_in: true,
+        at_least: None,
+        consent: Consent::Tracking,
         verdict,
         description: String::new(),
         transitions: vec![],
     };
     let (out, inward) = (with(Verdict::ScaleOut, Some(7)), with(Verdict::ScaleIn, Some(3)));
     let unsure = with(Verdict::InsufficientData, None);
-    let disabled = Decision { scales_in: false, ..with(Verdict::WithinTarget, None) };
+    let disabled = Decision { consent: Consent::Never, ..with(Verdict::WithinTarget, None) };
     assert_eq!(combine([&out, &inward].into_iter()), Some(7), "one that is ready to scale out is enough");
     assert_eq!(combine([&inward, &unsure].into_iter()), None, "all must want to scale in");
     assert_eq!(combine([&inward, &disabled].into_iter()), Some(3), "disabled scale-in is no veto");
@@ -223,6 +224,11 @@ fn several_policies_are_combined_as_the_guide_says() {
         "the larger capacity wins"
     );
     assert_eq!(combine(std::iter::empty()), None);
+    let alone = Decision { consent: Consent::Alone, ..inward.clone() };
+    assert_eq!(combine([&alone, &unsure].into_iter()), Some(3), "a step policy needs nobody's consent");
+    let floor = Decision { at_least: Some(4), ..with(Verdict::WithinTarget, None) };
+    let floor = Decision { consent: Consent::Never, ..floor };
+    assert_eq!(combine([&inward, &floor].into_iter()), Some(4), "held at least at a forecast");
     for vector in vectors("target_tracking_gate") {
         let decisions: Vec<Decision> = (vector.input["policies"].as_array().unwrap().iter())
             .map(|policy| match (policy["alarm_state"].as_str(), policy["wants"].as_str().unwrap()) {
@@ -317,18 +323,14 @@ fn every_verdict_is_reached_and_explained() {
 #[test]
 fn missing_datapoints_stop_scaling_and_alarms_repeat() {
     let tracking = policy(50.0);
-    let mut alarms = PolicyAlarms::default();
+    let mut memory = Memory::default();
     let mut seen = observation(&[80.0; 3], 4);
-    assert_eq!(decide(&tracking, &mut alarms, &seen).wanted, Some(7));
-    assert_eq!(
-        decide(&tracking, &mut alarms, &seen).wanted,
-        Some(7),
-        "the action is repeated while in ALARM"
-    );
-    seen.datapoints = vec![None; 20];
-    let blind = decide(&tracking, &mut alarms, &seen);
+    assert_eq!(tracking.decide(&mut memory, &seen).wanted, Some(7));
+    assert_eq!(tracking.decide(&mut memory, &seen).wanted, Some(7), "the action is repeated while in ALARM");
+    seen.datapoints = vec![vec![None; 20]];
+    let blind = tracking.decide(&mut memory, &seen);
     assert_eq!((blind.verdict, blind.wanted), (Verdict::InsufficientData, None));
-    assert_eq!(alarms.high, AlarmState::InsufficientData);
+    assert_eq!(memory.alarm(0), AlarmState::InsufficientData);
 }
 
 /// A tenth of the desired capacity.

@@ -196,7 +196,7 @@ fn simulate(case: &Case, jobs: f64) -> impl Fn(&Case) -> Option<f64> + use<> {
     if let Some(quantum) = case.f("quantum") {
         let slice = Some(Span::from_secs_f64(quantum * UNIT));
         let kernel = Kernel { slice, tick: Span::ZERO, ..Kernel::IDEAL };
-        plan.groups[0].machine.processor.scheduler = Scheduler::Slices(kernel);
+        plan.groups[0].machines[0].processor.scheduler = Scheduler::Slices(kernel);
     }
     let seed = Seed::new(1).stream(&case.group);
     let mut simulation =

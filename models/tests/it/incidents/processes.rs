@@ -218,7 +218,7 @@ fn a_burst_that_ends_leaves_its_vcpu_to_others() {
         let group = "min = 1\nmachine = \"m\"";
         let rest = format!("[machine.m]\nvcpus = 1\nscheduler = {scheduler}");
         let plan = Case { group, rest: &rest, ..CASE }.scenario().plan().clone();
-        Machine::new(&plan.groups[0].machine.processor)
+        Machine::new(&plan.groups[0].machine().processor)
     };
     let free = "{ slices = { slice = \"100us\", tick = \"100us\", switch = \"0s\", migration = \"0s\", wakeup = \"0s\", refill = \"0s\" } }";
     for kind in ["{ shares = { switch = \"0s\" } }", free] {

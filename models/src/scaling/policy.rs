@@ -1,0 +1,259 @@
+//! What all scaling policies have in common: what they can see, what they remember, and what they say.
+
+use std::collections::VecDeque;
+
+use sim_core::{Span, Time};
+
+use super::{Alarm, AlarmState, Datapoint};
+
+/// A scaling policy: a pure function of what the control plane could have seen.
+///
+/// The group asks it once a minute, and one controller carries out what all its policies say together; see [`combine`].
+pub trait Policy: std::fmt::Debug + Send + Sync {
+    /// The metrics it looks at, in the order of [`Observation::datapoints`]; none where it goes by the clock.
+    fn metrics(&self) -> Vec<Metric>;
+
+    /// How many of the newest datapoints of each metric it asks for.
+    fn lookback(&self) -> usize;
+
+    /// Its own warm-up for new instances, which goes before the group's.
+    fn estimated_instance_warmup(&self) -> Option<Span> {
+        None
+    }
+
+    /// What it wants, and why. While an alarm stays in ALARM its action is repeated at each evaluation.
+    fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision;
+}
+
+/// What a policy can look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// `ASGAverageCPUUtilization`, in percent.
+    Cpu,
+    /// `ALBRequestCountPerTarget`: requests a minute and target.
+    RequestCountPerTarget,
+    /// Open sessions (websockets) by target, a metric of one's own: their mean over the minute by healthy targets.
+    ConnectionsPerTarget,
+}
+
+impl Metric {
+    /// A value of the metric, with its unit.
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Metric::Cpu => format!("CPU {value:.1} %"),
+            Metric::RequestCountPerTarget => format!("{value:.0} requests a minute and target"),
+            Metric::ConnectionsPerTarget => format!("{value:.0} open sessions by target"),
+        }
+    }
+}
+
+/// What a policy can see when it is evaluated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// The clock.
+    pub now: Time,
+    /// The newest datapoints of each of its metrics, oldest first, as far as they can be seen at this instant.
+    pub datapoints: Vec<Vec<Option<Datapoint>>>,
+    /// Desired capacity.
+    pub desired: u32,
+    /// The minimum.
+    pub min: u32,
+    /// The maximum.
+    pub max: u32,
+    /// Instances launched and not yet warm for this policy.
+    pub warming: u32,
+    /// When the last of them is warm, as far as can be told.
+    pub warm_at: Option<Time>,
+}
+
+impl Observation {
+    /// The datapoints of one of the policy's metrics, oldest first.
+    pub fn points(&self, metric: usize) -> &[Option<Datapoint>] {
+        self.datapoints.get(metric).map_or(&[], Vec::as_slice)
+    }
+
+    /// Their values.
+    pub fn values(&self, metric: usize) -> Vec<Option<f64>> {
+        self.points(metric).iter().map(|point| point.map(|point| point.value)).collect()
+    }
+
+    /// The newest of them.
+    pub fn newest(&self, metric: usize) -> Option<Datapoint> {
+        self.points(metric).iter().rev().find_map(|&point| point)
+    }
+}
+
+/// What a policy remembers from one evaluation to the next.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    alarms: Vec<AlarmState>,
+    /// Sizes it has recommended and when, oldest first, where it needs them. Whoever adds to them drops what is too old.
+    pub recommendations: VecDeque<(Time, u32)>,
+}
+
+impl Memory {
+    /// The state of one of the policy's alarms.
+    pub fn alarm(&self, index: usize) -> AlarmState {
+        self.alarms.get(index).copied().unwrap_or_default()
+    }
+
+    /// Evaluates one of its alarms on these values, oldest first: its state before and now.
+    pub fn evaluate(
+        &mut self,
+        index: usize,
+        alarm: &Alarm,
+        values: &[Option<f64>],
+    ) -> (AlarmState, AlarmState) {
+        if self.alarms.len() <= index {
+            self.alarms.resize(index + 1, AlarmState::default());
+        }
+        let before = self.alarms[index];
+        self.alarms[index] = alarm.evaluate(values, before);
+        (before, self.alarms[index])
+    }
+}
+
+/// What a policy wants, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The desired capacity it wants, within the group's limits; `None` where it wants no change.
+    pub wanted: Option<u32>,
+    /// What the policy holds the group at least at, whatever others want.
+    pub at_least: Option<u32>,
+    /// Who else must agree where it wants to scale in.
+    pub consent: Consent,
+    /// The reason in short.
+    pub verdict: Verdict,
+    /// The reason in words and numbers.
+    pub description: String,
+    /// Alarms that changed their state.
+    pub transitions: Vec<Transition>,
+}
+
+/// Who must agree before a group scales in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Nobody: the policy scales in by itself.
+    Alone,
+    /// All policies that answer this: target tracking policies scale in together.
+    Tracking,
+    /// It never scales in, and its consent is not asked for.
+    Never,
+}
+
+/// Why a policy acts, or what it waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It wants more instances.
+    ScaleOut,
+    /// It wants fewer instances.
+    ScaleIn,
+    /// The high alarm has seen too few datapoints above the target.
+    HighAlarmPending {
+        /// How many it has seen.
+        have: u32,
+        /// How many it needs.
+        need: u32,
+    },
+    /// The low alarm has seen too few datapoints below its threshold.
+    LowAlarmPending {
+        /// How many it has seen.
+        have: u32,
+        /// How many it needs.
+        need: u32,
+    },
+    /// Between the thresholds.
+    WithinTarget,
+    /// Instances on their way are enough, or scale-in waits for them to be warm.
+    WarmingUp,
+    /// It would scale out, and the group is at its maximum.
+    AtMaximum,
+    /// It would scale in, and the group is at its minimum.
+    AtMinimum,
+    /// With one instance fewer the metric would be above the target again.
+    WouldOvershoot,
+    /// It would scale in, and must not.
+    ScaleInDisabled,
+    /// There are no datapoints.
+    InsufficientData,
+}
+
+impl Verdict {
+    /// True where both give the same reason, whatever their numbers.
+    pub fn same_reason(&self, other: &Verdict) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// How much a policy that says so wants the group to grow; of several policies the one with the highest explains
+    /// best why an overloaded group did not.
+    pub fn urgency(&self) -> u32 {
+        match self {
+            Verdict::ScaleOut => 5,
+            Verdict::WarmingUp | Verdict::AtMaximum => 4,
+            Verdict::HighAlarmPending { .. } => 3,
+            Verdict::InsufficientData => 2,
+            Verdict::WithinTarget => 1,
+            Verdict::LowAlarmPending { .. }
+            | Verdict::ScaleIn
+            | Verdict::AtMinimum
+            | Verdict::WouldOvershoot
+            | Verdict::ScaleInDisabled => 0,
+        }
+    }
+}
+
+/// The name of an alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlarmName {
+    /// The alarm that a target tracking policy makes to scale out.
+    High,
+    /// The one that it makes to scale in.
+    Low,
+    /// One that somebody made.
+    Own(String),
+}
+
+/// An alarm that changed its state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// Which.
+    pub alarm: AlarmName,
+    /// Its state before.
+    pub from: AlarmState,
+    /// Its state now.
+    pub to: AlarmState,
+    /// The datapoints it saw, in words.
+    pub seen: String,
+}
+
+impl Transition {
+    /// A line for the log of `group`.
+    pub fn describe(&self, group: &str) -> String {
+        let alarm = match &self.alarm {
+            AlarmName::High => format!("TargetTracking-{group}-AlarmHigh"),
+            AlarmName::Low => format!("TargetTracking-{group}-AlarmLow"),
+            AlarmName::Own(name) => name.clone(),
+        };
+        format!("{alarm} went from {} to {}: {}.", self.from, self.to, self.seen)
+    }
+}
+
+/// The warm-up of a policy's instances: its own, else the group's, else the default cooldown. A zero counts as set.
+pub fn effective_warmup(policy: Option<Span>, group: Option<Span>, default_cooldown: Span) -> Span {
+    policy.or(group).unwrap_or(default_cooldown)
+}
+
+/// What several policies want together: any may scale out; target tracking policies scale in only together; the largest
+/// capacity wins in both directions (EC2 Auto Scaling, "Multiple dynamic scaling policies").
+pub fn combine<'a>(decisions: impl Iterator<Item = &'a Decision> + Clone) -> Option<u32> {
+    let wants = |verdict: Verdict| decisions.clone().filter(move |decision| decision.verdict == verdict);
+    let at_least = decisions.clone().filter_map(|decision| decision.at_least).max().unwrap_or(0);
+    if let Some(out) = wants(Verdict::ScaleOut).filter_map(|decision| decision.wanted).max() {
+        return Some(out.max(at_least));
+    }
+    let mut tracking = decisions.clone().filter(|decision| decision.consent == Consent::Tracking);
+    let together = tracking.all(|decision| decision.verdict == Verdict::ScaleIn);
+    let may = |decision: &&Decision| decision.consent == Consent::Alone || together;
+    let fewer = wants(Verdict::ScaleIn).filter(may).filter_map(|decision| decision.wanted).max();
+    fewer.map(|wanted| wanted.max(at_least))
+}

@@ -1,0 +1,156 @@
+//! What the control plane measures: each minute's datapoints of a group's metrics, and the facts of that minute that
+//! explain later what went wrong in it.
+
+use sim_core::{Span, Time};
+
+use super::System;
+use crate::machine::{Supply, Tally};
+use crate::measure::{MachineTotals, MinuteFacts};
+use crate::plan::{GroupId, Metric};
+use crate::scaling::Datapoint;
+
+/// Which mark of [`Instance::seen_core_nanos`](super::Instance::seen_core_nanos) a minute uses.
+const MINUTE_MARK: usize = 0;
+
+impl System {
+    /// Closes the minute's metric periods and gathers its facts. The last minute of a run may have less than 60 s.
+    pub(super) fn observe_minute(&mut self, group: GroupId, now: Time, length: Span) -> MinuteFacts {
+        let plan = self.plan.clone();
+        let plan = &plan.groups[group.index()];
+        let trouble = self.trouble_of_minute(group, now);
+        let runtime = self.plan.services[plan.service.index()].runtime;
+        let processor = &plan.machine().processor;
+        let threads = f64::from(runtime.computing_threads(processor.vcpus)).min(processor.allotted());
+        let throttled = self.machine_totals(group).throttled;
+        let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
+        let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
+        let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
+        let (mut serving, mut unhealthy, mut starting, mut without_credits) = (0, 0, 0, 0);
+        // Without a healthy target all get requests.
+        let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
+        let fleet = &mut self.fleets[group.index()];
+        let mut oldest_start = now;
+        let period_start = now - length;
+        let nanos_had = length.as_nanos().max(1) as f64;
+        // What each policy's group metric sums up: instances that were warm for it all the period.
+        let mut warm: Vec<(f64, u32)> = vec![(0.0, 0); plan.scaling.len()];
+        for &slot in &fleet.members {
+            let instance = &mut self.instances[slot];
+            instance.machine.settle(now);
+            let total = instance.machine.core_nanos(now);
+            let nanos = total - std::mem::replace(&mut instance.seen_core_nanos[MINUTE_MARK], total);
+            let utilisation = nanos / (nanos_had * instance.vcpus);
+            // A machine whose server is dead goes on, and its CPU idles.
+            if instance.in_service() && !instance.impaired {
+                for (policy, (sum, count)) in plan.scaling.iter().zip(&mut warm) {
+                    if instance.warm_at(plan.warm_up(policy)).is_some_and(|warm| warm <= period_start) {
+                        *sum += 100.0 * utilisation;
+                        *count += 1;
+                    }
+                }
+            }
+            unhealthy += u32::from(instance.taken_out() && !fails_open);
+            if instance.serving() || fails_open && instance.taken_out() {
+                serving += 1;
+                used += utilisation;
+                had += 1.0;
+                // Of what its threads could have used: one event loop is full when it has used one vCPU.
+                let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
+                hottest = hottest.max(bottleneck);
+                bottlenecks += bottleneck;
+                let imbalance = instance.server.imbalance_of_minute().unwrap_or(1.0);
+                busiest_worker = busiest_worker.max((bottleneck * imbalance).min(1.0));
+                queued += instance.server.queued_new();
+                without_credits += u32::from(instance.machine.supply().is_some_and(Supply::is_empty));
+            } else if instance.starting() {
+                starting += 1;
+                oldest_start = oldest_start.min(instance.launched);
+            }
+        }
+        let in_minute = fleet.received - std::mem::replace(&mut fleet.received_at_minute, fleet.received);
+        let messages = fleet.messages - std::mem::replace(&mut fleet.messages_at_minute, fleet.messages);
+        let integral = fleet.connections.integral(now);
+        let connections = (integral - std::mem::replace(&mut fleet.connections_at_minute, integral))
+            / length.as_secs_f64().max(1e-9);
+        for (metrics, (sum, count)) in fleet.metrics.iter_mut().zip(warm) {
+            for (metric, datapoints) in metrics {
+                let by_target =
+                    |sum: f64| (serving > 0).then(|| Datapoint::of(sum / f64::from(serving), serving));
+                let point = match metric {
+                    Metric::Cpu => (count > 0).then(|| Datapoint::of(sum / f64::from(count), count)),
+                    // The balancer's metric knows nothing of warm-ups, and there is none without requests.
+                    Metric::RequestCountPerTarget if in_minute == 0 => None,
+                    Metric::RequestCountPerTarget => by_target(in_minute as f64),
+                    Metric::ConnectionsPerTarget => by_target(connections),
+                };
+                datapoints.push(now, point);
+            }
+        }
+        let before = std::mem::replace(&mut fleet.sent_at_minute, sent);
+        let before_that = std::mem::replace(&mut fleet.turned_away_at_minute, turned_away);
+        let [requests, attempts] = [sent[0] - before[0], sent[1] - before[1]];
+        let first = if attempts > requests { requests as f64 / attempts as f64 } else { 1.0 };
+        MinuteFacts {
+            asked: (first * in_minute as f64 + messages as f64) / length.as_secs_f64().max(1e-9),
+            load: (in_minute + messages) as f64 / length.as_secs_f64().max(1e-9),
+            capacity: f64::from(serving) * self.capacity_per_instance[group.index()],
+            cpu: if had > 0.0 { used / had } else { 0.0 },
+            hottest,
+            evenly: if had > 0.0 { bottlenecks / had } else { 0.0 },
+            busiest_worker,
+            serving,
+            unhealthy,
+            starting,
+            starting_for: now.since(oldest_start).as_secs_f64(),
+            desired: fleet.desired,
+            max: fleet.max,
+            queued,
+            refused: fleet.refused - std::mem::replace(&mut fleet.refused_at_minute, fleet.refused),
+            turned_away: std::array::from_fn(|kind| turned_away[kind] - before_that[kind]),
+            lost: std::mem::take(&mut fleet.lost),
+            dropped: std::mem::take(&mut fleet.dropped),
+            returning: fleet.returns as f64 / in_minute.max(1) as f64,
+            returns: std::mem::take(&mut fleet.returns),
+            throttled: throttled - std::mem::replace(&mut fleet.throttled_at_minute, throttled),
+            without_credits,
+            policy: None,
+            trouble,
+        }
+    }
+
+    /// What the machines of a group have counted so far.
+    pub(super) fn machine_totals(&self, group: GroupId) -> MachineTotals {
+        let mut totals = self.measure.gone_machines[group.index()];
+        for &slot in &self.fleets[group.index()].members {
+            totals.add(&self.instances[slot].machine);
+        }
+        totals
+    }
+
+    /// What the run queues of a group have counted so far; nothing where nobody takes turns one by one.
+    pub(super) fn tally(&self, group: GroupId) -> Tally {
+        let mut tally = self.measure.gone_tallies[group.index()].clone();
+        for own in
+            self.fleets[group.index()].members.iter().filter_map(|&slot| self.instances[slot].machine.tally())
+        {
+            tally.add(&own);
+        }
+        tally
+    }
+
+    /// Requests and attempts that the sources have sent which ask a group, directly or through others.
+    pub(super) fn sent(&self, group: GroupId) -> [u64; 2] {
+        self.asked_by[group.index()].iter().fold([0, 0], |[requests, attempts], source| {
+            let sent = &self.measure.sources[source.index()].requests;
+            [requests + sent.offered, attempts + sent.attempts]
+        })
+    }
+
+    /// Whom a group's limits have turned away: rate limiters, circuit breakers with too many in progress, open ones, servers.
+    pub(super) fn turned_away_so_far(&self, group: GroupId) -> [u64; 4] {
+        let own = self.measure.limits.iter().zip(&self.plan.balancers).filter(|(_, plan)| plan.has(group));
+        own.fold([0, 0, 0, self.fleets[group.index()].shed], |[limited, full, open, shed], (own, _)| {
+            [limited + own.rate_limited, full + own.overflowed, open + own.circuit_open, shed]
+        })
+    }
+}
