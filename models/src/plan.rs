@@ -22,7 +22,7 @@ use sim_core::dist::Dist;
 
 use crate::cost::PriceBook;
 
-pub use crate::scaling::{Metric, ScheduledAction, TargetTracking};
+pub use crate::scaling::{Metric, Mig, Predictive, ScheduledAction, TargetTracking, Vmss};
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, StickyBy, TargetGroup};
 pub use connection::{Connections, Network, Tls};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};

@@ -4,6 +4,7 @@
 //! in the price book's currency. Field names are part of the format: [`SCHEMA`] changes when they do.
 
 mod connections;
+mod forecasts;
 mod kinds;
 mod overload;
 mod scheduling;
@@ -12,6 +13,7 @@ mod sessions;
 use serde::{Deserialize, Serialize};
 
 pub use connections::ConnectionsResult;
+pub use forecasts::{ForecastHour, ForecastResult};
 pub use kinds::{ActivityKind, CauseKind};
 pub use overload::{Limits, Repeats};
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
@@ -138,6 +140,8 @@ pub struct Run {
     pub limits: Vec<Limits>,
     /// By group, in the scenario's order.
     pub groups: Vec<GroupResult>,
+    /// By predictive scaling policy, in the scenario's order.
+    pub forecasts: Vec<ForecastResult>,
     /// By source of sessions, in the scenario's order.
     pub sessions: Vec<SessionsResult>,
     /// By objective, in the scenario's order.

@@ -262,15 +262,23 @@ impl<'a> Suspect<'a> {
                 let kind = match verdict {
                     Verdict::WarmingUp if self.warm_up_is_set() => CauseKind::StillWarmingUp,
                     Verdict::WarmingUp => CauseKind::InCooldown, // the default cooldown stands in for a warm-up
-                    Verdict::HighAlarmPending { .. } | Verdict::ScaleOut | Verdict::InsufficientData => {
-                        CauseKind::AlarmNotYetInAlarm
-                    }
+                    Verdict::CoolingDown => CauseKind::InCooldown,
+                    Verdict::HighAlarmPending { .. }
+                    | Verdict::ScaleOut
+                    | Verdict::InsufficientData
+                    | Verdict::TooLittleHistory => CauseKind::AlarmNotYetInAlarm,
                     Verdict::AtMaximum => CauseKind::AtMaximumSize,
                     Verdict::LowAlarmPending { .. }
                     | Verdict::WithinTarget
                     | Verdict::ScaleIn
                     | Verdict::AtMinimum
                     | Verdict::WouldOvershoot
+                    | Verdict::AsForecast
+                    | Verdict::ForecastOnly
+                    | Verdict::Stabilizing
+                    | Verdict::ScaleInControlled
+                    | Verdict::SwitchedOff
+                    | Verdict::NotAllAgree
                     | Verdict::ScaleInDisabled => CauseKind::WithinTarget,
                 };
                 (kind, format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.')))

@@ -1,9 +1,11 @@
 //! A group of machines that run a service.
 
+use std::sync::Arc;
+
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::{ScheduledAction, ServiceId, TargetTracking};
+use super::{Mig, Predictive, ScheduledAction, ServiceId, TargetTracking, Vmss};
 use crate::machine::{Processor, Refill, Scheduler};
 use crate::scaling::Policy;
 
@@ -132,6 +134,14 @@ pub enum Scaling {
     Scheduled(ScheduledAction),
     /// A target tracking policy.
     TargetTracking(TargetTracking),
+    /// A predictive scaling policy.
+    Predictive(Predictive),
+    /// The autoscaler of a managed instance group.
+    Mig(Mig),
+    /// The autoscale setting of a virtual machine scale set.
+    Vmss(Vmss),
+    /// A policy of one's own, which no scenario can state; see `docs/adding-a-policy.md`.
+    Custom(Arc<dyn Policy>),
 }
 
 impl Scaling {
@@ -139,6 +149,10 @@ impl Scaling {
     pub fn policy(&self) -> Option<&dyn Policy> {
         match self {
             Scaling::TargetTracking(policy) => Some(policy),
+            Scaling::Predictive(policy) => Some(policy),
+            Scaling::Mig(policy) => Some(policy),
+            Scaling::Vmss(policy) => Some(policy),
+            Scaling::Custom(policy) => Some(policy.as_ref()),
             Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
         }
     }

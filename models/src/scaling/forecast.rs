@@ -85,7 +85,9 @@ pub fn forecast(history: &[Option<f64>]) -> Option<Forecast> {
 /// are left out.
 pub fn mape(forecast: &[f64], actual: &[Option<f64>]) -> Option<f64> {
     let errors: Vec<f64> = (forecast.iter().zip(actual))
-        .filter_map(|(forecast, actual)| actual.filter(|&actual| actual > 0.0).map(|actual| (forecast, actual)))
+        .filter_map(|(forecast, actual)| {
+            actual.filter(|&actual| actual > 0.0).map(|actual| (forecast, actual))
+        })
         .map(|(forecast, actual)| 100.0 * ((forecast - actual) / actual).abs())
         .collect();
     (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64)
@@ -113,7 +115,8 @@ impl Seasons {
                 let with = move |day| weeks.iter().map(move |&week| Smoothing { level, day, week });
                 days.into_iter().flat_map(with)
             });
-            let judged = candidates.map(|smoothing| (begin.clone().judge(history, first, smoothing), smoothing));
+            let judged =
+                candidates.map(|smoothing| (begin.clone().judge(history, first, smoothing), smoothing));
             judged.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(UNTRIED, |(_, smoothing)| smoothing)
         } else {
             UNTRIED

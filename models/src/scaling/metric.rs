@@ -29,12 +29,17 @@ pub struct Datapoint {
     pub total: f64,
     /// How many instances it is about, on average over the period.
     pub instances: f64,
+    /// The smallest value of an instance; the mean, where the metric is one of the group's.
+    pub lowest: f64,
+    /// The largest value of an instance, likewise.
+    pub highest: f64,
 }
 
 impl Datapoint {
     /// The mean of `instances` instances over a minute.
     pub fn of(value: f64, instances: u32) -> Datapoint {
-        Datapoint { value, total: value * f64::from(instances), instances: f64::from(instances) }
+        let (total, instances) = (value * f64::from(instances), f64::from(instances));
+        Datapoint { value, total, instances, lowest: value, highest: value }
     }
 }
 
@@ -53,6 +58,9 @@ impl Datapoints {
     /// averaged to the metric's period.
     pub fn push(&mut self, now: Time, minute: Option<Datapoint>) {
         if let Some(minute) = minute {
+            let (lowest, highest) = (self.sum.lowest, self.sum.highest);
+            self.sum.lowest = if self.count > 0 { lowest.min(minute.lowest) } else { minute.lowest };
+            self.sum.highest = if self.count > 0 { highest.max(minute.highest) } else { minute.highest };
             self.sum.value += minute.value;
             self.sum.total += minute.total;
             self.sum.instances += minute.instances;
@@ -60,11 +68,13 @@ impl Datapoints {
         }
         if now.as_nanos().is_multiple_of(self.period.as_nanos().max(1)) {
             let minutes = f64::from(self.count);
-            let Datapoint { value, total, instances } = self.sum;
+            let Datapoint { value, total, instances, lowest, highest } = self.sum;
             let point = (self.count > 0).then(|| Datapoint {
                 value: value / minutes,
                 total: total / minutes,
                 instances: instances / minutes,
+                lowest,
+                highest,
             });
             (self.sum, self.count) = (Datapoint::default(), 0);
             self.points.push_back((now, point));

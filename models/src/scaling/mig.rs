@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use sim_core::{Span, Time};
 
-use super::{Datapoint, Metric};
+use super::{Datapoint, Decision, Memory, Metric, Observation, Policy, Verdict};
 
 /// The shortest stabilization period: "the last 10 minutes or the initialization period, whichever is longer".
 pub const STABILIZATION: Span = Span::from_secs(600);
@@ -48,10 +48,8 @@ pub struct MigSignal {
 pub struct MigSchedule {
     /// How the scenario states its times.
     pub schedule: String,
-    /// When it begins, ascending.
-    pub times: Vec<Time>,
-    /// How long it lasts each time.
-    pub duration: Span,
+    /// When it is in force: from each first to each second instant.
+    pub active: Vec<(Time, Time)>,
     /// How many instances it requires.
     pub min_required: u32,
 }
@@ -59,8 +57,7 @@ pub struct MigSchedule {
 impl MigSchedule {
     /// True while it is in force.
     pub fn active(&self, now: Time) -> bool {
-        let begun = self.times.partition_point(|&at| at <= now);
-        begun > 0 && now < self.times[begun - 1] + self.duration
+        self.active.iter().any(|&(from, to)| from <= now && now < to)
     }
 }
 
@@ -150,8 +147,10 @@ pub struct MigView<'a> {
 pub struct Recommendation {
     /// The size, within the limits.
     pub size: u32,
-    /// What is needed now.
+    /// What is needed now, within the limits.
     pub needed: u32,
+    /// The same without them.
+    pub unlimited: u32,
     /// What needs it, in words.
     pub because: String,
     /// The largest need of the stabilization period, and when it was last seen.
@@ -179,8 +178,8 @@ impl Mig {
 
     /// Recommends a size, once a minute.
     pub fn recommend(&self, memory: &mut MigMemory, seen: &MigView<'_>) -> Recommendation {
-        let (needed, because) = self.need(seen);
-        let needed = needed.clamp(seen.min.min(seen.max), seen.max);
+        let (unlimited, because) = self.need(seen);
+        let needed = unlimited.clamp(seen.min.min(seen.max), seen.max);
         // A group has its first size for a reason, which holds as long as any other.
         if memory.needed.0.is_empty() {
             memory.needed.push(seen.now, seen.size, self.stabilization_period());
@@ -203,21 +202,100 @@ impl Mig {
         } else {
             (stabilized > needed).then_some(Held::Stabilization)
         };
-        Recommendation { size: if forbidden { seen.size } else { wanted }, needed, because, peak, held }
+        Recommendation {
+            size: if forbidden { seen.size } else { wanted },
+            needed,
+            unlimited,
+            because,
+            peak,
+            held,
+        }
+    }
+
+    /// What a recommendation comes to.
+    fn decision(&self, made: &Recommendation, desired: u32, max: u32) -> Decision {
+        let words = capitalised(&made.because);
+        let (at, peak) = made.peak;
+        if made.size > desired {
+            let limit = if made.unlimited > max { format!(", the maximum is {max}") } else { String::new() };
+            let to = made.size;
+            return Decision::scale_out(to, format!("{words}{limit}; size from {desired} to {to}."));
+        }
+        let held = match made.held {
+            Some(Held::Mode) if self.mode == MigMode::Off => {
+                return Decision::wait(Verdict::SwitchedOff, format!("{words}, and the autoscaler is off."));
+            }
+            Some(Held::Mode) => {
+                let words = format!("{words}, and the autoscaler only scales out.");
+                return Decision::wait(Verdict::ScaleInDisabled, words);
+            }
+            Some(Held::Stabilization) => {
+                format!(
+                    "; {peak} were needed until {at}, within the stabilization period of {}",
+                    self.stabilization_period()
+                )
+            }
+            Some(Held::ScaleInControl) => "; the scale-in control holds the rest".to_string(),
+            None => String::new(),
+        };
+        if made.size < desired {
+            let to = made.size;
+            return Decision::scale_in(to, format!("{words}{held}; size from {desired} to {to}."));
+        }
+        let verdict = match made.held {
+            Some(Held::Stabilization) => Verdict::Stabilizing,
+            Some(_) => Verdict::ScaleInControlled,
+            None if made.unlimited > max => Verdict::AtMaximum,
+            None if made.unlimited < made.needed => Verdict::AtMinimum,
+            None => Verdict::WithinTarget,
+        };
+        Decision::wait(verdict, format!("{words}{held}; the size stays {desired}."))
     }
 
     /// The size that is needed now: the largest of all signals and schedules.
     fn need(&self, seen: &MigView<'_>) -> (u32, String) {
-        let by_signal = self.signals.iter().zip(seen.signals).map(|(signal, point)| signal.need(*point, seen.size));
+        let by_signal =
+            self.signals.iter().zip(seen.signals).map(|(signal, point)| signal.need(*point, seen.size));
         let active = self.schedules.iter().filter(|schedule| schedule.active(seen.now));
         let by_schedule = active.map(|schedule| {
             let words = format!("the schedule ({}) requires {}", schedule.schedule, schedule.min_required);
             (schedule.min_required, words)
         });
         // The first of equal ones: signals go before schedules.
-        let largest = by_signal.chain(by_schedule).reduce(|most, other| if other.0 > most.0 { other } else { most });
+        let largest =
+            by_signal.chain(by_schedule).reduce(|most, other| if other.0 > most.0 { other } else { most });
         largest.unwrap_or((seen.min, "nothing asks for more than the minimum".to_string()))
     }
+}
+
+impl Policy for Mig {
+    fn metrics(&self) -> Vec<Metric> {
+        self.signals.iter().map(|signal| signal.metric).collect()
+    }
+
+    fn lookback(&self) -> usize {
+        1
+    }
+
+    /// The initialization period: what boots says nothing.
+    fn estimated_instance_warmup(&self) -> Option<Span> {
+        Some(self.initialization_period)
+    }
+
+    fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
+        let signals: Vec<Option<Datapoint>> =
+            (0..self.signals.len()).map(|signal| seen.newest(signal)).collect();
+        let &Observation { now, desired, min, max, .. } = seen;
+        let view = MigView { now, signals: &signals, size: desired, min, max };
+        let made = self.recommend(&mut memory.mig, &view);
+        self.decision(&made, desired, max)
+    }
+}
+
+/// A sentence begins.
+fn capitalised(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 impl MigSignal {
@@ -235,7 +313,11 @@ impl MigSignal {
         }
         let missing = (f64::from(size) - point.instances).max(0.0);
         let full = instances(point.total + missing * self.full).min(size);
-        let assumed = if missing > 0.0 { format!(" and {missing:.0} without metrics count as fully used") } else { String::new() };
+        let assumed = if missing > 0.0 {
+            format!(" and {missing:.0} without metrics count as fully used")
+        } else {
+            String::new()
+        };
         (full, format!("{seen}{assumed}, which needs {full} at {} each", self.target))
     }
 }
@@ -263,7 +345,7 @@ mod tests {
     fn follow(mig: &Mig, size: u32, loads: &[f64]) -> Vec<u32> {
         let (mut memory, mut size) = (MigMemory::default(), size);
         let step = |(n, &load): (usize, &f64)| {
-            let point = Datapoint { value: load / f64::from(size), total: load, instances: f64::from(size) };
+            let point = Datapoint::of(load / f64::from(size), size);
             let seen = MigView { now: minute(n as u64), signals: &[Some(point)], size, min: 1, max: 20 };
             size = mig.recommend(&mut memory, &seen).size;
             size
@@ -299,7 +381,9 @@ mod tests {
     #[test]
     fn missing_metrics_count_as_idle_for_growing_and_as_full_for_shrinking() {
         let signal = cpu(50.0).signals[0].clone();
-        let of = |total: f64, instances: u32| Some(Datapoint { value: 0.0, total, instances: f64::from(instances) });
+        let of = |total: f64, instances: u32| {
+            Some(Datapoint { total, instances: f64::from(instances), ..Datapoint::default() })
+        };
         assert_eq!(signal.need(of(450.0, 4), 6).0, 9, "the two that boot add nothing to what is needed");
         assert_eq!(signal.need(of(100.0, 4), 6).0, 6, "100 and twice 100 at 50 each");
         assert_eq!(signal.need(of(100.0, 4), 4).0, 2);
@@ -310,16 +394,34 @@ mod tests {
     #[test]
     fn the_largest_of_several_signals_and_schedules_wins() {
         let mut mig = cpu(60.0);
-        mig.signals.push(MigSignal { name: "requests", metric: Metric::RequestCountPerTarget, target: 100.0, full: 100.0 });
-        let schedule = MigSchedule { schedule: "0 8 * * *".into(), times: vec![minute(30)], duration: Span::from_secs(600), min_required: 7 };
+        mig.signals.push(MigSignal {
+            name: "requests",
+            metric: Metric::RequestCountPerTarget,
+            target: 100.0,
+            full: 100.0,
+        });
+        let schedule = MigSchedule {
+            schedule: "0 8 * * *".into(),
+            active: vec![(minute(30), minute(40))],
+            min_required: 7,
+        };
         mig.schedules.push(schedule);
         let needed = |n: u64, cpu: f64, requests: f64| {
-            let points = [cpu, requests].map(|total| Some(Datapoint { value: 0.0, total, instances: 4.0 }));
+            let points = [cpu, requests]
+                .map(|total| Some(Datapoint { total, instances: 4.0, ..Datapoint::default() }));
             let seen = MigView { now: minute(n), signals: &points, size: 4, min: 1, max: 20 };
             mig.recommend(&mut MigMemory::default(), &seen).needed
         };
         assert_eq!((needed(0, 120.0, 300.0), needed(0, 200.0, 150.0)), (3, 4));
-        assert_eq!((needed(29, 60.0, 100.0), needed(30, 60.0, 100.0), needed(39, 60.0, 100.0), needed(40, 60.0, 100.0)), (1, 7, 7, 1));
+        assert_eq!(
+            (
+                needed(29, 60.0, 100.0),
+                needed(30, 60.0, 100.0),
+                needed(39, 60.0, 100.0),
+                needed(40, 60.0, 100.0)
+            ),
+            (1, 7, 7, 1)
+        );
         assert_eq!(needed(30, 600.0, 100.0), 10);
     }
 
@@ -352,7 +454,7 @@ mod tests {
     #[test]
     fn limits_hold() {
         let view = |size, min, max, total| {
-            let point = [Some(Datapoint { value: 0.0, total, instances: f64::from(size) })];
+            let point = [Some(Datapoint { total, instances: f64::from(size), ..Datapoint::default() })];
             let seen = MigView { now: minute(0), signals: &point, size, min, max };
             cpu(60.0).recommend(&mut MigMemory::default(), &seen).size
         };

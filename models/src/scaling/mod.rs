@@ -6,19 +6,36 @@
 //! `docs/models.md`.
 
 mod alarm;
+mod forecast;
 mod metric;
+mod mig;
 mod policy;
+mod predictive;
 mod schedule;
 mod target_tracking;
+mod vmss;
 
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
+pub use forecast::{CANDIDATES, Forecast, HORIZON, LEAST_HISTORY, MOST_HISTORY, Smoothing, forecast, mape};
 pub use metric::{Datapoint, Datapoints, MOST_EVALUATED};
+pub use mig::{
+    Held, LONGEST_WINDOW, Mig, MigMemory, MigMode, MigSchedule, MigSignal, MigView, MostRemoved,
+    Recommendation, STABILIZATION, ScaleInControl,
+};
 pub use policy::{
     AlarmName, Consent, Decision, Memory, Metric, Observation, Policy, Transition, Verdict, combine,
     effective_warmup,
 };
+pub use predictive::{
+    Forecaster, HourForecast, MaxCapacityBreach, PastLoad, Predictive, PredictiveMode, capacity_for,
+    desired_for, effective_max,
+};
 pub use schedule::{ScheduledAction, Size, apply, set_desired};
 pub use target_tracking::TargetTracking;
+pub use vmss::{
+    Direction, GrainValue, TimeAggregation, Vmss, VmssChange, VmssMemory, VmssProfile, VmssReason, VmssRule,
+    VmssStatistic, VmssView,
+};
 
 /// How many instances that fail their target group's checks a group replaces at once: a tenth of its desired capacity, and
 /// at least one (EC2 Auto Scaling, "Health checks for instances in an Auto Scaling group").

@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sim_core::chance::unit;
+use rand_distr::{Distribution, StandardNormal};
 use sim_core::{Span, Stream, Time};
 
-use super::Metric;
-use super::forecast::{Forecast, HORIZON, MOST_HISTORY, forecast};
+use super::forecast::{Forecast, HORIZON, LEAST_HISTORY, MOST_HISTORY, forecast};
+use super::{Consent, Decision, Memory, Metric, Observation, Policy, Verdict};
 
 /// An hour.
 pub const HOUR: Span = Span::from_secs(3_600);
@@ -70,20 +70,15 @@ impl PastLoad {
         let share = self.noise / std::f64::consts::SQRT_2;
         let mut day = 0.0;
         let noisy = |(hour, load): (usize, &Option<f64>)| {
+            let mut normal = || -> f64 { StandardNormal.sample(&mut *stream) };
             if hour.is_multiple_of(24) {
-                day = normal(stream);
+                day = normal();
             }
-            let off = share * (day + normal(stream));
+            let off = share * (day + normal());
             load.map(|load| (load * (1.0 + off)).max(0.0))
         };
         self.hours.iter().enumerate().map(noisy).collect()
     }
-}
-
-/// A standard normal draw, by Box and Muller; 24 a day need no faster one.
-fn normal(stream: &mut Stream) -> f64 {
-    let (radius, angle) = (1.0 - unit(stream), unit(stream));
-    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
 }
 
 /// Instances that hold a load at the target; what both are in, cancels.
@@ -110,11 +105,117 @@ pub fn desired_for(predicted: u32, actual: u32, min: u32, max: u32, breach: MaxC
     actual.max(predicted.clamp(min.min(max), max.max(effective_max(predicted, max, breach))))
 }
 
+impl Predictive {
+    /// True where the group follows the forecast.
+    pub fn scales(&self) -> bool {
+        self.mode == PredictiveMode::ForecastAndScale
+    }
+
+    /// A load of the group, with its unit.
+    fn show(&self, load: f64) -> String {
+        match self.metric {
+            Metric::Cpu => format!("{load:.0} % of CPU in all"),
+            Metric::RequestCountPerTarget => format!("{load:.0} requests a minute"),
+            Metric::ConnectionsPerTarget => format!("{load:.0} open sessions"),
+        }
+    }
+
+    /// What is forecast for the hour that is, or for the one that begins within the buffer, whichever needs more.
+    fn planned(&self, forecaster: &mut Forecaster, now: Time) -> Option<(u64, f64, u32)> {
+        let hours = forecaster.hour_of(now)..=forecaster.hour_of(now + self.scheduling_buffer);
+        let planned = hours.filter_map(|hour| {
+            let (load, capacity) = forecaster.plan(hour, self.target)?;
+            Some((hour, load, capacity))
+        });
+        planned.reduce(|most, other| if other.2 > most.2 { other } else { most })
+    }
+
+    /// What to do about so many instances that are predicted, which `forecast` says in words.
+    fn act(&self, predicted: u32, seen: &Observation, forecast: &str) -> Decision {
+        let wanted = desired_for(predicted, 0, seen.min, seen.max, self.breach);
+        let limit = if wanted < predicted { format!(", the maximum is {wanted}") } else { String::new() };
+        let decision = if wanted > seen.desired {
+            let from = seen.desired;
+            Decision::scale_out(
+                wanted,
+                format!("{forecast}{limit}; desired capacity from {from} to {wanted}."),
+            )
+        } else if wanted < predicted {
+            let words = format!("{forecast}, and the group is at its maximum of {wanted}.");
+            Decision::wait(Verdict::AtMaximum, words)
+        } else {
+            Decision::wait(Verdict::AsForecast, format!("{forecast}, and {} are desired.", seen.desired))
+        };
+        Decision { at_least: Some(wanted), ..decision }
+    }
+
+    fn judge(&self, memory: &mut Memory, forecaster: &mut Forecaster, seen: &Observation) -> Decision {
+        let Some((hour, load, predicted)) = self.planned(forecaster, seen.now) else {
+            let known = forecaster.known();
+            let words = if known < LEAST_HISTORY {
+                format!("No forecast: {known} hours of history are known, and {LEAST_HISTORY} are needed.")
+            } else {
+                "No forecast for this hour yet.".to_string()
+            };
+            return Decision::wait(Verdict::TooLittleHistory, words);
+        };
+        let error = forecaster.standing().and_then(|forecast| forecast.error);
+        let error =
+            error.map_or(String::new(), |error| format!(" (it was {error:.1} % off on the last day)"));
+        let forecast = format!(
+            "The forecast for the hour from {} is {}{error}, which needs {predicted} instances at a target of {}",
+            forecaster.start_of(hour),
+            self.show(load),
+            self.target
+        );
+        match self.mode {
+            PredictiveMode::ForecastOnly => {
+                Decision::wait(Verdict::ForecastOnly, format!("{forecast}; it is a forecast only."))
+            }
+            PredictiveMode::ForecastAndScale => {
+                memory.raised_max = effective_max(predicted, 0, self.breach);
+                self.act(predicted, seen, &forecast)
+            }
+        }
+    }
+}
+
+impl Policy for Predictive {
+    fn metrics(&self) -> Vec<Metric> {
+        vec![self.metric]
+    }
+
+    fn lookback(&self) -> usize {
+        1
+    }
+
+    /// The load of all instances counts, warm or not.
+    fn estimated_instance_warmup(&self) -> Option<Span> {
+        Some(Span::ZERO)
+    }
+
+    fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
+        let mut forecaster = memory.forecaster.take().unwrap_or_default();
+        let load = seen.newest(0).map(|point| point.total);
+        // A balancer publishes nothing about a period without requests.
+        let silent = (self.metric == Metric::RequestCountPerTarget).then_some(0.0);
+        forecaster.take_in_newest(seen.now, load.or(silent));
+        forecaster.refresh(seen.now);
+        memory.raised_max = 0;
+        let decision = self.judge(memory, &mut forecaster, seen);
+        memory.forecaster = Some(forecaster);
+        Decision { consent: Consent::Never, ..decision }
+    }
+}
+
 /// What a policy has seen and forecast so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecaster {
     /// The time since the wall clock's hour at the start of the run.
     into_hour: Span,
+    /// The metric's period, and how long after its end a datapoint can be seen.
+    period: Span,
+    delay: Span,
     /// The loads of whole hours, oldest first, in the metric's unit by group; at most [`MOST_HISTORY`].
     hours: VecDeque<Option<f64>>,
     /// The hour that is being measured, from the one of the start as 0.
@@ -129,7 +230,7 @@ pub struct Forecaster {
     /// When the next is due.
     due: Time,
     /// The loads that were forecast for each hour of the run when it was planned for, and those that came.
-    pub hourly: Vec<HourForecast>,
+    hourly: Vec<HourForecast>,
 }
 
 /// An hour of the run: what was forecast for it, and what came.
@@ -143,14 +244,28 @@ pub struct HourForecast {
     pub actual: Option<f64>,
 }
 
+impl Default for Forecaster {
+    /// Nothing is known, and a datapoint of a minute can be seen at once.
+    fn default() -> Self {
+        Forecaster::new([], Span::ZERO, (Span::from_secs(60), Span::ZERO))
+    }
+}
+
 impl Forecaster {
     /// Begins with the hours before the run, whose last ends at the wall clock's hour. `into_hour` is how long ago that is at
-    /// the start: less than an hour.
-    pub fn new(past: impl IntoIterator<Item = Option<f64>>, into_hour: Span) -> Forecaster {
+    /// the start: less than an hour. The metric's datapoints are about `period`, and can be seen `delay` after it.
+    pub fn new(
+        past: impl IntoIterator<Item = Option<f64>>,
+        into_hour: Span,
+        (period, delay): (Span, Span),
+    ) -> Forecaster {
         let mut hours: VecDeque<Option<f64>> = past.into_iter().collect();
         hours.drain(..hours.len().saturating_sub(MOST_HISTORY));
+        let into_hour = Span::from_nanos(into_hour.as_nanos() % HOUR.as_nanos());
         Forecaster {
             into_hour,
+            period: period.max(Span::from_nanos(1)),
+            delay,
             hours,
             open: 0,
             sum: 0.0,
@@ -172,8 +287,15 @@ impl Forecaster {
         Time::from_nanos(hour.saturating_mul(HOUR.as_nanos()).saturating_sub(self.into_hour.as_nanos()))
     }
 
+    /// Takes in the newest datapoint that can be seen: what the group bore over that period.
+    pub fn take_in_newest(&mut self, now: Time, load: Option<f64>) {
+        let periods = now.as_nanos().saturating_sub(self.delay.as_nanos()) / self.period.as_nanos();
+        self.take_in(Time::from_nanos(periods * self.period.as_nanos()), load);
+    }
+
     /// Takes in what the group bore over a period that ends at `end`; a period that was taken in already is passed over.
-    pub fn take_in(&mut self, end: Time, period: Span, load: Option<f64>) {
+    pub fn take_in(&mut self, end: Time, load: Option<f64>) {
+        let period = self.period;
         if end <= self.seen_until {
             return;
         }
@@ -192,10 +314,22 @@ impl Forecaster {
         }
     }
 
+    /// The mean load of the hour that is being measured; less than half an hour says little of it.
+    fn mean(&self) -> Option<f64> {
+        (self.measured >= HOUR.mul_f64(0.5)).then(|| self.sum / self.measured.as_secs_f64())
+    }
+
+    /// The hours of the run, with what is known of the last.
+    pub fn hourly(&self) -> Vec<HourForecast> {
+        let mut hours = self.hourly.clone();
+        if let Some(open) = usize::try_from(self.open).ok().and_then(|open| hours.get_mut(open)) {
+            open.actual = self.mean();
+        }
+        hours
+    }
+
     fn close_hour(&mut self) {
-        // Less than half an hour says little of an hour.
-        let enough = self.measured >= HOUR.mul_f64(0.5);
-        let load = enough.then(|| self.sum / self.measured.as_secs_f64());
+        let load = self.mean();
         self.hour_mut(self.open).actual = load;
         self.hours.push_back(load);
         if self.hours.len() > MOST_HISTORY {
@@ -259,4 +393,5 @@ impl Forecaster {
     }
 }
 
-const _: () = assert!(HORIZON as u64 * HOUR.as_nanos() > 2 * REFRESH.as_nanos(), "no hour falls between two forecasts");
+const _: () =
+    assert!(HORIZON as u64 * HOUR.as_nanos() > 2 * REFRESH.as_nanos(), "no hour falls between two forecasts");

@@ -3,7 +3,7 @@
 
 use sim_core::{Span, Time};
 
-use super::{Comparison, Metric};
+use super::{Comparison, Datapoint, Decision, Memory, Metric, Observation, Policy, Verdict};
 
 /// An autoscale setting: profiles, of which one is in force.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,12 +38,12 @@ pub struct VmssRule {
     pub metric: Metric,
     /// How the values of the instances become one, for each time grain.
     pub statistic: VmssStatistic,
-    /// The period of a value.
-    pub time_grain: Span,
+    /// The period of a value, in datapoints of the metric.
+    pub time_grain: usize,
     /// How the values of the time window become one.
     pub time_aggregation: TimeAggregation,
-    /// How far it looks back.
-    pub time_window: Span,
+    /// How far it looks back, in time grains.
+    pub time_window: usize,
     /// How the result is compared.
     pub operator: Comparison,
     /// With what.
@@ -119,7 +119,37 @@ pub struct GrainValue {
     pub max: f64,
 }
 
+impl GrainValue {
+    /// The values of a time grain, from the datapoints in it.
+    fn of(points: &[Option<Datapoint>]) -> Option<GrainValue> {
+        let known = || points.iter().flatten();
+        let count = known().count() as f64;
+        (count > 0.0).then(|| GrainValue {
+            average: known().map(|point| point.value).sum::<f64>() / count,
+            sum: known().map(|point| point.total).sum::<f64>() / count,
+            min: known().map(|point| point.lowest).fold(f64::INFINITY, f64::min),
+            max: known().map(|point| point.highest).fold(f64::NEG_INFINITY, f64::max),
+        })
+    }
+}
+
 impl VmssRule {
+    /// The values of its window, oldest first, from the newest datapoints of its metric.
+    fn window(&self, points: &[Option<Datapoint>]) -> Vec<GrainValue> {
+        let grain = self.time_grain.max(1);
+        let newest = &points[points.len().saturating_sub(self.time_window.max(1).saturating_mul(grain))..];
+        newest.rchunks(grain).rev().filter_map(GrainValue::of).collect()
+    }
+
+    /// The rule in words.
+    fn show(&self, value: f64) -> String {
+        let side = match self.operator {
+            Comparison::Greater | Comparison::GreaterOrEqual => "above",
+            Comparison::Less | Comparison::LessOrEqual => "below",
+        };
+        format!("{} over {} values is {side} {}", self.metric.show(value), self.time_window, self.threshold)
+    }
+
     /// What the rule compares with its threshold: the values of its window, oldest first, put together. `None` where there is
     /// none.
     pub fn value(&self, window: &[GrainValue]) -> Option<f64> {
@@ -130,7 +160,7 @@ impl VmssRule {
             VmssStatistic::Max => value.max,
         };
         let values = window.iter().map(of);
-        let last = values.clone().last()?;
+        let last = values.clone().next_back()?;
         let count = window.len() as f64;
         Some(match self.time_aggregation {
             TimeAggregation::Average => values.sum::<f64>() / count,
@@ -237,9 +267,8 @@ pub enum VmssReason {
 impl Vmss {
     /// The profile that is in force.
     pub fn profile(&self, now: Time) -> &VmssProfile {
-        let active = |profile: &&VmssProfile| {
-            profile.active.iter().any(|&(from, to)| from <= now && now < to)
-        };
+        let active =
+            |profile: &&VmssProfile| profile.active.iter().any(|&(from, to)| from <= now && now < to);
         self.profiles.iter().find(active).unwrap_or(&self.default)
     }
 
@@ -271,6 +300,61 @@ impl VmssProfile {
         self.scale_out(memory, seen).unwrap_or_else(|| self.scale_in(memory, seen))
     }
 
+    /// What a judgement comes to.
+    fn decision(&self, (wanted, reason): (u32, VmssReason), seen: &VmssView<'_>) -> Decision {
+        let size = seen.size;
+        let rule = |index: usize| {
+            let value = seen.values.get(index).copied().flatten().unwrap_or(0.0);
+            self.rules.get(index).map_or(String::new(), |rule| rule.show(value))
+        };
+        let name = &self.name;
+        let (verdict, words) = match reason {
+            VmssReason::Limits => {
+                (None, format!("Profile `{name}` has {} to {} instances", self.min, self.max))
+            }
+            VmssReason::Default => (
+                None,
+                format!("No metrics can be read, and profile `{name}` has {} by default", self.default),
+            ),
+            VmssReason::Out { rule: index } => (None, rule(index)),
+            VmssReason::In { rule: index } => {
+                (None, format!("All rules that scale in are met, the last: {}", rule(index)))
+            }
+            VmssReason::Cooldown { rule: index, until } => (
+                Some(Verdict::CoolingDown),
+                format!("{}, and the rule cools down until {until}", rule(index)),
+            ),
+            VmssReason::Flapping { rule: index, projected } => {
+                let again = self.rules.get(index).map_or(String::new(), |rule| rule.show(projected));
+                let words = format!(
+                    "All rules that scale in are met, but afterwards {again}, which would scale out again"
+                );
+                (Some(Verdict::WouldOvershoot), words)
+            }
+            VmssReason::AtLimit { rule: index } => {
+                let out = self.rules.get(index).is_some_and(|rule| rule.direction == Direction::Out);
+                let (verdict, limit, count) = if out {
+                    (Verdict::AtMaximum, "maximum", self.max)
+                } else {
+                    (Verdict::AtMinimum, "minimum", self.min)
+                };
+                (Some(verdict), format!("{}, and the size is at its {limit} of {count}", rule(index)))
+            }
+            VmssReason::NotAll => {
+                (Some(Verdict::NotAllAgree), "Some of the rules that scale in are met, not all".to_string())
+            }
+            VmssReason::Calm => (Some(Verdict::WithinTarget), format!("No rule of profile `{name}` is met")),
+            VmssReason::NoData => (Some(Verdict::InsufficientData), "No metrics can be read".to_string()),
+        };
+        match verdict {
+            Some(verdict) => Decision::wait(verdict, format!("{words}; the size stays {size}.")),
+            None if wanted > size => {
+                Decision::scale_out(wanted, format!("{words}; size from {size} to {wanted}."))
+            }
+            None => Decision::scale_in(wanted, format!("{words}; size from {size} to {wanted}.")),
+        }
+    }
+
     fn rules(&self, seen: &VmssView<'_>, direction: Direction) -> Vec<(usize, &VmssRule, Option<f64>)> {
         let all = self.rules.iter().enumerate().zip(seen.values);
         let those = all.filter(|((_, rule), _)| rule.direction == direction);
@@ -284,7 +368,8 @@ impl VmssProfile {
         let ready = met().filter(|(_, rule, _)| memory.cooled_down(rule, seen.now).is_none());
         let most = ready.map(|(index, rule, _)| (rule.applied(seen.size).min(self.max), *index));
         if let Some((wanted, rule)) = most.reduce(|most, other| if other.0 > most.0 { other } else { most }) {
-            let reason = if wanted > seen.size { VmssReason::Out { rule } } else { VmssReason::AtLimit { rule } };
+            let reason =
+                if wanted > seen.size { VmssReason::Out { rule } } else { VmssReason::AtLimit { rule } };
             return Some((wanted.max(seen.size), reason));
         }
         met().next().map(|(index, rule, _)| {
@@ -303,7 +388,8 @@ impl VmssProfile {
         if met < rules.len() {
             return (seen.size, VmssReason::NotAll);
         }
-        let waits = rules.iter().filter_map(|(index, rule, _)| Some((*index, memory.cooled_down(rule, seen.now)?)));
+        let waits =
+            rules.iter().filter_map(|(index, rule, _)| Some((*index, memory.cooled_down(rule, seen.now)?)));
         if let Some((rule, until)) = waits.max_by_key(|&(_, until)| until) {
             return (seen.size, VmssReason::Cooldown { rule, until });
         }
@@ -317,6 +403,41 @@ impl VmssProfile {
             out.met(projected).then_some(VmssReason::Flapping { rule: index, projected })
         });
         again.map_or((wanted, VmssReason::In { rule }), |flapping| (seen.size, flapping))
+    }
+}
+
+impl Policy for Vmss {
+    /// Those of all rules, each once.
+    fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = Vec::new();
+        for rule in self.all().flat_map(|profile| &profile.rules) {
+            if !metrics.contains(&rule.metric) {
+                metrics.push(rule.metric);
+            }
+        }
+        metrics
+    }
+
+    fn lookback(&self) -> usize {
+        let rules = self.all().flat_map(|profile| &profile.rules);
+        rules.map(|rule| rule.time_grain.saturating_mul(rule.time_window)).max().unwrap_or(0)
+    }
+
+    /// Azure Monitor knows nothing of warm-ups.
+    fn estimated_instance_warmup(&self) -> Option<Span> {
+        Some(Span::ZERO)
+    }
+
+    fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
+        let (profile, metrics) = (self.profile(seen.now), self.metrics());
+        let value = |rule: &VmssRule| {
+            let metric = metrics.iter().position(|&metric| metric == rule.metric)?;
+            rule.value(&rule.window(seen.points(metric)))
+        };
+        let values: Vec<Option<f64>> = profile.rules.iter().map(value).collect();
+        let view = VmssView { now: seen.now, values: &values, size: seen.desired };
+        let judged = profile.evaluate(&mut memory.vmss, &view);
+        profile.decision(judged, &view)
     }
 }
 
@@ -339,9 +460,9 @@ mod tests {
         VmssRule {
             metric: Metric::Cpu,
             statistic: VmssStatistic::Average,
-            time_grain: Span::from_secs(60),
+            time_grain: 1,
             time_aggregation: TimeAggregation::Average,
-            time_window: Span::from_secs(300),
+            time_window: 5,
             operator: if direction == Direction::Out { Comparison::Greater } else { Comparison::Less },
             threshold,
             direction,
@@ -385,7 +506,11 @@ mod tests {
             by(Direction::In, 10.0, 1),
         ]);
         assert_eq!(judged(&rules, 4, &[80.0, 0.0, 30.0, 30.0]), (5, VmssReason::Out { rule: 0 }));
-        assert_eq!(judged(&rules, 4, &[80.0, 60.0, 30.0, 30.0]), (7, VmssReason::Out { rule: 1 }), "the most");
+        assert_eq!(
+            judged(&rules, 4, &[80.0, 60.0, 30.0, 30.0]),
+            (7, VmssReason::Out { rule: 1 }),
+            "the most"
+        );
         assert_eq!(judged(&rules, 9, &[80.0, 60.0, 30.0, 30.0]).0, 10, "the maximum");
         assert_eq!(judged(&rules, 4, &[15.0, 15.0, 15.0, 15.0]), (4, VmssReason::NotAll));
         assert_eq!(judged(&rules, 4, &[5.0; 4]), (3, VmssReason::In { rule: 3 }), "the one that keeps most");
@@ -428,7 +553,8 @@ mod tests {
             GrainValue { average: 30.0, sum: 90.0, min: 20.0, max: 40.0 },
         ];
         let value = |statistic, time_aggregation| {
-            VmssRule { statistic, time_aggregation, ..rule(Direction::Out, 0.0, VmssChange::Count(1)) }.value(&window)
+            VmssRule { statistic, time_aggregation, ..rule(Direction::Out, 0.0, VmssChange::Count(1)) }
+                .value(&window)
         };
         use TimeAggregation::{Average, Count, Last, Maximum, Minimum, Total};
         assert_eq!(value(VmssStatistic::Average, Average), Some(20.0));
@@ -464,7 +590,10 @@ mod tests {
             default: named("default", vec![]),
         };
         let in_force = |n: u64| setting.profile(minute(n)).name.as_str();
-        assert_eq!([0, 30, 60, 100, 120, 1470, 1530].map(in_force), ["default", "evenings", "sale", "sale", "default", "evenings", "default"]);
+        assert_eq!(
+            [0, 30, 60, 100, 120, 1470, 1530].map(in_force),
+            ["default", "evenings", "sale", "sale", "default", "evenings", "default"]
+        );
         let narrow = VmssProfile { min: 3, max: 4, ..setting.default.clone() };
         assert_eq!(judged(&narrow, 2, &[50.0; 2]), (3, VmssReason::Limits));
         assert_eq!(judged(&narrow, 6, &[50.0; 2]), (4, VmssReason::Limits));

@@ -7,19 +7,22 @@ use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
 use super::dist::duration;
+use super::mig::mig;
 use super::node::{Entry, Node, Value};
+use super::predictive::predictive;
 use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
+use super::vmss::{OfGroup, vmss};
 use super::{Context, Names};
 use crate::plan::{
     Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
 };
 
 /// The most times that one scheduled action may run.
-const MOST_RUNS: usize = 100_000;
+pub const MOST_RUNS: usize = 100_000;
 /// The largest group.
-const MOST_INSTANCES: u32 = 10_000;
+pub const MOST_INSTANCES: u32 = 10_000;
 
 /// Reads a group.
 pub fn group(
@@ -49,7 +52,8 @@ pub fn group(
     let mut scaling = Vec::new();
     let mut shown = Vec::new();
     for (index, item) in table.items("scaling").iter().enumerate() {
-        if let Some((policy, resolved)) = policy(context, &format!("{path}.scaling.{index}"), item) {
+        let of = OfGroup { min: min.unwrap_or(0), max, monitoring };
+        if let Some((policy, resolved)) = policy(context, &format!("{path}.scaling.{index}"), item, of) {
             check_policy(context, item, &scaling, &policy, (min.unwrap_or(0), max));
             scaling.push(policy);
             shown.push(toml::Value::Table(resolved));
@@ -219,12 +223,38 @@ fn check_policy(
             let message = format!("a desired capacity of {desired} is outside {min} to {max}");
             context.findings.error(&node.place, message, "outside the group's limits", None);
         }
-        Scaling::Manual { .. } | Scaling::TargetTracking(_) => {}
+        Scaling::Manual { .. }
+        | Scaling::TargetTracking(_)
+        | Scaling::Predictive(_)
+        | Scaling::Mig(_)
+        | Scaling::Vmss(_)
+        | Scaling::Custom(_) => {}
+    }
+    one_provider(context, node, before, policy);
+}
+
+/// A managed instance group has one autoscaler and a scale set one autoscale setting, with signals, schedules and profiles of
+/// their own; nothing of another provider goes beside them.
+fn one_provider(context: &Context<'_>, node: &Node, before: &[Scaling], policy: &Scaling) {
+    let alone = |policy: &Scaling| match policy {
+        Scaling::Mig(_) => {
+            Some(("mig", "a managed instance group has one autoscaler, with several signals and schedules"))
+        }
+        Scaling::Vmss(_) => {
+            Some(("vmss", "a scale set has one autoscale setting, with several rules and profiles"))
+        }
+        _ => None,
+    };
+    let by_hand = |policy: &Scaling| matches!(policy, Scaling::Manual { .. });
+    let others = before.iter().filter(|other| !by_hand(other) && !by_hand(policy));
+    if let Some((name, why)) = others.filter_map(|other| alone(other).or(alone(policy))).next() {
+        let message = format!("`{name}` beside another policy");
+        context.findings.error(&node.place, message, "one too many", Some(why.to_string()));
     }
 }
 
-fn policy(context: &Context<'_>, path: &str, node: &Node) -> Option<(Scaling, toml::Table)> {
-    let known = ["target_tracking", "scheduled", "manual"];
+fn policy(context: &Context<'_>, path: &str, node: &Node, of: OfGroup) -> Option<(Scaling, toml::Table)> {
+    let known = ["target_tracking", "scheduled", "predictive", "mig", "vmss", "manual"];
     let (kind, entry) = choice(context.findings, path, node, &known)?;
     let Some(entry) = entry else {
         let label = format!("expected `{kind} = {{ … }}`");
@@ -235,6 +265,9 @@ fn policy(context: &Context<'_>, path: &str, node: &Node) -> Option<(Scaling, to
     let policy = match kind {
         "target_tracking" => target_tracking(context, &mut table).map(Scaling::TargetTracking),
         "scheduled" => scheduled(context, &mut table).map(Scaling::Scheduled),
+        "predictive" => predictive(context, &mut table).map(Scaling::Predictive),
+        "mig" => mig(context, &mut table).map(Scaling::Mig),
+        "vmss" => vmss(context, &mut table, of).map(Scaling::Vmss),
         _ => {
             let (at, desired) = (table.required::<Moment>("at"), table.required::<u32>("desired"));
             let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));

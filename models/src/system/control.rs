@@ -54,7 +54,10 @@ impl System {
         match combined {
             Some(wanted) if wanted != desired => {
                 let kind = if wanted > desired { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
-                let by = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
+                let wants = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
+                // A wish for fewer may be cut short by what another policy holds.
+                let holds = || decisions.iter().find(|(_, decision)| decision.at_least == Some(wanted));
+                let by = wants.or_else(holds);
                 let description = by.map_or_else(String::new, |(_, decision)| decision.description.clone());
                 self.fleets[group.index()].resize(wanted);
                 self.log(group, kind, now, description);
@@ -89,7 +92,7 @@ impl System {
                 .collect(),
             desired: fleet.desired,
             min: fleet.min,
-            max: fleet.max,
+            max: fleet.max_now(),
             warming: warming.len() as u32,
             warm_at: warming.into_iter().collect::<Option<Vec<Time>>>().and_then(|all| all.into_iter().max()),
         }

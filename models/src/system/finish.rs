@@ -63,6 +63,7 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         endpoints: endpoints.collect(),
         limits: limits.collect(),
         groups: (0..plan.groups.len()).map(|index| system.group_result(GroupId(index as u16), now)).collect(),
+        forecasts: system.forecast_results(),
         sessions: system.session_results(now),
         objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
         bill: plan.prices.as_ref().map(|prices| bill(prices, &system.usage(now))),

@@ -175,6 +175,11 @@ impl Fleet {
         self.last_no_action.fill(None);
     }
 
+    /// The largest desired capacity that a policy may ask for now: a forecast may be allowed to go above the group's maximum.
+    pub fn max_now(&self) -> u32 {
+        self.memories.iter().map(|memory| memory.raised_max).fold(self.max, u32::max)
+    }
+
     /// The integral of requests inside its instances, since the start of the run.
     pub fn request_seconds(&self, now: Time) -> f64 {
         self.request_seconds_before + self.inside.integral(now)

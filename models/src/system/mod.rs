@@ -11,6 +11,7 @@
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
 //! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
+//! * [`forecasts`](self): the past that predictive policies know;
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
@@ -28,6 +29,7 @@ mod deadlines;
 mod ending;
 mod finish;
 mod fleet;
+mod forecasts;
 mod guard;
 mod health;
 mod hedge;
@@ -174,6 +176,7 @@ impl System {
             plan,
         };
         system.start_fleets(&mut calendar);
+        system.start_forecasts(seed);
         system.start_sessions(&mut calendar);
         system.start_sources(&mut calendar);
         system.start_clocks(&mut calendar);

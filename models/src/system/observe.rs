@@ -12,6 +12,29 @@ use crate::scaling::Datapoint;
 /// Which mark of [`Instance::seen_core_nanos`](super::Instance::seen_core_nanos) a minute uses.
 const MINUTE_MARK: usize = 0;
 
+/// The CPU of the instances that were warm for a policy all the minute, in percent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Warm {
+    sum: f64,
+    count: u32,
+    lowest: f64,
+    highest: f64,
+}
+
+impl Warm {
+    fn add(&mut self, cpu: f64) {
+        self.lowest = if self.count > 0 { self.lowest.min(cpu) } else { cpu };
+        self.highest = self.highest.max(cpu);
+        self.sum += cpu;
+        self.count += 1;
+    }
+
+    fn datapoint(self) -> Option<Datapoint> {
+        let mean = Datapoint::of(self.sum / f64::from(self.count.max(1)), self.count);
+        (self.count > 0).then_some(Datapoint { lowest: self.lowest, highest: self.highest, ..mean })
+    }
+}
+
 impl System {
     /// Closes the minute's metric periods and gathers its facts. The last minute of a run may have less than 60 s.
     pub(super) fn observe_minute(&mut self, group: GroupId, now: Time, length: Span) -> MinuteFacts {
@@ -33,7 +56,7 @@ impl System {
         let period_start = now - length;
         let nanos_had = length.as_nanos().max(1) as f64;
         // What each policy's group metric sums up: instances that were warm for it all the period.
-        let mut warm: Vec<(f64, u32)> = vec![(0.0, 0); plan.scaling.len()];
+        let mut warm: Vec<Warm> = vec![Warm::default(); plan.scaling.len()];
         for &slot in &fleet.members {
             let instance = &mut self.instances[slot];
             instance.machine.settle(now);
@@ -42,10 +65,9 @@ impl System {
             let utilisation = nanos / (nanos_had * instance.vcpus);
             // A machine whose server is dead goes on, and its CPU idles.
             if instance.in_service() && !instance.impaired {
-                for (policy, (sum, count)) in plan.scaling.iter().zip(&mut warm) {
+                for (policy, warm) in plan.scaling.iter().zip(&mut warm) {
                     if instance.warm_at(plan.warm_up(policy)).is_some_and(|warm| warm <= period_start) {
-                        *sum += 100.0 * utilisation;
-                        *count += 1;
+                        warm.add(100.0 * utilisation);
                     }
                 }
             }
@@ -72,12 +94,12 @@ impl System {
         let integral = fleet.connections.integral(now);
         let connections = (integral - std::mem::replace(&mut fleet.connections_at_minute, integral))
             / length.as_secs_f64().max(1e-9);
-        for (metrics, (sum, count)) in fleet.metrics.iter_mut().zip(warm) {
+        for (metrics, warm) in fleet.metrics.iter_mut().zip(warm) {
             for (metric, datapoints) in metrics {
                 let by_target =
                     |sum: f64| (serving > 0).then(|| Datapoint::of(sum / f64::from(serving), serving));
                 let point = match metric {
-                    Metric::Cpu => (count > 0).then(|| Datapoint::of(sum / f64::from(count), count)),
+                    Metric::Cpu => warm.datapoint(),
                     // The balancer's metric knows nothing of warm-ups, and there is none without requests.
                     Metric::RequestCountPerTarget if in_minute == 0 => None,
                     Metric::RequestCountPerTarget => by_target(in_minute as f64),
@@ -103,7 +125,7 @@ impl System {
             starting,
             starting_for: now.since(oldest_start).as_secs_f64(),
             desired: fleet.desired,
-            max: fleet.max,
+            max: fleet.max_now(),
             queued,
             refused: fleet.refused - std::mem::replace(&mut fleet.refused_at_minute, fleet.refused),
             turned_away: std::array::from_fn(|kind| turned_away[kind] - before_that[kind]),

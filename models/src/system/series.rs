@@ -20,7 +20,7 @@ impl System {
         for fleet in &self.fleets {
             let mut row = GroupRow {
                 desired: fleet.desired,
-                max: fleet.max,
+                max: fleet.max_now(),
                 serving: 0,
                 starting: 0,
                 draining: 0,
