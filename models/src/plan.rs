@@ -16,9 +16,9 @@ mod session;
 mod supervisor;
 mod traffic;
 
-use jiff::Zoned;
-use sim_core::Span;
+use jiff::{SignedDuration, Zoned};
 use sim_core::dist::Dist;
+use sim_core::{Span, Time};
 
 use crate::cost::PriceBook;
 
@@ -153,6 +153,13 @@ pub enum Step {
 }
 
 impl Plan {
+    /// An instant of the run as the wall clock of its zone shows it, such as `2026-11-27T20:30:00+05:30`.
+    pub fn wall_clock(&self, at: Time) -> String {
+        let since = i64::try_from(at.as_nanos()).map(SignedDuration::from_nanos).unwrap_or_default();
+        let clock = self.start.checked_add(since).unwrap_or_else(|_| self.start.clone());
+        clock.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    }
+
     /// All Availability Zones of its groups, in the order of their names.
     pub fn zones(&self) -> Vec<&str> {
         let mut zones: Vec<&str> =

@@ -459,6 +459,8 @@ pub struct Activity {
     pub kind: ActivityKind,
     /// In words and numbers.
     pub description: String,
+    /// What brought it about, step by step as the provider's log does; empty where the description says it all.
+    pub cause: String,
     /// Desired capacity after it.
     pub desired: u32,
 }

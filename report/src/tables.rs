@@ -72,9 +72,11 @@ pub fn activities(results: &Results) -> Result<Vec<u8>, TableError> {
         kind: ActivityKind,
         desired: u32,
         description: &'a str,
+        cause: &'a str,
     }
     let clock = Clock::new(results);
-    let mut table = headed(&["time", "at_s", "until_s", "times", "group", "kind", "desired", "description"])?;
+    let mut table =
+        headed(&["time", "at_s", "until_s", "times", "group", "kind", "desired", "description", "cause"])?;
     for activity in &results.run.activities {
         table.serialize(Line {
             time: clock.iso(activity.at),
@@ -85,6 +87,7 @@ pub fn activities(results: &Results) -> Result<Vec<u8>, TableError> {
             kind: activity.kind,
             desired: activity.desired,
             description: &activity.description,
+            cause: &activity.cause,
         })?;
     }
     end(table)

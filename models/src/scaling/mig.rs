@@ -282,6 +282,10 @@ impl Policy for Mig {
         Some(self.initialization_period)
     }
 
+    fn caller(&self, _: &str, _: bool) -> String {
+        "the autoscaler".to_string()
+    }
+
     fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
         let signals: Vec<Option<Datapoint>> =
             (0..self.signals.len()).map(|signal| seen.newest(signal)).collect();

@@ -21,6 +21,12 @@ pub trait Policy: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// Who asks for another size in its name, for the log of `group`: an alarm where it has some.
+    fn caller(&self, group: &str, scales_out: bool) -> String {
+        let _ = (group, scales_out);
+        "a scaling policy".to_string()
+    }
+
     /// What it wants, and why. While an alarm stays in ALARM its action is repeated at each evaluation.
     fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision;
 }
@@ -266,6 +272,17 @@ pub enum AlarmName {
     Own(String),
 }
 
+impl AlarmName {
+    /// As the log of `group` writes it.
+    pub fn of(&self, group: &str) -> String {
+        match self {
+            AlarmName::High => format!("TargetTracking-{group}-AlarmHigh"),
+            AlarmName::Low => format!("TargetTracking-{group}-AlarmLow"),
+            AlarmName::Own(name) => name.clone(),
+        }
+    }
+}
+
 /// An alarm that changed its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
@@ -282,12 +299,7 @@ pub struct Transition {
 impl Transition {
     /// A line for the log of `group`.
     pub fn describe(&self, group: &str) -> String {
-        let alarm = match &self.alarm {
-            AlarmName::High => format!("TargetTracking-{group}-AlarmHigh"),
-            AlarmName::Low => format!("TargetTracking-{group}-AlarmLow"),
-            AlarmName::Own(name) => name.clone(),
-        };
-        format!("{alarm} went from {} to {}: {}.", self.from, self.to, self.seen)
+        format!("{} went from {} to {}: {}.", self.alarm.of(group), self.from, self.to, self.seen)
     }
 }
 

@@ -194,6 +194,10 @@ impl Policy for Predictive {
         Some(Span::ZERO)
     }
 
+    fn caller(&self, _: &str, _: bool) -> String {
+        "a predictive scaling policy".to_string()
+    }
+
     fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
         let mut forecaster = memory.forecaster.take().unwrap_or_default();
         let load = seen.newest(0).map(|point| point.total);

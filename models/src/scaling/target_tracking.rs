@@ -92,6 +92,11 @@ impl Policy for TargetTracking {
         self.estimated_instance_warmup
     }
 
+    fn caller(&self, group: &str, scales_out: bool) -> String {
+        let alarm = if scales_out { AlarmName::High } else { AlarmName::Low };
+        format!("the alarm {} of a target tracking policy", alarm.of(group))
+    }
+
     fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
         let (high, low) = (self.high(), self.low());
         let values = seen.values(0);

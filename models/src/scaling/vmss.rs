@@ -428,6 +428,10 @@ impl Policy for Vmss {
         Some(Span::ZERO)
     }
 
+    fn caller(&self, _: &str, _: bool) -> String {
+        "the autoscale setting".to_string()
+    }
+
     fn decide(&self, memory: &mut Memory, seen: &Observation) -> Decision {
         let (profile, metrics) = (self.profile(seen.now), self.metrics());
         let value = |rule: &VmssRule| {

@@ -30,6 +30,8 @@ pub struct Fleet {
     pub desired: u32,
     /// The largest desired capacity, as it stands.
     pub max: u32,
+    /// What last changed the desired capacity, for the log; empty while it is as at the start.
+    pub cause: String,
     /// Slots of its instances, oldest first.
     pub members: Vec<u32>,
     /// Instances launched after the start.
@@ -129,6 +131,7 @@ impl Fleet {
             min: plan.min,
             desired: plan.desired,
             max: plan.max,
+            cause: String::new(),
             members: Vec::new(),
             launched: 0,
             terminated: 0,
@@ -167,12 +170,6 @@ impl Fleet {
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],
         }
-    }
-
-    /// Sets the desired capacity. What policies say from now on is news again.
-    pub fn resize(&mut self, desired: u32) {
-        self.desired = desired;
-        self.last_no_action.fill(None);
     }
 
     /// The largest desired capacity that a policy may ask for now: a forecast may be allowed to go above the group's maximum.
@@ -237,7 +234,7 @@ impl System {
         }
         while self.counted(group).count() > desired {
             let Some(chosen) = self.choose_to_terminate(group, calendar.now()) else { break };
-            self.terminate(chosen, "the desired capacity is lower than the number of instances", calendar);
+            self.terminate(chosen, "", calendar);
         }
     }
 
@@ -342,7 +339,8 @@ impl System {
             plan.zones[usize::from(instance.zone)]
         );
         calendar.after(takes, Event::Stage(reference));
-        self.log(group, ActivityKind::Launch, calendar.now(), description);
+        let actual = self.counted(group).count() - 1;
+        self.log_difference(group, ActivityKind::Launch, calendar.now(), description, actual);
     }
 
     /// The stage an instance was in is over.
@@ -405,10 +403,12 @@ impl System {
         }
     }
 
-    /// Takes an instance out of service: no new requests, and the time to finish what it has.
+    /// Takes an instance out of service: no new requests, and the time to finish what it has. `because` is empty where the
+    /// desired capacity is lower than the number of instances.
     pub(super) fn terminate(&mut self, slot: u32, because: &str, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
         let group = self.instances[slot].group;
+        let actual = self.counted(group).count();
         let delay = self.deregister(slot, now);
         if self.instances[slot].phase == Phase::Crashed {
             self.reset_flows(slot, calendar);
@@ -419,6 +419,9 @@ impl System {
         self.rooms_leave(slot, calendar);
         let sessions = self.sessions_at(slot);
         let idle = inside == 0 && flows == 0 && sessions == 0;
+        let fewer = because.is_empty();
+        let because =
+            if fewer { "the desired capacity is lower than the number of instances" } else { because };
         let description = match (inside, sessions) {
             _ if flows > 0 => format!(
                 "Terminating instance {number}: {because}. Its {flows} connections have up to {delay} to be closed."
@@ -431,7 +434,16 @@ impl System {
                 "Terminating instance {number}: {because}. It has up to {delay} to finish {inside} requests and {sessions} open sessions."
             ),
         };
-        self.log(group, ActivityKind::Terminate, now, description);
+        if fewer {
+            self.log_difference(group, ActivityKind::Terminate, now, description, actual);
+        } else {
+            let cause = format!(
+                "At {} instance {number} was taken out, because {because}.",
+                self.plan.wall_clock(now)
+            );
+            self.fleets[group.index()].cause = cause.clone();
+            self.log_because(group, ActivityKind::Terminate, now, description, cause);
+        }
         if idle {
             self.gone(slot, calendar);
         } else {

@@ -37,6 +37,7 @@ mod hinder;
 mod incidents;
 mod instance;
 mod leave;
+mod log;
 mod network;
 mod observe;
 mod program;

@@ -184,3 +184,53 @@ fn the_warm_up_leaks_into_nothing() {
     assert_eq!(measured.groups[0].refused, measured.requests.refused);
     assert!((9.0..11.0).contains(&measured.groups[0].cpu), "{}", measured.groups[0].cpu);
 }
+
+/// Each launch and each termination tells what brought it about, back to what it began with.
+#[test]
+fn the_log_tells_each_chain_of_causes() {
+    let scenario = scalesim::Scenario::parse(
+        r#"
+        [scenario]
+        start = "2026-11-27T08:00:00+05:30[Asia/Kolkata]"
+        duration = "30min"
+        [traffic.web]
+        to = "front"
+        profile = { constant = "1/s" }
+        [service.api]
+        runtime = "thread-per-request"
+        [service.api.endpoint.page]
+        steps = [{ cpu = "1ms" }]
+        [group.web]
+        service = "api"
+        machine = "c6i.large"
+        min = 1
+        max = 4
+        [[group.web.scaling]]
+        manual = { at = "10min", desired = 2 }
+        [[group.web.scaling]]
+        scheduled = { at = "20min", min = 1, desired = 1, max = 2 }
+        [balancer.front]
+        targets = "web"
+        "#,
+    )
+    .unwrap();
+    let run = scalesim::Experiment::new(&scenario).run().run;
+    let causes = |kind: ActivityKind| -> Vec<&str> {
+        let those = run.activities.iter().filter(|activity| activity.kind == kind);
+        those.map(|activity| activity.cause.as_str()).collect()
+    };
+    assert_eq!(
+        causes(ActivityKind::Launch),
+        ["At 2026-11-27T08:10:00+05:30 somebody changed the desired capacity from 1 to 2. \
+          At 2026-11-27T08:10:00+05:30 an instance was launched, because 1 were there and 2 are desired."]
+    );
+    let [because] = causes(ActivityKind::Terminate)[..] else { panic!("one termination") };
+    assert!(
+        because.starts_with("At 2026-11-27T08:20:00+05:30 the scheduled action (20min) changed"),
+        "{because}"
+    );
+    assert!(
+        because.ends_with("an instance was taken out, because 2 were there and 1 are desired."),
+        "{because}"
+    );
+}
