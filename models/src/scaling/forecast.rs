@@ -4,8 +4,9 @@
 //! The method is the multiplicative one of Taylor, "Short-term electricity demand forecasting using double seasonal
 //! exponential smoothing" (Journal of the Operational Research Society 54, 2003), without its trend, which he found to
 //! matter little, and without the term for the error of the last hour, which is forgotten long before a forecast of days
-//! ends. AWS does not say how it forecasts. How fast the level and the seasons are forgotten is chosen among
-//! [`CANDIDATES`] by what each would have forecast in the days that are known.
+//! ends. AWS does not say how it forecasts. How fast the level is forgotten is chosen among [`LEVELS`] by what each would have
+//! forecast in the days that are known; what is slow goes before what is fast, unless that is clearly better: noise looks like
+//! a change of level, and following it costs more than the other mistake.
 
 /// Hours of a day.
 const DAY: usize = 24;
@@ -21,7 +22,7 @@ pub const HORIZON: usize = 48;
 
 /// Days of which a forecast is judged before it is made: the last one is held out.
 const HELD_OUT: usize = DAY;
-/// Hours between two forecasts that judge a candidate, and hours that each of them looks ahead.
+/// Hours between two forecasts that judge a weight; each looks as far ahead as a forecast does.
 const ORIGINS: usize = 6;
 
 /// How fast the past is forgotten: the weight of the newest value, 0 to 1.
@@ -35,11 +36,16 @@ pub struct Smoothing {
     pub week: f64,
 }
 
-/// The weights that are tried, each with each; of equal ones the first is taken.
-pub const CANDIDATES: [[f64; 3]; 3] = [[0.02, 0.1, 0.3], [0.02, 0.1, 0.3], [0.0, 0.1, 0.3]];
+/// The weights of the level that are tried, the slowest first.
+pub const LEVELS: [f64; 4] = [0.005, 0.02, 0.05, 0.1];
+/// The weight of an hour of the day, and that of an hour of the week.
+pub const SEASONS: [f64; 2] = [0.05, 0.3];
+
+/// A faster weight is taken where the squared error is less than this share of that of a slower one.
+const CLEARLY_BETTER: f64 = 0.8;
 
 /// What is taken where there is too little to choose by.
-const UNTRIED: Smoothing = Smoothing { level: 0.1, day: 0.1, week: 0.0 };
+const UNTRIED: f64 = 0.05;
 
 /// A forecast of the hours that follow its history.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,22 +111,18 @@ impl Seasons {
     /// The seasons after all of `history`, forgetting as fast as would have forecast it best.
     fn fitted(history: &[Option<f64>]) -> (Smoothing, Seasons) {
         let first = first_look(history.len());
-        let begin = Seasons::of(&history[..first]);
+        let begin = Seasons::of(&levelled(history, first));
         // A week that has been seen once says what each day is worth, and nothing yet about each of its hours.
-        let weekly = first == WEEK;
-        let chosen = if history.len() >= first + DAY {
-            let [levels, days, weeks] = CANDIDATES;
-            let weeks = if weekly { &weeks[..] } else { &weeks[..1] };
-            let candidates = levels.into_iter().flat_map(|level| {
-                let with = move |day| weeks.iter().map(move |&week| Smoothing { level, day, week });
-                days.into_iter().flat_map(with)
-            });
-            let judged =
-                candidates.map(|smoothing| (begin.clone().judge(history, first, smoothing), smoothing));
-            judged.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(UNTRIED, |(_, smoothing)| smoothing)
-        } else {
-            UNTRIED
+        let [day, week] = SEASONS;
+        let week = if first == WEEK { week } else { 0.0 };
+        let with = |level| Smoothing { level, day, week };
+        let slowest = |best: Option<(f64, Smoothing)>, level| {
+            let error = begin.clone().judge(history, first, with(level));
+            let better = best.is_none_or(|(least, _)| error < CLEARLY_BETTER * least);
+            if better { Some((error, with(level))) } else { best }
         };
+        let tried = (history.len() >= first + DAY).then(|| LEVELS.into_iter().fold(None, slowest)).flatten();
+        let chosen = tried.map_or(with(UNTRIED), |(_, smoothing)| smoothing);
         let mut seasons = begin;
         for (hour, load) in history.iter().enumerate().skip(first) {
             seasons.learn(hour, *load, chosen);
@@ -151,12 +153,12 @@ impl Seasons {
         seasons
     }
 
-    /// The squared error of forecasts of the next day, one every six hours, while learning from `first` on.
+    /// The squared error of forecasts, one every six hours, while learning from `first` on.
     fn judge(mut self, history: &[Option<f64>], first: usize, smoothing: Smoothing) -> f64 {
         let mut error = 0.0;
         for (hour, load) in history.iter().enumerate().skip(first) {
             if (hour - first).is_multiple_of(ORIGINS) {
-                let next = history[hour..].iter().take(DAY).enumerate();
+                let next = history[hour..].iter().take(HORIZON).enumerate();
                 let known = next.filter_map(|(ahead, load)| load.map(|load| (hour + ahead, load)));
                 error += known.map(|(at, load)| (self.at(at) - load).powi(2)).sum::<f64>();
             }
@@ -187,6 +189,19 @@ impl Seasons {
         self.week[hour % WEEK] = towards(week, load, self.level * day, smoothing.week);
         self.level = level;
     }
+}
+
+/// The first hours of a history; of a week, with what it grows from one to the next taken out, which would look as if its
+/// last days were worth more.
+fn levelled(history: &[Option<f64>], first: usize) -> Vec<Option<f64>> {
+    let pairs = || history.iter().zip(history.iter().skip(WEEK)).filter_map(|(a, b)| a.zip(*b));
+    let (before, after) = pairs().fold((0.0, 0.0), |(before, after), (a, b)| (before + a, after + b));
+    // Of fewer pairs the noise would be taken for growth.
+    let weekly = first == WEEK && pairs().count() >= WEEK - DAY && before > 0.0 && after > 0.0;
+    let growth = if weekly { (after / before).powf(1.0 / WEEK as f64) } else { 1.0 };
+    let to_the_end =
+        |(hour, load): (usize, &Option<f64>)| load.map(|load| load * growth.powi((first - hour) as i32));
+    history[..first].iter().enumerate().map(to_the_end).collect()
 }
 
 /// How many hours the seasons begin with: a week, or as many whole days as leave one to learn from.
@@ -238,7 +253,7 @@ mod tests {
         let quiet = |hour: usize| if hour % 24 < 6 { 0.0 } else { 50.0 };
         assert_eq!(forecast(&all(336, quiet)).unwrap().hours[3], 0.0);
         let woken = forecast(&all(336, |hour| if hour >= 240 { 50.0 } else { quiet(hour) })).unwrap();
-        assert!(woken.hours[3] > 20.0, "four nights with traffic: {}", woken.hours[3]);
+        assert!(woken.hours[3] > 10.0, "four nights with traffic: {}", woken.hours[3]);
     }
 
     #[test]

@@ -16,7 +16,9 @@ mod target_tracking;
 mod vmss;
 
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
-pub use forecast::{CANDIDATES, Forecast, HORIZON, LEAST_HISTORY, MOST_HISTORY, Smoothing, forecast, mape};
+pub use forecast::{
+    Forecast, HORIZON, LEAST_HISTORY, LEVELS, MOST_HISTORY, SEASONS, Smoothing, forecast, mape,
+};
 pub use metric::{Datapoint, Datapoints, MOST_EVALUATED};
 pub use mig::{
     Held, LONGEST_WINDOW, Mig, MigMemory, MigMode, MigSchedule, MigSignal, MigView, MostRemoved,

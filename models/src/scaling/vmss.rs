@@ -575,7 +575,7 @@ mod tests {
     fn without_metrics_there_are_at_least_the_default() {
         let mut rules = out_and_in(80.0, 20.0);
         rules.default = 4;
-        let mut blind = |size| {
+        let blind = |size| {
             let seen = VmssView { now: minute(0), values: &[None, None], size };
             rules.evaluate(&mut VmssMemory::default(), &seen)
         };

@@ -5,6 +5,7 @@ mod connections;
 mod conservation;
 mod determinism;
 mod diagnostics;
+mod forecast;
 mod front_door;
 mod golden;
 mod incidents;
