@@ -44,3 +44,8 @@ pub use vmss::{
 pub fn replaced_at_once(desired: u32) -> u32 {
     (desired / 10).max(1)
 }
+
+/// The documentation's code is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/adding-a-policy.md")]
+struct AddingAPolicy;

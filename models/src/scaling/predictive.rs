@@ -163,8 +163,8 @@ impl Predictive {
         let error =
             error.map_or(String::new(), |error| format!(" (it was {error:.1} % off on the last day)"));
         let forecast = format!(
-            "The forecast for the hour from {} is {}{error}, which needs {predicted} instances at a target of {}",
-            forecaster.start_of(hour),
+            "The forecast for the hour that begins {} after the start is {}{error}, which needs {predicted} instances at a target of {}",
+            forecaster.start_of(hour).since(Time::ZERO),
             self.show(load),
             self.target
         );

@@ -39,16 +39,23 @@ pub fn mig(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Mig> {
         context.findings.error(&table.place_of("initialization_period"), message, label, None);
     }
     let scale_in_control = match table.node("scale_in_control") {
-        Some(node) => Some(scale_in_control(context, table, node)?),
-        None => None,
+        Some(node) => scale_in_control(context, table, node).map(Some),
+        None => Some(None),
     };
-    let mode = match one_of(context, table, "mode", &["on", "only-scale-out", "off"])? {
+    let mode = one_of(context, table, "mode", &["on", "only-scale-out", "off"]);
+    let mode = match mode? {
         "on" => MigMode::On,
         "off" => MigMode::Off,
         _ => MigMode::OnlyScaleOut,
     };
     let signals = signals.into_iter().collect::<Option<_>>()?;
-    Some(Mig { signals, schedules: schedules?, initialization_period, scale_in_control, mode })
+    Some(Mig {
+        signals,
+        schedules: schedules?,
+        initialization_period,
+        scale_in_control: scale_in_control?,
+        mode,
+    })
 }
 
 /// `target` of a table, a share of 1.

@@ -125,6 +125,7 @@ fn history(context: &Context<'_>, table: &mut Reader<'_>) -> Option<PastLoad> {
         (Some(profile), None) => generated(context, &mut options, &path, profile),
         (None, Some(trace)) => recorded(context, &mut options, &path, trace),
         _ => {
+            let _ = (options.node("days"), options.node("noise"));
             options.missing("profile", "either `profile`, past days of the same shape, or `trace`");
             None
         }

@@ -43,10 +43,9 @@ pub fn vmss(context: &Context<'_>, table: &mut Reader<'_>, of: OfGroup) -> Optio
         let name = options.required::<String>("name");
         let times = times(context, &mut options);
         let dated = options.node("fixed_date").is_some();
-        let read = (|| {
-            let (name, times) = (name?, times?);
-            profile(context, &mut options, &name, times, of)
-        })();
+        let called = name.clone().unwrap_or_default();
+        let read = profile(context, &mut options, &called, times.clone().unwrap_or_default(), of);
+        let read = read.filter(|_| name.is_some() && times.is_some());
         sound &= read.is_some();
         if dated {
             fixed.extend(read)
@@ -93,7 +92,7 @@ fn profile(
         rules.push(rule(context, &mut options, of.monitoring));
         shown.push(toml::Value::Table(options.finish()));
     }
-    if shown.is_empty() && table.node("rules").is_none() && active.is_empty() {
+    if table.node("rules").is_none() && name == "default" {
         table.missing("rules", "at least one rule, such as { metric = \"cpu\", direction = \"out\", threshold = 70, change = { count = 1 } }");
     }
     table.resolve("rules", shown);
