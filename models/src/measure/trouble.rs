@@ -15,6 +15,8 @@ pub struct Trouble {
     pub slow: u32,
     /// How many times as long it took on the slowest; 0 where none was slow.
     pub slowest: f64,
+    /// Instances that stood still, the most at a time.
+    pub paused: u32,
     /// How many times as long waits for what lies outside took; 0 where they took no longer.
     pub waits: f64,
     /// The share of these that failed.
@@ -34,6 +36,7 @@ impl Trouble {
         self.given_up = self.given_up.max(other.given_up);
         self.slow = self.slow.max(other.slow);
         self.slowest = self.slowest.max(other.slowest);
+        self.paused = self.paused.max(other.paused);
         self.waits = self.waits.max(other.waits);
         self.failing = self.failing.max(other.failing);
     }

@@ -61,6 +61,13 @@ pub enum IncidentKind {
         /// How many times as long, 1 or more.
         factor: f64,
     },
+    /// Instances stand still, and go on afterwards where they stood: a machine that is moved to another host.
+    Pause {
+        /// Of which group.
+        group: GroupId,
+        /// How many instances.
+        count: u32,
+    },
     /// An Availability Zone stops, with all instances in it, and takes no launches.
     ZoneLoss {
         /// Its name.
@@ -125,6 +132,7 @@ impl Incident {
             }
             IncidentKind::CrashLoop { group, .. } => ("crash_loop", plan.groups[group.index()].name.as_str()),
             IncidentKind::Slow { group, .. } => ("slow", plan.groups[group.index()].name.as_str()),
+            IncidentKind::Pause { group, .. } => ("pause", plan.groups[group.index()].name.as_str()),
             IncidentKind::ZoneLoss { zone } => ("zone_loss", zone.as_str()),
             IncidentKind::SlowDependency { service, .. } => {
                 ("slow_dependency", plan.services[service.index()].name.as_str())

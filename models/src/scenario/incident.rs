@@ -10,11 +10,12 @@ use super::units::{Factor, Moment};
 use super::{Context, Names, network};
 use crate::plan::{Endpoint, Group, GroupId, Incident, IncidentKind, Service, ServiceId, Step, When};
 
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "crash",
     "process_crash",
     "crash_loop",
     "slow",
+    "pause",
     "zone_loss",
     "slow_dependency",
     "dependency_down",
@@ -68,10 +69,18 @@ pub fn incident(
     let when = when(context, &mut table);
     let lasting = !matches!(kind, "crash" | "process_crash");
     let lasts = if lasting { span(context, &mut table, "for") } else { None };
-    if lasting && lasts.is_none() && table.node("for").is_none() && matches!(when, Some(When::Every(_))) {
+    if lasting
+        && kind != "pause"
+        && lasts.is_none()
+        && table.node("for").is_none()
+        && matches!(when, Some(When::Every(_)))
+    {
         let message = format!("`{path}.{kind}` comes again and never ends");
         let label = "add `for`: how long it lasts, such as \"10min\"";
         context.findings.error(table.place(), message, label, None);
+    }
+    if kind == "pause" && table.node("for").is_none() {
+        table.missing("for", "how long it stands still, such as \"5s\"");
     }
     let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
     Some((Incident { kind: what?, when: when?, lasts }, shown))
@@ -144,6 +153,7 @@ fn of_group(
             unsupervised(context, known, group);
             Some(IncidentKind::ProcessCrash { group, count: count_or_one })
         }
+        "pause" => Some(IncidentKind::Pause { group: group?, count: count_or_one }),
         "crash_loop" => {
             // About what an interpreter takes to load an app, and to find that something is missing.
             let after = table.or("after", sim_core::Span::from_millis(500));

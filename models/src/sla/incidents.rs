@@ -84,6 +84,11 @@ impl Suspect<'_> {
             let words: Vec<String> = failing.into_iter().chain(slow).collect();
             return Some((CauseKind::DependencyFailed, format!("{}; {load}", words.join(", and "))));
         }
+        if trouble.paused > 0 {
+            let many = if trouble.paused == 1 { "instance" } else { "instances" };
+            let words = format!("{} {many} of {name} stood still; {load}", trouble.paused);
+            return Some((CauseKind::SlowInstance, words));
+        }
         if trouble.slow > 0 && !too_much(minutes) {
             let many = if trouble.slow == 1 { "instance" } else { "instances" };
             let hottest = minutes.iter().map(|minute| minute.hottest).fold(0.0, f64::max);

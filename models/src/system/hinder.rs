@@ -170,6 +170,11 @@ impl System {
                 trouble.slowest = trouble.slowest.max(instance.slow);
             }
         }
+        let paused = self.plan.incidents.iter().zip(&self.incidents).filter(|(incident, ongoing)| {
+            ongoing.active
+                && matches!(incident.kind, IncidentKind::Pause { group: other, .. } if other == group)
+        });
+        trouble.paused = paused.map(|(_, ongoing)| ongoing.victims.len() as u32).sum();
         let service = self.plan.groups[group.index()].service;
         if let Some(dependency) = self.dependencies.get(service.index()) {
             trouble.waits = if dependency.factor == 1.0 { 0.0 } else { dependency.factor };

@@ -89,6 +89,9 @@ impl System {
             IncidentKind::Slow { group, count, factor } => {
                 self.slow_begins(index, *group, (*count, *factor), lasts, calendar.now());
             }
+            IncidentKind::Pause { group, count } => {
+                self.pause_begins(index, *group, *count, lasts.unwrap_or_default(), calendar);
+            }
             IncidentKind::ZoneLoss { zone } => self.zone_lost(zone, lasts, calendar),
             IncidentKind::SlowDependency { service, .. } | IncidentKind::DependencyDown { service, .. } => {
                 self.dependency_changes(*service, &words(incident, lasts), calendar.now());
@@ -114,6 +117,10 @@ impl System {
         let victims = std::mem::take(&mut ongoing.victims);
         match &plan.incidents[usize::from(index)].kind {
             IncidentKind::Slow { group, .. } => self.slow_ends(*group, &victims, now),
+            IncidentKind::Pause { group, .. } => {
+                let words = "What stood still goes on.".to_string();
+                self.log(*group, ActivityKind::IncidentOver, now, words);
+            }
             IncidentKind::ZoneLoss { zone } => self.zone_back(zone, calendar),
             IncidentKind::CrashLoop { group, .. } => {
                 let words = "What kept processes from starting is over; the next start succeeds.";
@@ -199,6 +206,36 @@ impl System {
         self.note_trouble(group, 0, now);
     }
 
+    /// What the instances are doing waits, and what they are sent.
+    fn pause_begins(
+        &mut self,
+        index: u16,
+        group: GroupId,
+        count: u32,
+        lasts: Span,
+        calendar: &mut Calendar<Event>,
+    ) {
+        let now = calendar.now();
+        let slots = self
+            .hit(index, group, count, |instance| instance.in_service() && instance.phase != Phase::Crashed);
+        self.incidents[usize::from(index)].victims =
+            slots.iter().map(|&slot| self.instances.reference(slot)).collect();
+        for &slot in &slots {
+            let instance = &mut self.instances[slot];
+            if let Some(next) = instance.machine.stop(now, lasts) {
+                calendar.set_at(instance.timer, next, Event::Cpu(slot));
+            }
+        }
+        let numbers: Vec<u64> = slots.iter().map(|&slot| self.instances[slot].number).collect();
+        let words = match numbers.as_slice() {
+            [] => "No instance is there to stand still.".to_string(),
+            [_] => format!("{} stands still for {lasts}.", capital(&instances(&numbers))),
+            _ => format!("{} stand still for {lasts}.", capital(&instances(&numbers))),
+        };
+        self.log(group, ActivityKind::IncidentBegan, now, words);
+        self.note_trouble(group, 0, now);
+    }
+
     fn slow_ends(&mut self, group: GroupId, victims: &[Ref], now: Time) {
         self.set_pace(group, victims);
         let left: Vec<u64> = victims
@@ -244,6 +281,11 @@ fn words(incident: &Incident, lasts: Option<Span>) -> (ActivityKind, String) {
 /// `, for 10min`, and nothing where no end is known.
 pub(super) fn how_long(lasts: Option<Span>) -> String {
     lasts.map_or(String::new(), |lasts| format!(", for {lasts}"))
+}
+
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// `instance 3`, `instances 3 and 5`, `instances 0, 1 and 2`.

@@ -11,6 +11,7 @@
 //! | the same with requests that give up waiting | [`ErlangA`], [`QueueTimeout`] |
 //! | rejected requests that try again | [`Retrial`] |
 //! | one server, any service times | [`Mg1`], and [`Mg1Setup`] if it is switched off when idle |
+//! | servers that break down, or are off while there is nothing to do | [`Mg1Breakdown`], [`MmcBreakdown`], [`MmcSetup`] |
 //! | constant service times | [`Mdc`] |
 //! | cores shared equally by all requests present | [`MgcPs`], [`MgckPs`], [`MmcPs`] |
 //! | a balancer in front of many servers | [`RoundRobin`], [`PowerOfChoices`] |
@@ -46,7 +47,9 @@ mod erlang;
 mod error;
 mod finite;
 mod impatient;
+mod interrupted;
 mod numeric;
+mod quasi_birth_death;
 mod service;
 mod sharing;
 mod single_server;
@@ -59,6 +62,7 @@ pub use erlang::{MAX_SERVERS, Mmc, erlang_b, erlang_c, min_servers_for_sojourn, 
 pub use error::TheoryError;
 pub use finite::{Mmck, Retrial};
 pub use impatient::{ErlangA, QueueTimeout};
+pub use interrupted::{Mg1Breakdown, MmcBreakdown, MmcSetup, Setups};
 pub use service::{Moments, ServiceLaw};
 pub use sharing::{MgcPs, MgckPs, MmcPs, mm1_ps_std_sojourn};
 pub use single_server::{Mg1, Mg1Setup};

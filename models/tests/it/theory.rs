@@ -9,11 +9,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use scalesim::Scenario;
 use scalesim::machine::{Kernel, Scheduler};
-use scalesim::plan::Plan;
+use scalesim::plan::{GroupId, Incident, IncidentKind, Plan, When};
 use scalesim::system::System;
 use scalesim::traffic::{Arrivals, RateArrivals, RateFunction};
 use serde::Deserialize;
 use serde_json::Value;
+use sim_core::dist::Dist;
 use sim_core::stats::Tally;
 use sim_core::{Seed, Span, Time};
 
@@ -189,6 +190,20 @@ fn plan(text: &str) -> Plan {
     Scenario::parse(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}")).plan().clone()
 }
 
+/// The server stands still again and again, and goes on where it stood.
+fn breakdowns(case: &Case, fail_rate: f64) -> Incident {
+    let repair = &case.params["repair"];
+    let repair = match repair["dist"].as_str() {
+        Some("exponential") => Dist::exponential(repair["mean"].as_f64().unwrap() * UNIT * 1e9),
+        _ => Dist::constant(repair["value"].as_f64().unwrap() * UNIT * 1e9),
+    };
+    Incident {
+        kind: IncidentKind::Pause { group: GroupId(0), count: 1 },
+        when: When::Every(Dist::exponential(UNIT * 1e9 / fail_rate).unwrap()),
+        lasts: Some(repair.unwrap()),
+    }
+}
+
 /// Runs a system and gives the value of each of its metrics that is measured.
 fn simulate(case: &Case, jobs: f64) -> impl Fn(&Case) -> Option<f64> + use<> {
     let setup = setup(case, jobs);
@@ -197,6 +212,9 @@ fn simulate(case: &Case, jobs: f64) -> impl Fn(&Case) -> Option<f64> + use<> {
         let slice = Some(Span::from_secs_f64(quantum * UNIT));
         let kernel = Kernel { slice, tick: Span::ZERO, ..Kernel::IDEAL };
         plan.groups[0].machines[0].processor.scheduler = Scheduler::Slices(kernel);
+    }
+    if let Some(fail_rate) = case.f("fail_rate") {
+        plan.incidents.push(breakdowns(case, fail_rate));
     }
     let seed = Seed::new(1).stream(&case.group);
     let mut simulation =
@@ -270,12 +288,21 @@ fn usable(case: &Case) -> bool {
     // have it; and a switch costs where the thread changes, not at each dispatch.
     let one_queue = case.model != "M/G/c-RR, PS limit"
         || (case.params["cores"] == 1 && case.f("switch_overhead") == Some(0.0));
-    !(few && repeats) && one_queue
+    // An incident asks nobody whether the server is busy.
+    let any_time =
+        !case.params["semantics"].as_str().is_some_and(|words| words.contains("only while serving"));
+    !(few && repeats) && one_queue && any_time
 }
 
 #[test]
 fn erlang_loss_systems() {
     check(&["M/M/c/c", "M/G/c/c"], 19);
+}
+
+/// An incident that pauses the only instance, again and again.
+#[test]
+fn servers_that_break_down() {
+    check(&["M/M/1-breakdown", "M/G/1-breakdown"], 9);
 }
 
 #[test]

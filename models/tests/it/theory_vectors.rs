@@ -28,6 +28,7 @@ const COVERED: &[(&str, usize)] = &[
     ("M/D/1-RR, q>=size", 1),
     ("M/D/c-FIFO", 48),
     ("M/G/1-FIFO", 66),
+    ("M/G/1-breakdown", 4),
     ("M/G/1-PS", 25),
     ("M/G/1-setup", 18),
     ("M/G/c-PS", 45),
@@ -36,6 +37,7 @@ const COVERED: &[(&str, usize)] = &[
     ("M/G/c/c", 3),
     ("M/M/1 transient", 39),
     ("M/M/1-PS", 1),
+    ("M/M/1-breakdown", 9),
     ("M/M/1-setup-delayedoff", 3),
     ("M/M/1/1-retrial", 6),
     ("M/M/1/K", 24),
@@ -43,6 +45,8 @@ const COVERED: &[(&str, usize)] = &[
     ("M/M/c+D", 28),
     ("M/M/c+M", 35),
     ("M/M/c-LPS", 2),
+    ("M/M/c-breakdown", 12),
+    ("M/M/c-setup", 31),
     ("M/M/c-PS", 24),
     ("M/M/c-RR", 8),
     ("M/M/c/K", 40),
@@ -174,6 +178,9 @@ fn answer(case: &Case) -> Option<Result<f64, TheoryError>> {
         "flash crowd fluid" => Some(flash_crowd(case)),
         "step load fluid" => Some(step_load(case)),
         "M/G/1-setup" | "M/M/1-setup-delayedoff" => Some(setup(case)),
+        "M/G/1-breakdown" => Some(breakdown(case)),
+        "M/M/1-breakdown" | "M/M/c-breakdown" => Some(breakdowns(case)),
+        "M/M/c-setup" => Some(setups(case)),
         _ => None,
     }
 }
@@ -480,6 +487,55 @@ fn setup(case: &Case) -> Result<f64, TheoryError> {
         "fraction_time_in_setup" => server.share_of_time_in_setup(),
         other => panic!("no such metric: {other}"),
     })
+}
+
+fn breakdown(case: &Case) -> Result<f64, TheoryError> {
+    let fails_idle = !case.0["params"]["semantics"].as_str().unwrap().contains("only while serving");
+    let server = Mg1Breakdown::new(
+        case.number("lambda"),
+        case.law("service").moments()?,
+        case.number("fail_rate"),
+        case.law("repair").moments()?,
+        fails_idle,
+    )?;
+    Ok(server.mean_sojourn())
+}
+
+fn breakdowns(case: &Case) -> Result<f64, TheoryError> {
+    let servers = MmcBreakdown::new(
+        case.number("lambda"),
+        1.0 / case.mean_of("service"),
+        case.count("c"),
+        case.number("fail_rate"),
+        1.0 / case.mean_of("repair"),
+    )?;
+    match case.text("metric") {
+        "mean_sojourn" => servers.mean_sojourn(),
+        "mean_number" => servers.mean_number(),
+        "mean_up" => servers.mean_up(),
+        other => panic!("no such metric: {other}"),
+    }
+}
+
+fn setups(case: &Case) -> Result<f64, TheoryError> {
+    let timer = &case.0["params"]["idle_policy"]["idle_timer"]["mean"];
+    let staggered = case.0["params"]["boot_policy"].as_str().unwrap().starts_with("staggered");
+    let servers = MmcSetup::new(
+        case.number("lambda"),
+        case.number("mu"),
+        case.count("c"),
+        1.0 / case.mean_of("setup"),
+        if staggered { Setups::Staggered } else { Setups::OnePerRequest },
+        timer.as_f64().map(|mean| 1.0 / mean),
+    )?;
+    match case.text("metric") {
+        "mean_sojourn" => servers.mean_sojourn(),
+        "mean_number" => servers.mean_number(),
+        "mean_in_setup" => servers.mean_in_setup(),
+        "mean_idle_on" => servers.mean_idle(),
+        "p_wait" => servers.p_wait(),
+        other => panic!("no such metric: {other}"),
+    }
 }
 
 /// Compared, present, and the largest relative difference.

@@ -120,3 +120,13 @@ fn an_incident_has_a_stream_of_its_own() {
     assert_eq!(alone, began(&format!("{slow}{down}")));
     assert_eq!(alone, began(&format!("{down}{slow}")));
 }
+
+/// What comes in the first instant of a pause waits for all of it, and what it piles up takes its CPU time afterwards.
+#[test]
+fn a_pause_is_waited_for() {
+    let rest = "[[incident]]\npause = { group = \"g\", at = \"5min\", for = \"10s\" }";
+    let run = Case { duration: "10min", rest, ..CASE }.play().run;
+    let longest = run.response_time.max;
+    assert!((9.0..11.0).contains(&longest), "{longest} s");
+    assert_eq!(run.requests.completed, run.requests.offered - run.requests.in_flight, "nothing is lost");
+}
