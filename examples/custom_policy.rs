@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use scalesim::plan::{Metric, Scaling};
-use scalesim::scaling::{Datapoint, Decision, Memory, Observation, Policy, Verdict};
+use scalesim::scaling::{ActivityState, Datapoint, Decision, Memory, Observation, Policy, Verdict};
 use scalesim::{Diagnostics, Experiment, Scenario};
 use sim_core::{Span, Time};
 
@@ -99,6 +99,8 @@ fn asked_by_itself() {
         max: 10,
         warming: 0,
         warm_at: None,
+        terminating: 0,
+        activity: ActivityState::None,
     };
     let decision = policy.decide(&mut Memory::default(), &seen);
     assert_eq!(decision.wanted, Some(6), "180 and four times 20, at 50 each");

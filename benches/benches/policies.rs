@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use scalesim::Scenario;
 use scalesim::plan::Scaling;
-use scalesim::scaling::{Datapoint, Forecaster, Memory, Observation, forecast};
+use scalesim::scaling::{ActivityState, Datapoint, Forecaster, Memory, Observation, forecast};
 use sim_core::{Span, Time};
 
 /// The policy that a scenario states so. New kinds have their line in [`POLICIES`].
@@ -69,6 +69,8 @@ fn policies(c: &mut Criterion) {
             max: 100,
             warming: 0,
             warm_at: None,
+            terminating: 0,
+            activity: ActivityState::None,
         };
         let minute = Span::from_secs(60);
         let mut memory = Memory::default();

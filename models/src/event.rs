@@ -57,6 +57,14 @@ pub enum Event {
 
     /// An instance reaches the next stage of its life.
     Stage(Ref),
+    /// What an instance waits for in its lifecycle state is over: a hook, or a delay in standby.
+    Lifecycle(Ref),
+    /// An instance in a group's warm pool, by its number, has been set up.
+    Pooled(GroupId, u32),
+    /// Somebody does something with single instances: the action's index.
+    InstanceAction(GroupId, u16),
+    /// Processes of a group are suspended or resumed: the suspension's index.
+    Suspension(GroupId, u16),
     /// A target is due for a health check.
     Check(Ref),
     /// A health check has taken as long as it may.
@@ -72,6 +80,8 @@ pub enum Event {
 
     /// The control plane's minute: metric periods close, alarms are evaluated, groups check health.
     Minute,
+    /// Ten seconds are over, in which high-resolution alarms are evaluated.
+    TenSeconds,
     /// An interval of the recorded series ends.
     Row,
     /// A window of an objective ends.

@@ -8,6 +8,7 @@ mod balancer;
 mod connection;
 mod group;
 mod incident;
+mod lifecycle;
 mod objective;
 mod overload;
 mod reach;
@@ -22,11 +23,17 @@ use sim_core::{Span, Time};
 
 use crate::cost::PriceBook;
 
-pub use crate::scaling::{Metric, Mig, Predictive, ScheduledAction, TargetTracking, Vmss};
+pub use crate::scaling::{
+    Metric, Mig, Predictive, ScheduledAction, SimpleScaling, StepScaling, TargetTracking, Vmss,
+};
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, StickyBy, TargetGroup};
 pub use connection::{Connections, Network, Tls};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
 pub use incident::{Incident, IncidentKind, When};
+pub use lifecycle::{
+    InstanceAction, InstanceActionKind, Lifecycle, LifecycleHook, PoolState, Process, Protection, Suspension,
+    Transition, WarmPool,
+};
 pub use objective::{Indicator, Objective};
 pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
 pub use reach::Reach;
@@ -124,6 +131,8 @@ pub struct Endpoint {
     pub steps: Vec<Step>,
     /// Bytes the balancer carries for one request and its response.
     pub size: u64,
+    /// Those of them that go to the server.
+    pub request_size: u64,
     /// The status that it answers with, which matters to health checks: 100 to 599.
     pub status: u16,
 }

@@ -262,14 +262,17 @@ impl<'a> Suspect<'a> {
                 let kind = match verdict {
                     Verdict::WarmingUp if self.warm_up_is_set() => CauseKind::StillWarmingUp,
                     Verdict::WarmingUp => CauseKind::InCooldown, // the default cooldown stands in for a warm-up
-                    Verdict::CoolingDown => CauseKind::InCooldown,
                     Verdict::HighAlarmPending { .. }
                     | Verdict::ScaleOut
                     | Verdict::InsufficientData
                     | Verdict::TooLittleHistory => CauseKind::AlarmNotYetInAlarm,
+                    Verdict::Cooldown => CauseKind::InCooldown,
+                    Verdict::ActivityInProgress => CauseKind::StillWarmingUp,
+                    Verdict::ActionRepeats => CauseKind::AlarmNotYetInAlarm,
                     Verdict::AtMaximum => CauseKind::AtMaximumSize,
                     Verdict::LowAlarmPending { .. }
                     | Verdict::WithinTarget
+                    | Verdict::NoAdjustment
                     | Verdict::ScaleIn
                     | Verdict::AtMinimum
                     | Verdict::WouldOvershoot
@@ -419,7 +422,9 @@ impl<'a> Suspect<'a> {
     }
 
     fn warm_up_is_set(&self) -> bool {
-        let own = |scaling: &Scaling| matches!(scaling, Scaling::TargetTracking(policy) if policy.estimated_instance_warmup.is_some());
+        let own = |scaling: &Scaling| {
+            scaling.policy().is_some_and(|policy| policy.estimated_instance_warmup().is_some())
+        };
         self.group.instance_warmup.is_some() || self.group.scaling.iter().any(own)
     }
 

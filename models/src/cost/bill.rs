@@ -3,6 +3,9 @@
 use crate::cost::PriceBook;
 use crate::results::{Bill, BillLine};
 
+/// What prices by the month count as one.
+const HOURS_A_MONTH: f64 = 730.0;
+
 /// What a run used.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
@@ -25,6 +28,8 @@ pub struct InstanceUsage {
     pub seconds: f64,
     /// Seconds with the minimum for each start.
     pub billed_seconds: f64,
+    /// GiB-hours of the volumes of instances that were stopped in a warm pool. Volumes of those that run are not on the bill.
+    pub stopped_gib_hours: f64,
     /// What machines that go on without credits have used beyond them.
     pub surplus: Option<Surplus>,
 }
@@ -86,6 +91,15 @@ pub fn bill(prices: &PriceBook, usage: &Usage) -> Bill {
             price,
             assumption,
         ));
+        if instances.stopped_gib_hours > 0.0 {
+            lines.push(line(
+                format!("{}: volumes in the warm pool", instances.group),
+                instances.stopped_gib_hours / HOURS_A_MONTH,
+                "GiB-months",
+                prices.volume_gib_month,
+                "of instances while they are stopped; a month has 730 hours".to_string(),
+            ));
+        }
         if let Some(Surplus { vcpu_hours, price }) = instances.surplus {
             let item = format!("{}: surplus CPU credits", instances.group);
             let assumption = "what each instance borrowed and had not earned back when it ended".to_string();
@@ -125,6 +139,8 @@ pub fn bill(prices: &PriceBook, usage: &Usage) -> Bill {
 pub fn total(prices: &PriceBook, usage: &Usage) -> f64 {
     let instances: f64 =
         usage.instances.iter().map(|i| i.billed_seconds / 3600.0 * i.hourly.unwrap_or(0.0)).sum();
+    let volumes: f64 = usage.instances.iter().map(|i| i.stopped_gib_hours).sum();
+    let volumes = volumes / HOURS_A_MONTH * prices.volume_gib_month;
     let surplus: f64 = usage.instances.iter().filter_map(|i| i.surplus).map(|s| s.vcpu_hours * s.price).sum();
     let balancers: f64 = usage
         .balancers
@@ -134,7 +150,7 @@ pub fn total(prices: &PriceBook, usage: &Usage) -> f64 {
                 + lcu_hours(prices, &b.hours).0 * prices.lcu_hour
         })
         .sum();
-    instances + surplus + balancers
+    instances + volumes + surplus + balancers
 }
 
 /// Load balancer capacity units: in each hour the largest of its dimensions counts. Returns their sum and the name
@@ -189,6 +205,7 @@ mod tests {
                 hourly: Some(0.085),
                 seconds: 7_190.0,
                 billed_seconds: 7_200.0,
+                stopped_gib_hours: 0.0,
                 surplus: Some(Surplus { vcpu_hours: 2.0, price: 0.05 }),
             }],
             balancers: vec![BalancerUsage {

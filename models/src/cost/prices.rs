@@ -24,6 +24,9 @@ pub struct PriceBook {
     pub source: String,
     /// Seconds that each start of an instance is billed at least.
     pub minimum_seconds: f64,
+    /// A GiB of an instance's volume for a month of 730 hours (gp3).
+    #[serde(default = "volume_gib_month")]
+    pub volume_gib_month: f64,
     /// An hour of a balancer; a part of an hour is a full one.
     pub balancer_hour: f64,
     /// A load balancer capacity unit for an hour.
@@ -66,6 +69,10 @@ pub struct CreditTerms {
     pub unlimited: bool,
     /// A vCPU-hour beyond what was earned.
     pub surplus_price: f64,
+}
+
+fn volume_gib_month() -> f64 {
+    0.08
 }
 
 fn one() -> u32 {

@@ -172,6 +172,11 @@ impl Processor {
         (f64::from(cores) + doubled * (self.smt_gain - 1.0)) * self.clock(cores) * (1.0 - self.steal)
     }
 
+    /// True where all vCPUs may always be used: neither a quota nor credits run out.
+    pub fn is_unlimited(&self) -> bool {
+        self.quota.is_none() && self.credits.is_none()
+    }
+
     /// vCPUs that may be used: what utilisation is a share of. A container's CPU metric is about what it was given.
     pub fn allotted(&self) -> f64 {
         self.quota.map_or(f64::INFINITY, |quota| quota.cpus).min(f64::from(self.vcpus))

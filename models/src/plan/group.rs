@@ -5,9 +5,9 @@ use std::sync::Arc;
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::{Mig, Predictive, ScheduledAction, ServiceId, TargetTracking, Vmss};
+use super::{Lifecycle, Mig, Predictive, ScheduledAction, ServiceId, TargetTracking, Vmss};
 use crate::machine::{Processor, Refill, Scheduler};
-use crate::scaling::Policy;
+use crate::scaling::{Policy, SimpleScaling, StepScaling};
 
 /// A fleet of equal machines that runs one service: an EC2 Auto Scaling group.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct Group {
     pub metric_delay: Span,
     /// The ports that its security group lets balancers in at; `None` lets them in everywhere.
     pub inbound: Option<Vec<u16>>,
+    /// What becomes of its instances between their launch and their end.
+    pub lifecycle: Lifecycle,
     /// What changes the desired capacity.
     pub scaling: Vec<Scaling>,
 }
@@ -52,9 +54,17 @@ impl Group {
         &self.machines[0]
     }
 
+    /// True where a policy has to be asked every 10 s.
+    pub fn high_resolution(&self) -> bool {
+        self.scaling.iter().filter_map(Scaling::policy).any(Policy::high_resolution)
+    }
+
     /// How long its new instances warm up for one of its policies: the policy's own warm-up, else the group's, else the
-    /// default cooldown.
+    /// default cooldown. Simple scaling knows no warm-up but the group's.
     pub fn warm_up(&self, policy: &Scaling) -> Span {
+        if let Scaling::Simple(_) = policy {
+            return self.instance_warmup.unwrap_or(Span::ZERO);
+        }
         let own = policy.policy().and_then(Policy::estimated_instance_warmup);
         crate::scaling::effective_warmup(own, self.instance_warmup, self.default_cooldown)
     }
@@ -129,6 +139,8 @@ pub enum Scaling {
         at: Time,
         /// The desired capacity from then on, between the group's minimum and maximum.
         desired: u32,
+        /// It is refused while a scaling activity is under way or a cooldown runs.
+        honor_cooldown: bool,
     },
     /// A scheduled action.
     Scheduled(ScheduledAction),
@@ -142,6 +154,10 @@ pub enum Scaling {
     Vmss(Vmss),
     /// A policy of one's own, which no scenario can state; see `docs/adding-a-policy.md`.
     Custom(Arc<dyn Policy>),
+    /// A step scaling policy.
+    Step(StepScaling),
+    /// A simple scaling policy.
+    Simple(SimpleScaling),
 }
 
 impl Scaling {
@@ -153,6 +169,8 @@ impl Scaling {
             Scaling::Mig(policy) => Some(policy),
             Scaling::Vmss(policy) => Some(policy),
             Scaling::Custom(policy) => Some(policy.as_ref()),
+            Scaling::Step(policy) => Some(policy),
+            Scaling::Simple(policy) => Some(policy),
             Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
         }
     }

@@ -74,7 +74,7 @@ pub enum ActivityKind {
     ScaleIn,
     /// A scheduled action ran.
     Scheduled,
-    /// Somebody set it by hand.
+    /// Somebody set it by hand, or did something with single instances or processes.
     Manual,
     /// A balancer took an instance that is up out of its rotation.
     Unhealthy,
@@ -106,6 +106,10 @@ pub enum ActivityKind {
     CircuitClosed,
     /// Something is wrong with the network.
     Network,
+    /// An instance waits in a lifecycle hook, or a warm pool changes.
+    Lifecycle,
+    /// A group evens out its zones.
+    Rebalance,
     /// An alarm changed state.
     Alarm,
     /// A policy decided not to act.

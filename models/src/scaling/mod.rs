@@ -5,21 +5,36 @@
 //! The semantics are those that AWS documents, and where it documents none, those that were observed: see
 //! `docs/models.md`.
 
+mod adjustment;
 mod alarm;
+mod cooldown;
 mod forecast;
+mod lifecycle;
 mod metric;
+mod metric_alarm;
 mod mig;
 mod policy;
 mod predictive;
 mod schedule;
+mod simple;
+mod statistic;
+mod step;
 mod target_tracking;
+mod termination;
 mod vmss;
 
+pub use adjustment::{Adjustment, AdjustmentType, clamped, rounded};
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
+pub use cooldown::{ActivityState, Cooldown, Trigger, effective_cooldown};
 pub use forecast::{
     Forecast, HORIZON, LEAST_HISTORY, LEVELS, MOST_HISTORY, SEASONS, Smoothing, forecast, mape,
 };
-pub use metric::{Datapoint, Datapoints, MOST_EVALUATED};
+pub use lifecycle::{
+    HookEnd, HookResult, LEAST_HEARTBEAT, LEAST_LIFETIME, MOST_HEARTBEAT, ZoneCount, expired_at_once,
+    global_timeout, hook_end, hooks_end, is_lifetime, launches_to_balance, rebalance_ceiling, warm_pool_size,
+};
+pub use metric::{Datapoint, Datapoints, MOST_EVALUATED, Sampling};
+pub use metric_alarm::{Actions, MetricAlarm};
 pub use mig::{
     Held, LONGEST_WINDOW, Mig, MigMemory, MigMode, MigSchedule, MigSignal, MigView, MostRemoved,
     Recommendation, STABILIZATION, ScaleInControl,
@@ -33,7 +48,11 @@ pub use predictive::{
     desired_for, effective_max,
 };
 pub use schedule::{ScheduledAction, Size, apply, set_desired};
+pub use simple::SimpleScaling;
+pub use statistic::{Samples, Statistic};
+pub use step::{Aggregation, MOST_STEPS, Step, StepScaling};
 pub use target_tracking::TargetTracking;
+pub use termination::{Candidate, LaunchedFrom, TerminationPolicy, equals, surplus, to_next_hour};
 pub use vmss::{
     Direction, GrainValue, TimeAggregation, Vmss, VmssChange, VmssMemory, VmssProfile, VmssReason, VmssRule,
     VmssStatistic, VmssView,

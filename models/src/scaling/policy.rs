@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use sim_core::{Span, Time};
 
-use super::{Alarm, AlarmState, Datapoint, Forecaster, MigMemory, VmssMemory};
+use super::{
+    Actions, ActivityState, Alarm, AlarmState, Datapoint, Forecaster, MigMemory, Sampling, VmssMemory,
+};
 
 /// A scaling policy: a pure function of what the control plane could have seen.
 ///
@@ -15,6 +17,21 @@ pub trait Policy: std::fmt::Debug + Send + Sync {
 
     /// How many of the newest datapoints of each metric it asks for.
     fn lookback(&self) -> usize;
+
+    /// What datapoints of one of its metrics it asks for.
+    fn sampling(&self, _metric: usize) -> Sampling {
+        Sampling::default()
+    }
+
+    /// True where it is asked every 10 s, because its alarm has a shorter period than a minute.
+    fn high_resolution(&self) -> bool {
+        false
+    }
+
+    /// Its own cooldown after what it does, which goes before the group's; only simple scaling waits for cooldowns.
+    fn cooldown(&self) -> Option<Span> {
+        None
+    }
 
     /// Its own warm-up for new instances, which goes before the group's.
     fn estimated_instance_warmup(&self) -> Option<Span> {
@@ -36,17 +53,68 @@ pub trait Policy: std::fmt::Debug + Send + Sync {
 pub enum Metric {
     /// `ASGAverageCPUUtilization`, in percent.
     Cpu,
+    /// Memory in use, in percent, as the CloudWatch agent tells it: a metric of one's own, by instance.
+    Memory,
+    /// `ASGAverageNetworkIn`: bytes that an instance received in a minute.
+    NetworkIn,
+    /// `ASGAverageNetworkOut`: bytes that an instance sent in a minute.
+    NetworkOut,
     /// `ALBRequestCountPerTarget`: requests a minute and target.
     RequestCountPerTarget,
+    /// `TargetResponseTime`: seconds from the balancer's sending of a request until the answer.
+    TargetResponseTime,
+    /// Requests that wait or are in progress at the instances, by instance in service: a metric of one's own.
+    RequestsInside,
     /// Open sessions (websockets) by target, a metric of one's own: their mean over the minute by healthy targets.
     ConnectionsPerTarget,
 }
 
 impl Metric {
+    /// All of them.
+    pub const ALL: [Metric; 8] = [
+        Metric::Cpu,
+        Metric::Memory,
+        Metric::NetworkIn,
+        Metric::NetworkOut,
+        Metric::RequestCountPerTarget,
+        Metric::TargetResponseTime,
+        Metric::RequestsInside,
+        Metric::ConnectionsPerTarget,
+    ];
+
+    /// Its name in a scenario.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Cpu => "cpu",
+            Metric::Memory => "memory",
+            Metric::NetworkIn => "network_in",
+            Metric::NetworkOut => "network_out",
+            Metric::RequestCountPerTarget => "requests_per_target",
+            Metric::TargetResponseTime => "target_response_time",
+            Metric::RequestsInside => "requests_inside",
+            Metric::ConnectionsPerTarget => "connections_per_target",
+        }
+    }
+
+    /// True for what EC2 tells of instances, by their monitoring and without those that warm up.
+    pub fn of_ec2(self) -> bool {
+        matches!(self, Metric::Cpu | Metric::NetworkIn | Metric::NetworkOut)
+    }
+
+    /// True for a metric of one's own, which can have a datapoint every 10 s.
+    pub fn custom(self) -> bool {
+        matches!(self, Metric::Memory | Metric::RequestsInside | Metric::ConnectionsPerTarget)
+    }
+
     /// A value of the metric, with its unit.
     pub fn show(self, value: f64) -> String {
         match self {
             Metric::Cpu => format!("CPU {value:.1} %"),
+            Metric::Memory => format!("memory {value:.1} %"),
+            Metric::NetworkIn => format!("{value:.0} bytes in a minute and instance"),
+            Metric::NetworkOut => format!("{value:.0} bytes out a minute and instance"),
+            Metric::TargetResponseTime => format!("target response time {:.1} ms", 1e3 * value),
+            Metric::RequestsInside => format!("{value:.1} requests inside by instance"),
             Metric::RequestCountPerTarget => format!("{value:.0} requests a minute and target"),
             Metric::ConnectionsPerTarget => format!("{value:.0} open sessions by target"),
         }
@@ -70,6 +138,10 @@ pub struct Observation {
     pub warming: u32,
     /// When the last of them is warm, as far as can be told.
     pub warm_at: Option<Time>,
+    /// Instances that are being terminated and are not gone yet.
+    pub terminating: u32,
+    /// Whether a scaling activity is under way, or a cooldown runs.
+    pub activity: ActivityState,
 }
 
 impl Observation {
@@ -93,6 +165,8 @@ impl Observation {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     alarms: Vec<AlarmState>,
+    /// When its alarm's action was carried out.
+    pub actions: Actions,
     /// Sizes it has recommended and when, oldest first, where it needs them. Whoever adds to them drops what is too old.
     pub recommendations: VecDeque<(Time, u32)>,
     /// What a predictive policy has measured and forecast.
@@ -206,6 +280,14 @@ pub enum Verdict {
     WithinTarget,
     /// Instances on their way are enough, or scale-in waits for them to be warm.
     WarmingUp,
+    /// A cooldown runs.
+    Cooldown,
+    /// Instances are being launched or terminated, and it waits for that.
+    ActivityInProgress,
+    /// Its alarm's action was carried out less than a minute ago.
+    ActionRepeats,
+    /// Its alarm is in ALARM, and what it does then changes nothing.
+    NoAdjustment,
     /// It would scale out, and the group is at its maximum.
     AtMaximum,
     /// It would scale in, and the group is at its minimum.
@@ -228,8 +310,6 @@ pub enum Verdict {
     ScaleInControlled,
     /// It must do nothing.
     SwitchedOff,
-    /// It acted not long ago.
-    CoolingDown,
     /// Some of its rules would scale in, and others would not.
     NotAllAgree,
 }
@@ -245,10 +325,14 @@ impl Verdict {
     pub fn urgency(&self) -> u32 {
         match self {
             Verdict::ScaleOut => 5,
-            Verdict::WarmingUp | Verdict::AtMaximum | Verdict::CoolingDown => 4,
+            Verdict::WarmingUp
+            | Verdict::Cooldown
+            | Verdict::ActivityInProgress
+            | Verdict::ActionRepeats
+            | Verdict::AtMaximum => 4,
             Verdict::HighAlarmPending { .. } | Verdict::SwitchedOff => 3,
             Verdict::InsufficientData | Verdict::TooLittleHistory => 2,
-            Verdict::WithinTarget | Verdict::AsForecast | Verdict::ForecastOnly => 1,
+            Verdict::WithinTarget | Verdict::NoAdjustment | Verdict::AsForecast | Verdict::ForecastOnly => 1,
             Verdict::LowAlarmPending { .. }
             | Verdict::ScaleIn
             | Verdict::AtMinimum

@@ -117,6 +117,7 @@ impl Predictive {
             Metric::Cpu => format!("{load:.0} % of CPU in all"),
             Metric::RequestCountPerTarget => format!("{load:.0} requests a minute"),
             Metric::ConnectionsPerTarget => format!("{load:.0} open sessions"),
+            other => format!("{load:.0} of {} in all", other.name()),
         }
     }
 

@@ -127,8 +127,8 @@ impl GrainValue {
         (count > 0.0).then(|| GrainValue {
             average: known().map(|point| point.value).sum::<f64>() / count,
             sum: known().map(|point| point.total).sum::<f64>() / count,
-            min: known().map(|point| point.lowest).fold(f64::INFINITY, f64::min),
-            max: known().map(|point| point.highest).fold(f64::NEG_INFINITY, f64::max),
+            min: known().map(|point| point.minimum).fold(f64::INFINITY, f64::min),
+            max: known().map(|point| point.maximum).fold(f64::NEG_INFINITY, f64::max),
         })
     }
 }
@@ -320,10 +320,9 @@ impl VmssProfile {
             VmssReason::In { rule: index } => {
                 (None, format!("All rules that scale in are met, the last: {}", rule(index)))
             }
-            VmssReason::Cooldown { rule: index, until } => (
-                Some(Verdict::CoolingDown),
-                format!("{}, and the rule cools down until {until}", rule(index)),
-            ),
+            VmssReason::Cooldown { rule: index, until } => {
+                (Some(Verdict::Cooldown), format!("{}, and the rule cools down until {until}", rule(index)))
+            }
             VmssReason::Flapping { rule: index, projected } => {
                 let again = self.rules.get(index).map_or(String::new(), |rule| rule.show(projected));
                 let words = format!(

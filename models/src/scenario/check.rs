@@ -9,8 +9,8 @@ use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::machine::Scheduler;
 use crate::plan::{
-    Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Metric, Objective, Plan,
-    Scaling, Step, StickyBy,
+    Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Metric, Objective, Plan, Step,
+    StickyBy,
 };
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
@@ -135,6 +135,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     clients(findings, document, plan);
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     super::session::check(findings, document, plan);
+    super::scaling::measured(findings, document, plan);
     overload::surprises(findings, plan);
     passed_on(findings, document, plan);
     addresses(findings, document, plan);
@@ -254,8 +255,8 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
     let group = &plan.groups[usize::from(index)];
     let service = &plan.services[group.service.index()];
     for scaling in &group.scaling {
-        let Scaling::TargetTracking(policy) = scaling else { continue };
-        let cpu = policy.metric == Metric::Cpu;
+        let Some(watched) = super::scaling::watched(scaling) else { continue };
+        let cpu = watched.metric == Metric::Cpu;
         let cores = group.machine().processor.vcpus;
         let beside = plan.endpoints.iter().any(|endpoint| {
             endpoint.service == group.service
@@ -265,7 +266,7 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
         let threads = if beside { cores } else { service.runtime.computing_threads(cores) + primary };
         if cpu && threads < cores {
             let most = 100.0 * f64::from(threads) / f64::from(cores);
-            let never = if most <= policy.target { ", so this policy never scales out" } else { "" };
+            let never = if most <= watched.above { ", so this policy never scales out" } else { "" };
             findings.note(format!(
                 "group `{}`: `{}` computes on {threads} of {cores} vCPUs at most, so its CPU metric cannot exceed {most:.0} %{never}",
                 group.name, service.name
@@ -274,17 +275,13 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
         if cpu && group.monitoring.as_secs_f64() > 60.0 {
             findings.note(format!(
                 "group `{}` has basic monitoring: its CPU alarm sees a datapoint every 5 minutes and needs {}; `monitoring = \"detailed\"` has one a minute",
-                group.name, policy.high_datapoints
+                group.name, watched.datapoints
             ));
         }
         let startup = &group.startup;
         let start = (startup.provision.mean() + startup.boot.mean() + startup.app.mean()) * 1e-9;
-        let warmup = crate::scaling::effective_warmup(
-            policy.estimated_instance_warmup,
-            group.instance_warmup,
-            group.default_cooldown,
-        );
-        if warmup.as_secs_f64() + startup.provision.mean() * 1e-9 < start {
+        let warmup = group.warm_up(scaling);
+        if watched.metric.of_ec2() && warmup.as_secs_f64() + startup.provision.mean() * 1e-9 < start {
             findings.note(format!(
                 "group `{}`: instances count as warm after {warmup}, before they serve ({start:.0} s after their launch): their idle CPU will hold the policy back",
                 group.name

@@ -7,6 +7,7 @@ use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
 use super::dist::duration;
+use super::lifecycle::lifecycle;
 use super::mig::mig;
 use super::node::{Entry, Node, Value};
 use super::predictive::predictive;
@@ -14,10 +15,11 @@ use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
 use super::vmss::{OfGroup, vmss};
-use super::{Context, Names};
+use super::{Context, Names, scaling, schedule};
 use crate::plan::{
     Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
 };
+use crate::scaling::Size;
 
 /// The most times that one scheduled action may run.
 pub const MOST_RUNS: usize = 100_000;
@@ -49,19 +51,24 @@ pub fn group(
     let monitoring = monitoring(context, &mut table);
     let metric_delay = table.or("metric_delay", Span::from_secs(60));
     let inbound = security_group(context, &mut table);
-    let mut scaling = Vec::new();
-    let mut shown = Vec::new();
+    let lifecycle = lifecycle(context, &mut table, [min.unwrap_or(0), desired, max]);
+    let mut policies = Vec::new();
+    let (mut shown, mut places) = (Vec::new(), Vec::new());
     for (index, item) in table.items("scaling").iter().enumerate() {
         let of = OfGroup { min: min.unwrap_or(0), max, monitoring };
-        if let Some((policy, resolved)) = policy(context, &format!("{path}.scaling.{index}"), item, of) {
-            check_policy(context, item, &scaling, &policy, (min.unwrap_or(0), max));
-            scaling.push(policy);
+        let place = format!("{path}.scaling.{index}");
+        if let Some((policy, resolved)) = policy(context, &place, item, of) {
+            check_policy(context, item, &policies, &policy, (min.unwrap_or(0), max));
+            places.push(item.place.clone());
+            policies.push(policy);
             shown.push(toml::Value::Table(resolved));
         }
     }
     if !shown.is_empty() {
         table.resolve("scaling", shown);
     }
+    let size = Size { min: min.unwrap_or(0), desired, max };
+    schedule::check(context, &entry.key, &policies, &places, size);
     let resolved = table.finish();
     let service = service?;
     let group = Group {
@@ -80,7 +87,8 @@ pub fn group(
         monitoring,
         metric_delay,
         inbound,
-        scaling,
+        lifecycle: lifecycle?,
+        scaling: policies,
     };
     Some((group, resolved))
 }
@@ -190,15 +198,11 @@ fn check_policy(
                 Some(format!("{size} instances are more than the {MOST_INSTANCES} that a group may have"))
             } else if lowest > highest {
                 Some(format!("the minimum of {lowest} is above the maximum of {highest}"))
-            } else if let Some(desired) = action.desired.filter(|size| !(lowest..=highest).contains(size)) {
-                Some(format!("the desired capacity of {desired} is outside {lowest} to {highest}"))
-            } else if actions().next().is_none()
-                && action.max.is_none()
-                && lowest.max(action.desired.unwrap_or(0)) > max
-            {
-                Some(format!("this is above the group's maximum of {max}, so the action would fail"))
             } else {
-                None
+                let outside = action.desired.filter(|size| !(lowest..=highest).contains(size));
+                outside.map(|desired| {
+                    format!("the desired capacity of {desired} is outside {lowest} to {highest}")
+                })
             };
             if let Some(message) = wrong {
                 context.findings.error(&node.place, message, "expected min <= desired <= max", None);
@@ -223,12 +227,7 @@ fn check_policy(
             let message = format!("a desired capacity of {desired} is outside {min} to {max}");
             context.findings.error(&node.place, message, "outside the group's limits", None);
         }
-        Scaling::Manual { .. }
-        | Scaling::TargetTracking(_)
-        | Scaling::Predictive(_)
-        | Scaling::Mig(_)
-        | Scaling::Vmss(_)
-        | Scaling::Custom(_) => {}
+        _ => {}
     }
     one_provider(context, node, before, policy);
 }
@@ -254,7 +253,7 @@ fn one_provider(context: &Context<'_>, node: &Node, before: &[Scaling], policy: 
 }
 
 fn policy(context: &Context<'_>, path: &str, node: &Node, of: OfGroup) -> Option<(Scaling, toml::Table)> {
-    let known = ["target_tracking", "scheduled", "predictive", "mig", "vmss", "manual"];
+    let known = ["target_tracking", "step", "simple", "scheduled", "predictive", "mig", "vmss", "manual"];
     let (kind, entry) = choice(context.findings, path, node, &known)?;
     let Some(entry) = entry else {
         let label = format!("expected `{kind} = {{ … }}`");
@@ -264,6 +263,8 @@ fn policy(context: &Context<'_>, path: &str, node: &Node, of: OfGroup) -> Option
     let mut table = Reader::new(context.findings, format!("{path}.{kind}"), &entry.node);
     let policy = match kind {
         "target_tracking" => target_tracking(context, &mut table).map(Scaling::TargetTracking),
+        "step" => scaling::step(context, &mut table, of.monitoring).map(Scaling::Step),
+        "simple" => scaling::simple(context, &mut table, of.monitoring).map(Scaling::Simple),
         "scheduled" => scheduled(context, &mut table).map(Scaling::Scheduled),
         "predictive" => predictive(context, &mut table).map(Scaling::Predictive),
         "mig" => mig(context, &mut table).map(Scaling::Mig),
@@ -271,7 +272,8 @@ fn policy(context: &Context<'_>, path: &str, node: &Node, of: OfGroup) -> Option
         _ => {
             let (at, desired) = (table.required::<Moment>("at"), table.required::<u32>("desired"));
             let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));
-            at.zip(desired).map(|(at, desired)| Scaling::Manual { at, desired })
+            let honor_cooldown = table.or("honor_cooldown", false);
+            at.zip(desired).map(|(at, desired)| Scaling::Manual { at, desired, honor_cooldown })
         }
     };
     let shown = toml::Table::from_iter([(kind.to_string(), toml::Value::Table(table.finish()))]);
@@ -279,21 +281,20 @@ fn policy(context: &Context<'_>, path: &str, node: &Node, of: OfGroup) -> Option
 }
 
 fn target_tracking(context: &Context<'_>, table: &mut Reader<'_>) -> Option<TargetTracking> {
-    let path = table.path_of("metric");
-    let metric = match table.node("metric") {
-        Some(node) => {
-            let known = ["cpu", "requests_per_target", "connections_per_target"];
-            choice(context.findings, &path, node, &known).map(|(kind, _)| kind)
-        }
-        None => Some("cpu"),
-    };
-    table.resolve("metric", metric.unwrap_or("cpu"));
+    scaling::no_cooldown(context, table);
+    let metric = scaling::metric(context, table, Some(Metric::Cpu));
+    let metric = metric.filter(|&metric| scaling::trackable(context, table, metric));
     let target = table.required::<Positive>("target");
-    if metric == Some("cpu") && target.is_some_and(|target| target.0 > 100.0) {
-        let help = Some("the metric is CPU utilisation in percent".to_string());
+    let percent = match metric {
+        Some(Metric::Cpu) => Some(("a CPU", "CPU utilisation")),
+        Some(Metric::Memory) => Some(("a memory", "memory in use")),
+        _ => None,
+    };
+    if let Some((a, what)) = percent.filter(|_| target.is_some_and(|target| target.0 > 100.0)) {
+        let help = Some(format!("the metric is {what} in percent"));
         context.findings.error(
             &table.place_of("target"),
-            "a CPU target above 100 % is never reached",
+            format!("{a} target above 100 % is never reached"),
             "expected 1 to 100",
             help,
         );
@@ -320,13 +321,8 @@ fn target_tracking(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Targ
     }
     let estimated_instance_warmup = table.optional::<Span>("estimated_instance_warmup");
     let disable_scale_in = table.or("disable_scale_in", false);
-    let metric = match metric? {
-        "cpu" => Metric::Cpu,
-        "requests_per_target" => Metric::RequestCountPerTarget,
-        _ => Metric::ConnectionsPerTarget,
-    };
     Some(TargetTracking {
-        metric,
+        metric: metric?,
         target: target?.0,
         high_datapoints,
         low_datapoints,

@@ -32,9 +32,12 @@ impl Findings {
         self.errors.borrow_mut().push(diagnostic);
     }
 
-    /// Something is worth saying.
+    /// Something is worth saying, once.
     pub fn note(&self, note: impl Into<String>) {
-        self.notes.borrow_mut().push(note.into());
+        let (note, mut notes) = (note.into(), self.notes.borrow_mut());
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
     }
 
     /// True while nothing is wrong.

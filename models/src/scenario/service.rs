@@ -13,6 +13,8 @@ use crate::plan::{
 
 /// Bytes of a page of text and its headers.
 const SIZE: u64 = 10 * 1024;
+/// Bytes of a request with its headers and cookies.
+const REQUEST_SIZE: u64 = 1024;
 
 /// An endpoint whose calls still go by name.
 pub struct Draft {
@@ -178,6 +180,15 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
     let path = format!("{path}.endpoint.\"{}\"", entry.key);
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let size = table.or("size", Size(SIZE)).0;
+    // The request itself: its line and headers, and what is posted.
+    let request_size = table.or("request_size", Size(REQUEST_SIZE.min(size / 2))).0;
+    if request_size > size {
+        let message = format!(
+            "`{}` is more than `size`, which has the response as well",
+            table.path_of("request_size")
+        );
+        context.findings.error(&table.place_of("request_size"), message, "expected a part of it", None);
+    }
     let status = table.or("status", Status(200)).0;
     if table.node("steps").is_none() {
         table.missing("steps", "[{ cpu = \"5ms\" }, { wait = { exp = { mean = \"20ms\" } } }]");
@@ -226,7 +237,7 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
         shown_steps.push(toml::Value::Table(toml::Table::from_iter([(kind.to_string(), shown)])));
     }
     table.resolve("steps", shown_steps);
-    let endpoint = Endpoint { name: entry.key.clone(), service, steps, size, status };
+    let endpoint = Endpoint { name: entry.key.clone(), service, steps, size, request_size, status };
     (Draft { endpoint, calls, place: entry.place.clone() }, table.finish())
 }
 

@@ -152,7 +152,9 @@ pub fn check(findings: &Findings, document: &Node, plan: &Plan) {
         let has = |traffic: &Traffic| {
             traffic.sessions.is_some() && plan.balancers[traffic.to.index()].has(GroupId(index))
         };
-        let tracks = |scaling: &Scaling| matches!(scaling, Scaling::TargetTracking(policy) if policy.metric == Metric::ConnectionsPerTarget);
+        let tracks = |scaling: &Scaling| {
+            scaling.policy().is_some_and(|policy| policy.metrics().contains(&Metric::ConnectionsPerTarget))
+        };
         if group.scaling.iter().any(tracks) && !plan.traffic.iter().any(has) {
             let message = format!("group `{}` scales on open sessions, and nobody opens any", group.name);
             let help = "no source of traffic with `sessions` sends to its balancer".to_string();

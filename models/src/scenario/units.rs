@@ -144,6 +144,25 @@ impl Read for Positive {
     }
 }
 
+/// A whole number, which may be negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole(pub i32);
+
+impl Read for Whole {
+    const EXPECTED: &'static str = "a whole number";
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(number) => {
+                i32::try_from(*number).map(Whole).map_err(|_| "the number is too large".to_string())
+            }
+            _ => Err(String::new()),
+        }
+    }
+    fn show(&self) -> toml::Value {
+        toml::Value::Integer(i64::from(self.0))
+    }
+}
+
 /// A factor from 0 to a million.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Factor(pub f64);

@@ -3,13 +3,11 @@
 
 use sim_core::{Calendar, Time};
 
-use super::instance::Phase;
 use super::{MINUTE, System};
 use crate::event::Event;
-use crate::measure::MinuteFacts;
-use crate::plan::{GroupId, Scaling};
+use crate::plan::{GroupId, Process, Scaling};
 use crate::results::ActivityKind;
-use crate::scaling::{self, Decision, Observation, Policy};
+use crate::scaling::{self, ActivityState, Decision, Observation, Policy, Trigger, Verdict};
 
 impl System {
     /// The minute ends.
@@ -24,20 +22,43 @@ impl System {
         self.see_spread(calendar.now());
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             let mut facts = self.observe_minute(group, calendar.now(), MINUTE);
-            self.decide(group, &mut facts, calendar);
+            if self.plan.groups[group.index()].high_resolution() {
+                self.measure_ten_seconds(group, calendar.now());
+            }
+            facts.policy = self.decide(group, |_| true, calendar);
             self.fleets[group.index()].facts.push(facts);
             self.replace_unhealthy(group, calendar);
+            self.lifecycle_minute(group, calendar);
         }
     }
 
-    /// Asks the group's policies, and does what they say.
-    fn decide(&mut self, group: GroupId, facts: &mut MinuteFacts, calendar: &mut Calendar<Event>) {
+    /// High-resolution alarms are evaluated. At the end of a minute that is done with all others.
+    pub(super) fn ten_seconds(&mut self, calendar: &mut Calendar<Event>) {
+        if calendar.now().as_nanos().is_multiple_of(MINUTE.as_nanos()) {
+            return;
+        }
+        for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
+            if self.plan.groups[group.index()].high_resolution() {
+                self.measure_ten_seconds(group, calendar.now());
+                self.decide(group, |policy| policy.high_resolution(), calendar);
+            }
+        }
+    }
+
+    /// Asks those of the group's policies that are due, and does what they say. Returns what the one that most wants the
+    /// group to grow said.
+    fn decide(
+        &mut self,
+        group: GroupId,
+        due: impl Fn(&dyn Policy) -> bool,
+        calendar: &mut Calendar<Event>,
+    ) -> Option<(Verdict, String)> {
         let now = calendar.now();
         let plan = self.plan.clone();
         let policies = &plan.groups[group.index()].scaling;
         let mut decisions: Vec<(usize, Decision)> = Vec::new();
         for (index, scaling) in policies.iter().enumerate() {
-            if let Some(policy) = scaling.policy() {
+            if let Some(policy) = scaling.policy().filter(|policy| due(*policy)) {
                 let observation = self.observation(group, index, policy, now);
                 let fleet = &mut self.fleets[group.index()];
                 decisions.push((index, policy.decide(&mut fleet.memories[index], &observation)));
@@ -51,32 +72,37 @@ impl System {
         }
         let combined = scaling::combine(decisions.iter().map(|(_, decision)| decision));
         let desired = self.fleets[group.index()].desired;
+        let suspended = self.suspended(group, Process::AlarmNotification, now);
+        let why = match suspended {
+            true => "alarm-notification is suspended",
+            false => "another policy of the group does not want to scale in",
+        };
         match combined {
-            Some(wanted) if wanted != desired => {
+            Some(wanted) if wanted != desired && !suspended => {
                 let kind = if wanted > desired { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
                 let wants = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
                 // A wish for fewer may be cut short by what another policy holds.
                 let holds = || decisions.iter().find(|(_, decision)| decision.at_least == Some(wanted));
                 let by = wants.or_else(holds);
                 let description = by.map_or_else(String::new, |(_, decision)| decision.description.clone());
-                let caller = by.and_then(|&(index, _)| policies[index].policy()).map_or_else(
+                let acts = by.and_then(|&(index, _)| policies[index].policy());
+                let caller = acts.map_or_else(
                     || "a scaling policy".to_string(),
                     |policy| policy.caller(name, wanted > desired),
                 );
                 self.resize(group, wanted, &caller, now);
                 self.log(group, kind, now, description);
                 self.reconcile(group, calendar);
+                self.activity_begins(group, acts.and_then(Policy::cooldown), now);
             }
             _ => {
                 for (index, decision) in &decisions {
-                    self.log_no_action(group, *index, decision, now);
+                    self.log_no_action(group, *index, decision, why, now);
                 }
             }
         }
-        facts.policy = decisions
-            .into_iter()
-            .max_by_key(|(_, decision)| decision.verdict.urgency())
-            .map(|(_, decision)| (decision.verdict, decision.description));
+        let most = decisions.into_iter().max_by_key(|(_, decision)| decision.verdict.urgency());
+        most.map(|(_, decision)| (decision.verdict, decision.description))
     }
 
     fn observation(&self, group: GroupId, index: usize, policy: &dyn Policy, now: Time) -> Observation {
@@ -85,7 +111,7 @@ impl System {
         let counted = fleet.members.iter().map(|&slot| &self.instances[slot]);
         // `None` for an instance that does not run yet: nobody can tell when it will be warm.
         let warming: Vec<Option<Time>> = counted
-            .filter(|instance| instance.phase != Phase::Draining)
+            .filter(|instance| instance.counted())
             .map(|instance| instance.warm_at(warm_up))
             .filter(|warm| warm.is_none_or(|warm| warm > now))
             .collect();
@@ -99,6 +125,8 @@ impl System {
             max: fleet.max_now(),
             warming: warming.len() as u32,
             warm_at: warming.into_iter().collect::<Option<Vec<Time>>>().and_then(|all| all.into_iter().max()),
+            terminating: fleet.members.len() as u32 - self.counted(group).count() as u32,
+            activity: self.activity_of(group, now),
         }
     }
 
@@ -112,26 +140,56 @@ impl System {
     ) {
         let now = calendar.now();
         let plan = self.plan.clone();
+        let activity = self.activity_of(group, now);
+        let scheduled_off = self.suspended(group, Process::ScheduledActions, now);
         let fleet = &mut self.fleets[group.index()];
         let size = scaling::Size { min: fleet.min, desired: fleet.desired, max: fleet.max };
         let (kind, caller, outcome) = match &plan.groups[group.index()].scaling[usize::from(policy)] {
-            Scaling::Manual { desired, .. } => {
-                (ActivityKind::Manual, "somebody".to_string(), scaling::set_desired(size, *desired))
+            Scaling::Manual { desired, honor_cooldown, .. } => {
+                let trigger = Trigger::Manual { honor_cooldown: *honor_cooldown };
+                let outcome = match trigger.may_act(activity) {
+                    true => scaling::set_desired(size, *desired),
+                    false => Err(refused(*desired, activity)),
+                };
+                (ActivityKind::Manual, "somebody".to_string(), outcome)
             }
             Scaling::Scheduled(action) => {
                 let caller = format!("the scheduled action ({})", action.schedule);
-                (ActivityKind::Scheduled, caller, scaling::apply(action, size))
+                let outcome = match scheduled_off {
+                    true => Err(format!(
+                        "Scheduled action ({}) skipped: scheduled-actions are suspended.",
+                        action.schedule
+                    )),
+                    false => scaling::apply(action, size),
+                };
+                (ActivityKind::Scheduled, caller, outcome)
             }
             _ => return,
         };
         match outcome {
             Ok((size, description)) => {
+                let changes = size.desired != fleet.desired;
                 (fleet.min, fleet.max) = (size.min, size.max);
                 self.resize(group, size.desired, &caller, now);
                 self.log(group, kind, now, description);
                 self.reconcile(group, calendar);
+                if changes {
+                    self.activity_begins(group, None, now);
+                }
             }
             Err(why) => self.log(group, ActivityKind::NoAction, now, why),
         }
     }
+}
+
+/// A change by hand that honours cooldowns, and came too early.
+fn refused(desired: u32, activity: ActivityState) -> String {
+    let why = match activity {
+        ActivityState::InProgress { launching, terminating } => {
+            format!("{launching} instances are being launched and {terminating} terminated")
+        }
+        ActivityState::CoolingDown { until } => format!("the cooldown runs until {until}"),
+        ActivityState::None => "nothing is under way".to_string(),
+    };
+    format!("Setting the desired capacity to {desired} by hand was refused, as it honours cooldowns: {why}.")
 }

@@ -131,6 +131,7 @@ impl System {
         for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
             time.add(now.since(running), 0.0);
         }
+        fleet.add_pool_time(&mut time, now, 0.0);
         let totals = self.machine_totals(group).since(&self.measure.machines_before[group.index()]);
         let supplies = fleet.members.iter().filter_map(|&slot| self.instances[slot].machine.supply());
         GroupResult {

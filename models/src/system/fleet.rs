@@ -12,14 +12,15 @@ use smallvec::SmallVec;
 use super::System;
 use super::ending::Ending;
 use super::instance::{Instance, Phase};
+use super::lifecycle::{GroupLife, Standing, State, Visit};
 use crate::balancer::Latency;
 use crate::event::{Event, Ref};
 use crate::machine::{Machine, Scheduler};
 use crate::measure::{MinuteFacts, Trouble};
-use crate::plan::{BalancerId, Group, GroupId, Metric, Reach, Scaling};
+use crate::plan::{BalancerId, Group, GroupId, Metric, Process, Protection, Reach, Scaling, Startup};
 use crate::results::ActivityKind;
 use crate::runtime::Server;
-use crate::scaling::{Datapoints, Memory, Verdict};
+use crate::scaling::{Cooldown, Datapoints, Memory, Verdict};
 
 /// A group in mid-run.
 #[derive(Clone, Debug)]
@@ -100,6 +101,14 @@ pub struct Fleet {
     pub trouble: Trouble,
     /// What they did at an instant that may yet be that of a minute's end.
     pub trouble_now: (Time, Trouble),
+    /// The cooldown that simple scaling waits for; `None` where nothing does.
+    pub cooldown: Option<Cooldown>,
+    /// The integral of requests inside at the last minute.
+    pub inside_at_minute: f64,
+    /// The integrals of requests inside and of open sessions 10 s ago, where somebody asks so often.
+    pub ten_seconds: [f64; 2],
+    /// Its warm pool, and what else it keeps of its instances' life.
+    pub life: GroupLife,
     /// Draws of how long processes take that are started again.
     pub restarts: Keyed,
     next_number: u64,
@@ -166,6 +175,10 @@ impl Fleet {
             stranded: false,
             trouble: Trouble::default(),
             trouble_now: (Time::ZERO, Trouble::default()),
+            cooldown: super::cooldown::cooldown(plan),
+            inside_at_minute: 0.0,
+            ten_seconds: [0.0; 2],
+            life: GroupLife::new(plan, seed),
             restarts: draws("restarts"),
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],
@@ -177,37 +190,60 @@ impl Fleet {
         self.memories.iter().map(|memory| memory.raised_max).fold(self.max, u32::max)
     }
 
+    /// The number of the next instance.
+    pub(super) fn next_number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+
+    /// How long each part of an instance's start takes.
+    pub(super) fn start_up(&self, startup: &Startup, number: u64) -> [Span; 3] {
+        let parts = [&startup.provision, &startup.boot, &startup.app];
+        std::array::from_fn(|part| draw(parts[part], self.draws[part], number))
+    }
+
     /// The integral of requests inside its instances, since the start of the run.
     pub fn request_seconds(&self, now: Time) -> f64 {
         self.request_seconds_before + self.inside.integral(now)
     }
 }
 
-/// The instances' CPU metric has the period of their monitoring, the balancer's metrics have one of a minute.
+/// EC2's metrics have the period of the instances' monitoring, others have one of a minute, or of 10 s where somebody asks.
 fn datapoints(plan: &Group, scaling: &Scaling) -> Vec<(Metric, Datapoints)> {
-    let of = |metric: Metric| {
-        let period = if metric == Metric::Cpu { plan.monitoring } else { super::MINUTE };
-        (metric, Datapoints::new(period, plan.metric_delay))
+    let Some(policy) = scaling.policy() else { return Vec::new() };
+    let of = |(index, metric): (usize, Metric)| {
+        let sampling = policy.sampling(index);
+        let own = match metric {
+            _ if policy.high_resolution() => super::meters::TEN_SECONDS,
+            _ if metric.of_ec2() => plan.monitoring,
+            _ => super::MINUTE,
+        };
+        (metric, Datapoints::new(own, plan.metric_delay).sampled(sampling, policy.lookback()))
     };
-    scaling.policy().map_or(Vec::new(), |policy| policy.metrics().into_iter().map(of).collect())
+    policy.metrics().into_iter().enumerate().map(of).collect()
 }
 
 impl System {
     /// The initial instances are up, warm and in rotation; schedules are set.
     pub(super) fn start_fleets(&mut self, calendar: &mut Calendar<Event>) {
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
+            let plan = self.plan.clone();
+            let protected = plan.groups[group.index()].lifecycle.protection == Protection::NewInstances;
             for _ in 0..self.fleets[group.index()].desired {
-                let instance = self.add_instance(group, calendar);
+                let instance = self.add_instance(group, None, None, calendar);
                 let member = &mut self.instances[instance.slot];
                 member.phase = Phase::Up;
+                member.standing.starts_in_service(protected);
                 member.running = Some(Time::ZERO);
                 member.server.seen = u32::MAX; // warm
                 self.boot(instance.slot, calendar);
                 for balancer in self.balancers_of(group) {
                     self.register(balancer, instance, true, calendar);
                 }
+                self.serves_alone(instance.slot, Time::ZERO);
             }
-            let plan = self.plan.clone();
+            self.start_lifecycle(group, calendar);
             for (policy, scaling) in (0u16..).zip(&plan.groups[group.index()].scaling) {
                 let times = match scaling {
                     Scaling::Manual { at, .. } => std::slice::from_ref(at),
@@ -228,49 +264,41 @@ impl System {
 
     /// Launches what is missing, takes out what is too many.
     pub(super) fn reconcile(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
-        let desired = self.fleets[group.index()].desired as usize;
-        while self.counted(group).count() < desired && self.can_launch(group, calendar) {
-            self.launch(group, calendar);
+        let now = calendar.now();
+        let wanted = self.fleets[group.index()].desired as usize + self.extras(group, now);
+        if !self.suspended(group, Process::Launch, now) {
+            while self.counted(group).count() < wanted && self.can_launch(group, calendar) {
+                self.launch(group, None, calendar);
+            }
         }
-        while self.counted(group).count() > desired {
-            let Some(chosen) = self.choose_to_terminate(group, calendar.now()) else { break };
-            self.terminate(chosen, "", calendar);
-        }
+        self.scale_in(group, calendar);
+        self.fill_pool(group, calendar);
     }
 
     /// The instances that count against the desired capacity.
-    fn counted(&self, group: GroupId) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn counted(&self, group: GroupId) -> impl Iterator<Item = u32> + '_ {
         let members = self.fleets[group.index()].members.iter().copied();
-        members.filter(|&slot| self.instances[slot].phase != Phase::Draining)
+        members.filter(|&slot| self.instances[slot].counted())
     }
 
-    /// The default termination policy: in the zone with most instances, the one closest to its next billing hour.
-    /// All instances have the same launch template, so its older versions need no look.
-    fn choose_to_terminate(&self, group: GroupId, now: Time) -> Option<u32> {
-        let mut by_zone = vec![0u32; self.plan.groups[group.index()].zones.len()];
-        for slot in self.counted(group) {
-            by_zone[usize::from(self.instances[slot].zone)] += 1;
-        }
-        let fullest = by_zone.iter().copied().max()?;
-        let hour = Span::from_secs(3600).as_nanos();
-        self.counted(group)
-            .filter(|&slot| by_zone[usize::from(self.instances[slot].zone)] == fullest)
-            .max_by_key(|&slot| {
-                let instance = &self.instances[slot];
-                let billed_from = instance.running.unwrap_or(instance.launched);
-                (now.since(billed_from).as_nanos() % hour, std::cmp::Reverse(instance.number))
-            })
-    }
-
-    fn add_instance(&mut self, group: GroupId, calendar: &mut Calendar<Event>) -> Ref {
+    /// A new instance, in `zone` or in that with the fewest, with a number that it had in the warm pool or the next.
+    pub(super) fn add_instance(
+        &mut self,
+        group: GroupId,
+        zone: Option<u16>,
+        number: Option<u64>,
+        calendar: &mut Calendar<Event>,
+    ) -> Ref {
         let now = calendar.now();
         let plan = &self.plan.groups[group.index()];
-        let fleet = &mut self.fleets[group.index()];
         let mut by_zone = vec![0u32; plan.zones.len()];
-        for &member in &fleet.members {
-            by_zone[usize::from(self.instances[member].zone)] += 1;
+        for &member in &self.fleets[group.index()].members {
+            let instance = &self.instances[member];
+            by_zone[usize::from(instance.zone)] += u32::from(instance.standing.state != State::Standby);
         }
-        let zone = fleet.launch_zone(&by_zone).unwrap_or(0);
+        let fleet = &mut self.fleets[group.index()];
+        let zone = zone.or_else(|| fleet.launch_zone(&by_zone)).unwrap_or(0);
+        let number = number.unwrap_or_else(|| fleet.next_number());
         let machine = plan.machine();
         let service = &self.plan.services[plan.service.index()];
         let fits = self.plan.requests_in_memory(plan).unwrap_or(u32::MAX);
@@ -281,12 +309,14 @@ impl System {
             .iter()
             .filter(|balancer| balancer.has(group))
             .all(|balancer| self.plan.reach(balancer, group) == Reach::Open);
+        let alone = !self.plan.balancers.iter().any(|balancer| balancer.has(group));
         let next_slot_timer = calendar.timer();
         let reference = self.instances.insert(Instance {
             group,
-            number: fleet.next_number,
+            number,
             zone,
             phase: Phase::Pending,
+            standing: Standing::new(alone),
             machine_type: 0,
             machine: Machine::new(&machine.processor),
             vcpus: machine.processor.allotted(),
@@ -312,7 +342,6 @@ impl System {
             most_inside: fits.min(service.shed.and_then(|shed| shed.above).unwrap_or(u32::MAX)),
             seen_core_nanos: [0.0; 2],
         });
-        fleet.next_number += 1;
         fleet.members.push(reference.slot);
         if self.outstanding.len() <= reference.slot as usize {
             self.outstanding.push(0);
@@ -325,8 +354,17 @@ impl System {
         reference
     }
 
-    fn launch(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
-        let reference = self.add_instance(group, calendar);
+    /// Launches an instance, in `zone` or in that with the fewest: out of the warm pool where one waits there.
+    pub(super) fn launch(
+        &mut self,
+        group: GroupId,
+        zone: Option<u16>,
+        calendar: &mut Calendar<Event>,
+    ) -> Ref {
+        if let Some(warm) = self.launch_warm(group, zone, calendar) {
+            return warm;
+        }
+        let reference = self.add_instance(group, zone, None, calendar);
         let instance = &self.instances[reference.slot];
         let plan = &self.plan.groups[group.index()];
         let fleet = &mut self.fleets[group.index()];
@@ -340,7 +378,11 @@ impl System {
         );
         calendar.after(takes, Event::Stage(reference));
         let actual = self.counted(group).count() - 1;
-        self.log_difference(group, ActivityKind::Launch, calendar.now(), description, actual);
+        match zone {
+            Some(_) => self.log_extra(group, calendar.now(), description),
+            None => self.log_difference(group, ActivityKind::Launch, calendar.now(), description, actual),
+        }
+        reference
     }
 
     /// The stage an instance was in is over.
@@ -356,9 +398,7 @@ impl System {
                 instance.phase = Phase::Booting;
                 instance.running = Some(now);
                 self.boot(slot, calendar);
-                for balancer in self.balancers_of(group) {
-                    self.register(balancer, reference, false, calendar);
-                }
+                self.runs(slot, Visit::Service, calendar);
                 let plan = &self.plan.groups[group.index()];
                 calendar.after(draw(&plan.startup.boot, draws[1], number), Event::Stage(reference));
             }
@@ -366,33 +406,41 @@ impl System {
                 (instance.phase, instance.app_started) = (Phase::AppStarting, now);
                 let fails = self.start_fails(slot);
                 self.instances[slot].doomed |= fails.is_some();
-                let takes = fails.unwrap_or_else(|| draw(&plan.startup.app, draws[2], number));
+                let warm = self.instances[slot].standing.start.take();
+                let takes = fails.or(warm).unwrap_or_else(|| draw(&plan.startup.app, draws[2], number));
                 calendar.after(takes, Event::Stage(reference));
             }
             Phase::AppStarting if instance.doomed => self.first_start_failed(slot, calendar),
             Phase::AppStarting => {
                 instance.phase = Phase::Up;
-                if instance.rotations > 0 {
+                self.serves_alone(slot, now);
+                if self.instances[slot].rotations > 0 {
                     // Without health checks it gets requests since it runs.
                     let description = format!("The app of instance {number} is up.");
                     self.log(group, ActivityKind::Healthy, now, description);
                 }
             }
             // The deregistration delay is over: what still runs is cut.
+            Phase::Draining if instance.standing.state == State::TerminatingWait => {}
             Phase::Draining => {
                 self.log_cut_sessions(slot, now);
                 self.lose_requests(slot, Ending::CutOff, calendar);
-                self.gone(slot, calendar);
+                self.drained(slot, calendar);
             }
             Phase::Up | Phase::Crashed => {}
         }
     }
 
     /// The machine runs, and with it the programs beside the service.
-    fn boot(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+    pub(super) fn boot(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        self.instances[slot].machine.begin(calendar.now());
+        self.start_background(slot, calendar);
+    }
+
+    /// The programs beside the service are started.
+    pub(super) fn start_background(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let instance = &mut self.instances[slot];
         let now = calendar.now();
-        instance.machine.begin(now);
         for program in &self.plan.groups[instance.group.index()].machines[instance.machine_type()].background
         {
             if let Some(next) =
@@ -406,6 +454,18 @@ impl System {
     /// Takes an instance out of service: no new requests, and the time to finish what it has. `because` is empty where the
     /// desired capacity is lower than the number of instances.
     pub(super) fn terminate(&mut self, slot: u32, because: &str, calendar: &mut Calendar<Event>) {
+        self.take_out(slot, State::Terminating, because, calendar);
+    }
+
+    /// The same for one that is terminated or leaves its group, which is what its state becomes.
+    pub(super) fn take_out(
+        &mut self,
+        slot: u32,
+        state: State,
+        because: &str,
+        calendar: &mut Calendar<Event>,
+    ) {
+        let verb = if state == State::Detaching { "Detaching" } else { "Terminating" };
         let now = calendar.now();
         let group = self.instances[slot].group;
         let actual = self.counted(group).count();
@@ -415,6 +475,7 @@ impl System {
         }
         let instance = &mut self.instances[slot];
         instance.phase = Phase::Draining;
+        instance.standing.state = state;
         let (number, inside, flows) = (instance.number, instance.server.inside, instance.flows);
         self.rooms_leave(slot, calendar);
         let sessions = self.sessions_at(slot);
@@ -424,14 +485,14 @@ impl System {
             if fewer { "the desired capacity is lower than the number of instances" } else { because };
         let description = match (inside, sessions) {
             _ if flows > 0 => format!(
-                "Terminating instance {number}: {because}. Its {flows} connections have up to {delay} to be closed."
+                "{verb} instance {number}: {because}. Its {flows} connections have up to {delay} to be closed."
             ),
-            (0, 0) => format!("Terminating instance {number}: {because}. It was idle."),
+            (0, 0) => format!("{verb} instance {number}: {because}. It was idle."),
             (inside, 0) => format!(
-                "Terminating instance {number}: {because}. It has up to {delay} to finish {inside} requests."
+                "{verb} instance {number}: {because}. It has up to {delay} to finish {inside} requests."
             ),
             (inside, sessions) => format!(
-                "Terminating instance {number}: {because}. It has up to {delay} to finish {inside} requests and {sessions} open sessions."
+                "{verb} instance {number}: {because}. It has up to {delay} to finish {inside} requests and {sessions} open sessions."
             ),
         };
         if fewer {
@@ -445,7 +506,7 @@ impl System {
             self.log_because(group, ActivityKind::Terminate, now, description, cause);
         }
         if idle {
-            self.gone(slot, calendar);
+            self.drained(slot, calendar);
         } else {
             calendar.after(delay, Event::Stage(self.instances.reference(slot)));
         }
@@ -465,7 +526,9 @@ impl System {
         self.measure.instance_gone(instance, calendar.now());
         fleet.terminated += 1;
         fleet.members.retain(|&member| member != slot);
+        let group = instance.group;
         self.instances.free(slot);
+        self.activity_goes_on(group, calendar.now());
     }
 }
 

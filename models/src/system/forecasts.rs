@@ -51,6 +51,7 @@ impl Predictive {
             Metric::Cpu => "CPU in %",
             Metric::RequestCountPerTarget => "requests a minute",
             Metric::ConnectionsPerTarget => "open sessions",
+            other => other.name(),
         };
         ForecastResult {
             group: group.to_string(),
@@ -95,7 +96,8 @@ impl Plan {
                 }
             }
             Metric::RequestCountPerTarget => 60.0,
-            Metric::ConnectionsPerTarget => 1.0,
+            // The past of anything else is stated in its own unit.
+            _ => 1.0,
         }
     }
 }

@@ -5,8 +5,9 @@ use sim_core::{Calendar, Span, Time};
 use super::System;
 use super::ending::Ending;
 use super::instance::{Instance, Phase};
+use super::lifecycle::State;
 use crate::event::Event;
-use crate::plan::{GroupId, HealthCheckKind};
+use crate::plan::{GroupId, HealthCheckKind, Process};
 use crate::results::ActivityKind;
 use crate::scaling;
 
@@ -14,11 +15,18 @@ use crate::scaling;
 /// guide says "a few minutes".
 const IMPAIRED_WAIT: Span = Span::from_secs(180);
 
+/// How many instances a group replaces at once while all fail their target groups' checks. The guide says "far fewer".
+const REPLACED_OF_ALL: u32 = 1;
+
 /// Who says that an instance is unhealthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnhealthyBy {
+    /// EC2's state of it is not `running`.
+    State,
     StatusCheck,
     TargetGroup,
+    /// `SetInstanceHealth`.
+    Somebody,
 }
 
 impl System {
@@ -71,10 +79,16 @@ impl System {
             .iter()
             .filter_map(|&slot| Some((slot, self.unhealthy_by(slot, now)?)))
             .collect();
+        let halted = [Process::ReplaceUnhealthy, Process::Terminate];
+        if unhealthy.is_empty() || halted.into_iter().any(|process| self.suspended(group, process, now)) {
+            return self.reconcile(group, calendar);
+        }
         let mut by_checks = self.replaced_at_once(group, now);
         for (slot, by) in unhealthy {
             let by = match by {
+                UnhealthyBy::State => "EC2, as it is not running",
                 UnhealthyBy::StatusCheck => "the EC2 status check",
+                UnhealthyBy::Somebody => "SetInstanceHealth",
                 UnhealthyBy::TargetGroup if by_checks == 0 => continue,
                 UnhealthyBy::TargetGroup => {
                     by_checks -= 1;
@@ -109,20 +123,40 @@ impl System {
         let warm_up = plan.instance_warmup.unwrap_or(Span::ZERO);
         let under_way = |instance: &&Instance| match instance.phase {
             Phase::Draining | Phase::Crashed => false,
+            _ if instance.standing.state == State::Standby => false,
             // One that was there from the start has nothing before it.
-            _ if instance.running == Some(Time::ZERO) => false,
+            _ if instance.standing.since == Some(Time::ZERO) => false,
             _ => instance.first_healthy.is_none_or(|healthy| now < healthy + warm_up),
         };
         let members = fleet.members.iter().filter(|&&slot| self.unhealthy_by(slot, now).is_none());
         let under_way = members.map(|&slot| &self.instances[slot]).filter(under_way).count() as u32;
-        scaling::replaced_at_once(fleet.desired).saturating_sub(under_way)
+        // Where all fail that could pass, what they are checked with is rather to blame than they are.
+        let settled = self.counted(group).filter(|&slot| !self.instances[slot].starting());
+        let none_passes =
+            settled.fold((true, 0), |(all, count), slot| (all && self.fails_checks(slot), count + 1));
+        let most = match none_passes {
+            (true, 1..) => REPLACED_OF_ALL,
+            _ => scaling::replaced_at_once(fleet.desired),
+        };
+        most.saturating_sub(under_way)
     }
 
     fn unhealthy_by(&self, slot: u32, now: Time) -> Option<UnhealthyBy> {
         let instance = &self.instances[slot];
         let plan = &self.plan.groups[instance.group.index()];
-        let running = instance.running?;
-        let grace_over = now >= running + plan.grace_period;
+        if !instance.in_service() {
+            return None; // nobody checks it
+        }
+        let grace_over = now >= instance.standing.since? + plan.grace_period;
+        if instance.standing.marked.is_some_and(|respects_grace| grace_over || !respects_grace) {
+            return Some(UnhealthyBy::Somebody);
+        }
+        if self.suspended(instance.group, Process::HealthCheck, now) {
+            return None;
+        }
+        if instance.standing.stopped {
+            return Some(UnhealthyBy::State); // grace or no grace
+        }
         if plan.health_check == HealthCheckKind::Elb && grace_over && self.fails_checks(slot) {
             return Some(UnhealthyBy::TargetGroup);
         }

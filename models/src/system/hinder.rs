@@ -112,6 +112,7 @@ impl System {
 
     /// How much slower instances are has changed: the factors of all incidents that hit one multiply.
     pub(super) fn set_pace(&mut self, group: GroupId, changed: &[Ref]) {
+        self.harmed = true;
         for &victim in changed {
             let Some(slot) = self.instances.live(victim) else { continue };
             let factors =
@@ -161,7 +162,9 @@ impl System {
             zones_lost: (0..fleet.zones_lost.len() as u16).filter(|&zone| fleet.has_lost(zone)).collect(),
             ..Trouble::default()
         };
-        for &slot in &fleet.members {
+        // Until the first process has died and the first instance was slow there is nobody to look at.
+        let members = if self.harmed { fleet.members.as_slice() } else { &[] };
+        for &slot in members {
             let instance = &self.instances[slot];
             trouble.dead += u32::from(instance.server.dead);
             trouble.given_up += instance.given_up();

@@ -3,6 +3,7 @@
 use sim_core::{Span, Time, Timer};
 use smallvec::SmallVec;
 
+use super::lifecycle::{Standing, State};
 use super::supervise::Life;
 use crate::machine::Machine;
 use crate::plan::GroupId;
@@ -19,8 +20,10 @@ pub struct Instance {
     pub zone: u16,
     /// Which of its group's machines it is; see [`Instance::machine_type`].
     pub machine_type: u16,
-    /// Where it stands.
+    /// Where its machine and its server stand.
     pub phase: Phase,
+    /// Where it stands in its group.
+    pub standing: Standing,
     /// Its vCPUs and who runs on them.
     pub machine: Machine,
     /// How many of them it may use.
@@ -47,7 +50,7 @@ pub struct Instance {
     pub flows: u32,
     /// When it was launched.
     pub launched: Time,
-    /// When it began to run: from then on it is billed, and in service for its group.
+    /// When it began to run: from then on it is billed.
     pub running: Option<Time>,
     /// When it crashed.
     pub crashed: Option<Time>,
@@ -92,20 +95,24 @@ impl Instance {
         usize::from(self.machine_type)
     }
 
-    /// True from the moment it runs until it is taken out: what the provider calls InService.
+    /// True from the moment it runs and no hook keeps it until it is taken out: what the provider calls InService.
     pub fn in_service(&self) -> bool {
-        matches!(self.phase, Phase::Booting | Phase::AppStarting | Phase::Up | Phase::Crashed)
+        self.standing.state == State::InService
+            && matches!(self.phase, Phase::Booting | Phase::AppStarting | Phase::Up | Phase::Crashed)
     }
 
-    /// When a warm-up, which counts from its coming into service, is over; `None` while it does not run. Instances that were
+    /// When a warm-up, which counts from its coming into service, is over; `None` while it is not. Instances that were
     /// there from the start are warm.
     pub fn warm_at(&self, warm_up: Span) -> Option<Time> {
-        self.running.map(|running| if running == Time::ZERO { running } else { running + warm_up })
+        self.standing.since.map(|since| if since == Time::ZERO { since } else { since + warm_up })
     }
 
     /// True where a balancer took it out of its rotation while it is up.
     pub fn taken_out(&self) -> bool {
-        self.phase == Phase::Up && self.rotations == 0 && self.first_healthy.is_some()
+        self.phase == Phase::Up
+            && self.rotations == 0
+            && self.first_healthy.is_some()
+            && self.standing.state == State::InService
     }
 
     /// True where it is a healthy target and takes requests.
@@ -119,9 +126,15 @@ impl Instance {
         ran as f64 * self.vcpus
     }
 
+    /// True once its server has been started.
+    pub fn has_processes(&self) -> bool {
+        matches!(self.phase, Phase::AppStarting | Phase::Up | Phase::Draining)
+    }
+
     /// True from its launch until it takes requests for the first time.
     pub fn starting(&self) -> bool {
-        matches!(self.phase, Phase::Pending | Phase::Booting | Phase::AppStarting)
-            || (self.phase == Phase::Up && self.first_healthy.is_none())
+        self.standing.state != State::Standby
+            && (matches!(self.phase, Phase::Pending | Phase::Booting | Phase::AppStarting)
+                || (self.phase == Phase::Up && self.first_healthy.is_none()))
     }
 }

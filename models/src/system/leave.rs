@@ -51,6 +51,7 @@ impl System {
         let request = self.requests[slot];
         self.requests.free(slot);
         self.tell_ending(&request, request.instance, ending);
+        self.meter(&request, ending, calendar.now());
         if !request.abandoned {
             let verdict = if ending == Ending::Completed { Verdict::Answered } else { Verdict::Failed };
             self.guard_sees(&request, verdict, calendar.now());

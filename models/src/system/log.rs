@@ -62,10 +62,18 @@ impl System {
         self.measure.log(activity);
     }
 
-    pub(super) fn log_no_action(&mut self, group: GroupId, policy: usize, decision: &Decision, now: Time) {
+    /// Notes that a policy does nothing, or that `why` keeps it from what it wants.
+    pub(super) fn log_no_action(
+        &mut self,
+        group: GroupId,
+        policy: usize,
+        decision: &Decision,
+        why: &str,
+        now: Time,
+    ) {
         let mut description = decision.description.clone();
         if decision.wanted.is_some() {
-            description.push_str(" Not done: another policy of the group does not want to scale in.");
+            description.push_str(&format!(" Not done: {why}."));
         }
         let activity = self.activity(group, ActivityKind::NoAction, now, description);
         let fleet = &mut self.fleets[group.index()];

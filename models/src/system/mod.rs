@@ -12,6 +12,7 @@
 //! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
 //! * [`forecasts`](self): the past that predictive policies know;
+//! * [`lifecycle`](self): where they stand in their group, and what it prepares, spares and waits for;
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
@@ -25,6 +26,7 @@ mod balancing;
 mod client;
 mod connections;
 mod control;
+mod cooldown;
 mod deadlines;
 mod ending;
 mod finish;
@@ -37,7 +39,9 @@ mod hinder;
 mod incidents;
 mod instance;
 mod leave;
+mod lifecycle;
 mod log;
+mod meters;
 mod network;
 mod observe;
 mod program;
@@ -59,7 +63,7 @@ use crate::balancer::{Latency, Rotation};
 use crate::connections::Way;
 use crate::event::{Event, Slab};
 use crate::measure::Measure;
-use crate::plan::{BalancerId, GroupId, Plan, TrafficId};
+use crate::plan::{BalancerId, Group, GroupId, Plan, TrafficId};
 use deadlines::Deadlines;
 use sessions::Sessions;
 
@@ -69,6 +73,7 @@ pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
+pub use lifecycle::{GroupLife, Pooled, Standing, State};
 pub use program::Program;
 pub use request::{NOWHERE, Request, Stage, UNGUARDED};
 pub use targets::{Target, TargetHealth};
@@ -94,6 +99,8 @@ pub struct System {
     hears_answers: bool,
     /// The way of calls to each balancer; empty where none is in trouble.
     ways: Vec<Option<Way>>,
+    /// A process has died, or an instance was slow.
+    harmed: bool,
     /// An instance that is losing everything at this instant.
     losing: Option<supervise::Losing>,
     /// The last failed start of processes in the log.
@@ -127,6 +134,8 @@ pub struct System {
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
     reached: Option<ReachedLimit>,
+    /// What is counted for metrics that few policies ask for; `None` where none does.
+    meters: Option<Box<meters::Meters>>,
 }
 
 /// A limit of the plan that the world has reached.
@@ -152,6 +161,7 @@ impl System {
             hears_answers: balancing::hears_answers(&plan),
             ways: connections::ways(&plan, seed),
             least: balancing::least(&plan),
+            harmed: false,
             losing: None,
             told: None,
             dirty: Vec::new(),
@@ -174,6 +184,7 @@ impl System {
                 .map(|g| plan.capacity_per_instance(GroupId(g as u16)))
                 .collect(),
             reached: None,
+            meters: meters::meters(&plan),
             plan,
         };
         system.start_fleets(&mut calendar);
@@ -212,6 +223,9 @@ impl System {
 
     fn start_clocks(&mut self, calendar: &mut Calendar<Event>) {
         calendar.after(MINUTE, Event::Minute);
+        if self.plan.groups.iter().any(Group::high_resolution) {
+            calendar.after(meters::TEN_SECONDS, Event::TenSeconds);
+        }
         calendar.after(self.measure.interval(), Event::Row);
         for (index, objective) in (0u16..).zip(&self.plan.objectives) {
             calendar.after(objective.window, Event::Window(index));
@@ -253,6 +267,10 @@ impl Model for System {
             Event::Unreached(request) => self.unreached(request, calendar),
             Event::ConnectionIdle(source) => self.idle_over(source, calendar),
             Event::Stage(instance) => self.next_stage(instance, calendar),
+            Event::Lifecycle(instance) => self.lifecycle_over(instance, calendar),
+            Event::Pooled(group, number) => self.pooled(group, number, calendar),
+            Event::InstanceAction(group, index) => self.instance_action(group, index, calendar),
+            Event::Suspension(group, index) => self.suspension(group, index, calendar),
             Event::Check(target) => self.check(target, calendar),
             Event::CheckTimeout(target) => self.check_timeout(target, calendar),
             Event::Schedule(group, policy, time) => self.run_schedule(group, policy, time, calendar),
@@ -262,6 +280,10 @@ impl Model for System {
             Event::Minute => {
                 self.minute(calendar);
                 self.tick(calendar, MINUTE, Event::Minute);
+            }
+            Event::TenSeconds => {
+                self.ten_seconds(calendar);
+                self.tick(calendar, meters::TEN_SECONDS, Event::TenSeconds);
             }
             Event::Row => {
                 self.close_row(calendar.now());

@@ -3,37 +3,14 @@
 
 use sim_core::{Span, Time};
 
-use super::System;
+use super::meters::{ByInstance, Told, memory_used, shared};
+use super::{MINUTE, System};
 use crate::machine::{Supply, Tally};
 use crate::measure::{MachineTotals, MinuteFacts};
 use crate::plan::{GroupId, Metric};
-use crate::scaling::Datapoint;
 
 /// Which mark of [`Instance::seen_core_nanos`](super::Instance::seen_core_nanos) a minute uses.
 const MINUTE_MARK: usize = 0;
-
-/// The CPU of the instances that were warm for a policy all the minute, in percent.
-#[derive(Clone, Copy, Debug, Default)]
-struct Warm {
-    sum: f64,
-    count: u32,
-    lowest: f64,
-    highest: f64,
-}
-
-impl Warm {
-    fn add(&mut self, cpu: f64) {
-        self.lowest = if self.count > 0 { self.lowest.min(cpu) } else { cpu };
-        self.highest = self.highest.max(cpu);
-        self.sum += cpu;
-        self.count += 1;
-    }
-
-    fn datapoint(self) -> Option<Datapoint> {
-        let mean = Datapoint::of(self.sum / f64::from(self.count.max(1)), self.count);
-        (self.count > 0).then_some(Datapoint { lowest: self.lowest, highest: self.highest, ..mean })
-    }
-}
 
 impl System {
     /// Closes the minute's metric periods and gathers its facts. The last minute of a run may have less than 60 s.
@@ -45,6 +22,8 @@ impl System {
         let processor = &plan.machine().processor;
         let threads = f64::from(runtime.computing_threads(processor.vcpus)).min(processor.allotted());
         let throttled = self.machine_totals(group).throttled;
+        let memory = self.plan.services[plan.service.index()].memory;
+        let responses = self.response_times(group);
         let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
         let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
@@ -55,8 +34,8 @@ impl System {
         let mut oldest_start = now;
         let period_start = now - length;
         let nanos_had = length.as_nanos().max(1) as f64;
-        // What each policy's group metric sums up: instances that were warm for it all the period.
-        let mut warm: Vec<Warm> = vec![Warm::default(); plan.scaling.len()];
+        let mut by_instance = ByInstance::new(fleet);
+        let mut in_service = 0;
         for &slot in &fleet.members {
             let instance = &mut self.instances[slot];
             instance.machine.settle(now);
@@ -64,12 +43,15 @@ impl System {
             let nanos = total - std::mem::replace(&mut instance.seen_core_nanos[MINUTE_MARK], total);
             let utilisation = nanos / (nanos_had * instance.vcpus);
             // A machine whose server is dead goes on, and its CPU idles.
+            in_service += u32::from(instance.in_service());
             if instance.in_service() && !instance.impaired {
-                for (policy, warm) in plan.scaling.iter().zip(&mut warm) {
-                    if instance.warm_at(plan.warm_up(policy)).is_some_and(|warm| warm <= period_start) {
-                        warm.add(100.0 * utilisation);
-                    }
-                }
+                let sessions = self.sessions.as_ref().map_or(0, |sessions| sessions.at(slot));
+                let told = Told {
+                    cpu: 100.0 * utilisation,
+                    memory: memory_used(memory, plan, instance, sessions),
+                    bytes: self.meters.as_mut().map_or([0; 2], |meters| meters.take_bytes(slot)),
+                };
+                by_instance.add(plan, &fleet.metrics, instance, period_start, told);
             }
             unhealthy += u32::from(instance.taken_out() && !fails_open);
             if instance.serving() || fails_open && instance.taken_out() {
@@ -94,18 +76,26 @@ impl System {
         let integral = fleet.connections.integral(now);
         let connections = (integral - std::mem::replace(&mut fleet.connections_at_minute, integral))
             / length.as_secs_f64().max(1e-9);
-        for (metrics, warm) in fleet.metrics.iter_mut().zip(warm) {
-            for (metric, datapoints) in metrics {
-                let by_target =
-                    |sum: f64| (serving > 0).then(|| Datapoint::of(sum / f64::from(serving), serving));
-                let point = match metric {
-                    Metric::Cpu => warm.datapoint(),
-                    // The balancer's metric knows nothing of warm-ups, and there is none without requests.
+        let inside = fleet.request_seconds(now);
+        let inside = (inside - std::mem::replace(&mut fleet.inside_at_minute, inside))
+            / length.as_secs_f64().max(1e-9);
+        for (policy, metrics) in fleet.metrics.iter_mut().enumerate() {
+            for (index, (metric, datapoints)) in metrics.iter_mut().enumerate() {
+                if datapoints.period() < MINUTE {
+                    continue; // it was told every 10 s
+                }
+                let samples = match metric {
+                    Metric::Cpu | Metric::Memory | Metric::NetworkIn | Metric::NetworkOut => {
+                        by_instance.of(policy, index)
+                    }
+                    // The balancer's metrics know nothing of warm-ups, and there are none without requests.
                     Metric::RequestCountPerTarget if in_minute == 0 => None,
-                    Metric::RequestCountPerTarget => by_target(in_minute as f64),
-                    Metric::ConnectionsPerTarget => by_target(connections),
+                    Metric::RequestCountPerTarget => shared(in_minute as f64, serving),
+                    Metric::TargetResponseTime => responses.clone(),
+                    Metric::RequestsInside => shared(inside, in_service),
+                    Metric::ConnectionsPerTarget => shared(connections, serving),
                 };
-                datapoints.push(now, point);
+                datapoints.push_samples(now, samples);
             }
         }
         let before = std::mem::replace(&mut fleet.sent_at_minute, sent);
@@ -143,6 +133,10 @@ impl System {
     /// What the machines of a group have counted so far.
     pub(super) fn machine_totals(&self, group: GroupId) -> MachineTotals {
         let mut totals = self.measure.gone_machines[group.index()];
+        // Only quotas and credits are counted; most machines have neither.
+        if self.plan.groups[group.index()].machines.iter().all(|machine| machine.processor.is_unlimited()) {
+            return totals;
+        }
         for &slot in &self.fleets[group.index()].members {
             totals.add(&self.instances[slot].machine);
         }

@@ -136,6 +136,7 @@ pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) 
             service,
             steps: Vec::new(),
             size: 0,
+            request_size: 0,
             status: 200,
         };
         let asked = plan.checked_endpoint(balancer).cloned().unwrap_or_else(bare);

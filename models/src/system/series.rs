@@ -100,12 +100,15 @@ impl System {
                 for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
                     time.add(now.since(running), minimum);
                 }
+                fleet.add_pool_time(&mut time, now, minimum);
                 InstanceUsage {
                     group: plan.name.clone(),
                     machine: plan.machine().name.clone(),
                     hourly: plan.machine().hourly,
                     seconds: time.seconds,
                     billed_seconds: time.billed,
+                    stopped_gib_hours: fleet.stopped_seconds(now) / 3600.0
+                        * plan.lifecycle.warm_pool.as_ref().map_or(0.0, |pool| pool.volume_gib),
                     surplus: plan.machine().processor.credits.filter(|credits| credits.unlimited).map(
                         |credits| Surplus {
                             vcpu_hours: self.machine_totals(id).surplus_hours,

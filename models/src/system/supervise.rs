@@ -96,6 +96,7 @@ impl System {
         how: &str,
         calendar: &mut Calendar<Event>,
     ) {
+        self.harmed = true;
         let now = calendar.now();
         let lost = self.lose_processes(slot, numbers, calendar);
         let reference = self.instances.reference(slot);

@@ -104,6 +104,7 @@ impl System {
             self.targets.free(target);
             delay = delay.max(self.plan.balancers[balancer.index()].deregistration_delay);
         }
+        self.stands_down(slot, now);
         delay
     }
 

@@ -1,7 +1,6 @@
 //! Availability Zones that are lost: everything in them stops, and launches go to those that are left.
 //!
-//! When a zone is back, AWS would rebalance: launch there and terminate elsewhere. That is not done; launches prefer the
-//! zone with the fewest instances, so that the group evens out as it grows.
+//! When a zone is back, its groups even out: see [`lifecycle`](super::lifecycle).
 
 use sim_core::{Calendar, Span};
 
@@ -84,6 +83,7 @@ impl System {
             for slot in inside {
                 self.stop_with_zone(slot, calendar);
             }
+            self.pool_loses(group, index, calendar.now());
             self.note_trouble(group, 0, calendar.now());
         }
     }
@@ -118,6 +118,7 @@ impl System {
             let words = format!("Zone {zone} is back: launches go there again.");
             self.log(group, ActivityKind::IncidentOver, calendar.now(), words);
             self.reconcile(group, calendar);
+            self.rebalance(group, calendar);
         }
     }
 }

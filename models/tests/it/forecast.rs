@@ -6,8 +6,8 @@ use std::sync::Arc;
 use scalesim::plan::{Metric, Plan, Scaling};
 use scalesim::results::{ActivityKind, ForecastResult, Results};
 use scalesim::scaling::{
-    Datapoint, Decision, Forecaster, HORIZON, MaxCapacityBreach, Memory, Observation, Policy, Predictive,
-    PredictiveMode, Verdict, combine, desired_for, effective_max, forecast, mape,
+    ActivityState, Datapoint, Decision, Forecaster, HORIZON, MaxCapacityBreach, Memory, Observation, Policy,
+    Predictive, PredictiveMode, Verdict, combine, desired_for, effective_max, forecast, mape,
 };
 use scalesim::traffic::Profile;
 use scalesim::{Experiment, NoFiles, Scenario};
@@ -162,6 +162,8 @@ fn observation(desired: u32, min: u32, max: u32) -> Observation {
         max,
         warming: 0,
         warm_at: None,
+        terminating: 0,
+        activity: ActivityState::None,
     }
 }
 

@@ -3,8 +3,8 @@
 use scalesim::Scenario;
 use scalesim::plan::Scaling;
 use scalesim::scaling::{
-    Alarm, AlarmState, Comparison, Consent, Datapoint, Decision, Memory, MissingData, Observation, Policy,
-    TargetTracking, Verdict, combine, effective_warmup,
+    ActivityState, Alarm, AlarmState, Comparison, Consent, Datapoint, Decision, Memory, MissingData,
+    Observation, Policy, TargetTracking, Verdict, combine, effective_warmup,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -123,6 +123,8 @@ fn observation_of(datapoints: &[f64], desired: u32, instances: u32) -> Observati
         max: 100,
         warming: desired.saturating_sub(instances),
         warm_at: None,
+        terminating: 0,
+        activity: ActivityState::None,
     }
 }
 

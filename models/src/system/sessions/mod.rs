@@ -390,7 +390,7 @@ impl System {
         let instance = &self.instances[slot];
         let empty = instance.server.inside == 0 && instance.flows == 0 && self.sessions_at(slot) == 0;
         if instance.phase == Phase::Draining && empty && self.losing != Some(Losing::Everything(slot)) {
-            self.gone(slot, calendar);
+            self.drained(slot, calendar);
         }
     }
 }
