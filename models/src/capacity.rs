@@ -146,7 +146,22 @@ impl Plan {
     /// threads. Infinite where its requests need neither.
     pub fn capacity_per_instance(&self, group: GroupId) -> f64 {
         let demand = self.demands()[group.index()];
+        if demand.visits == 0.0
+            && let Some(weighing) = self.with_weight(group)
+        {
+            return weighing.capacity_per_instance(group);
+        }
         demand.visits * self.clients_per_instance(group, demand)
+    }
+
+    /// The plan where balancers that give a group a weight of zero give it one: what it could do if it got requests.
+    fn with_weight(&self, group: GroupId) -> Option<Plan> {
+        let mut plan = self.clone();
+        let all = plan.balancers.iter_mut().flat_map(|balancer| &mut balancer.targets);
+        let mut own = all.filter(|target| target.group == group && target.weight == 0).peekable();
+        own.peek()?;
+        own.for_each(|target| target.weight = 1);
+        Some(plan)
     }
 
     /// Client requests per second that healthy instances can serve, `serving` of each group in order.

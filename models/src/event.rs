@@ -1,6 +1,6 @@
 //! What can happen: the one event enum of the world, and the references it carries. Read this first.
 
-use crate::plan::{BalancerId, GroupId, TrafficId};
+use crate::plan::{BalancerId, GroupId, NodePoolId, TrafficId};
 
 /// A reference into a [`Slab`]: a slot and the generation it was handed out in. Once the slot is freed the
 /// reference is stale, and an event that still carries it is dropped by its handler.
@@ -75,8 +75,15 @@ pub enum Event {
     Incident(u16),
     /// An incident is over.
     IncidentOver(u16),
+    /// A release of the plan begins.
+    Release(u16),
+    /// Somebody looks at a release that is in progress; stale unless that is its generation.
+    ReleaseGoesOn(u16, u32),
     /// A process that died is started, or its app is up, or has died again.
     Process(Ref, u16),
+
+    /// Something of pods and nodes is due.
+    Cluster(Due),
 
     /// The control plane's minute: metric periods close, alarms are evaluated, groups check health.
     Minute,
@@ -88,6 +95,23 @@ pub enum Event {
     Window(u16),
     /// Measurement begins.
     WarmUpOver,
+}
+
+/// What can be due in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// metrics-server measures.
+    Measure,
+    /// The HPA of a group is looked at.
+    Sync(GroupId),
+    /// KEDA polls the triggers of a group.
+    Poll(GroupId),
+    /// Who adds and removes the nodes of a pool looks around.
+    Scan(NodePoolId),
+    /// Karpenter has waited for more pods to come.
+    Batch(NodePoolId),
+    /// A node reaches the next stage of its life.
+    Node(NodePoolId, u32),
 }
 
 /// A vector with reusable slots, whose references go stale when their slot is freed.

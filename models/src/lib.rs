@@ -15,6 +15,7 @@ pub mod connections;
 pub mod cost;
 pub mod event;
 pub mod experiment;
+pub mod kubernetes;
 pub mod machine;
 pub mod measure;
 pub mod overload;

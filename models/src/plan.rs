@@ -8,10 +8,12 @@ mod balancer;
 mod connection;
 mod group;
 mod incident;
+mod kubernetes;
 mod lifecycle;
 mod objective;
 mod overload;
 mod reach;
+mod release;
 mod service;
 mod session;
 mod supervisor;
@@ -28,8 +30,11 @@ pub use crate::scaling::{
 };
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, StickyBy, TargetGroup};
 pub use connection::{Connections, Network, Tls};
-pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup};
+pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup, UserDataStep};
 pub use incident::{Incident, IncidentKind, When};
+pub use kubernetes::{
+    Autoscaler, ClusterAutoscaler, Karpenter, NodePool, PodAutoscaler, Pods, Reading, Requests, ScaledObject,
+};
 pub use lifecycle::{
     InstanceAction, InstanceActionKind, Lifecycle, LifecycleHook, PoolState, Process, Protection, Suspension,
     Transition, WarmPool,
@@ -37,6 +42,7 @@ pub use lifecycle::{
 pub use objective::{Indicator, Objective};
 pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
 pub use reach::Reach;
+pub use release::{BlueGreen, How, Release, Rolling, Template, Version};
 pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service, Workers};
 pub use session::{Direction, Message, Rooms, Sessions};
 pub use supervisor::{GiveUp, Supervisor};
@@ -73,6 +79,8 @@ id!(/// One entry of [`Plan::groups`].
     GroupId);
 id!(/// One entry of [`Plan::balancers`].
     BalancerId);
+id!(/// One entry of [`Plan::nodes`].
+    NodePoolId);
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -97,10 +105,14 @@ pub struct Plan {
     pub endpoints: Vec<Endpoint>,
     /// The fleets that services run on.
     pub groups: Vec<Group>,
+    /// The nodes that pods run on.
+    pub nodes: Vec<NodePool>,
     /// What stands before the groups.
     pub balancers: Vec<Balancer>,
     /// What goes wrong, and when.
     pub incidents: Vec<Incident>,
+    /// What is released, and when.
+    pub releases: Vec<Release>,
     /// What was promised.
     pub objectives: Vec<Objective>,
     /// What things cost; without it no bill is made.
@@ -135,6 +147,8 @@ pub struct Endpoint {
     pub request_size: u64,
     /// The status that it answers with, which matters to health checks: 100 to 599.
     pub status: u16,
+    /// The share of requests that it answers with an error (500) once it has done all its steps: 0 to 1.
+    pub errors: f64,
 }
 
 impl Endpoint {
@@ -180,16 +194,26 @@ impl Plan {
 
     /// How many requests fit into the memory of an instance; `None` where that does not matter.
     pub fn requests_in_memory(&self, group: &Group) -> Option<u32> {
-        let request = self.services[group.service.index()].memory?.request;
-        Some(u32::try_from(self.memory_left(group)? / request.max(1)).unwrap_or(u32::MAX))
+        self.requests_beside(group.service, group.machine())
+    }
+
+    /// The same of any service on any machine.
+    pub fn requests_beside(&self, service: ServiceId, machine: &Machine) -> Option<u32> {
+        let request = self.services[service.index()].memory?.request;
+        Some(u32::try_from(self.memory_beside(service, machine)? / request.max(1)).unwrap_or(u32::MAX))
     }
 
     /// Bytes of an instance that its processes leave to requests and sessions; `None` where memory does not matter.
     pub fn memory_left(&self, group: &Group) -> Option<u64> {
-        let service = &self.services[group.service.index()];
+        self.memory_beside(group.service, group.machine())
+    }
+
+    /// The same of any service on any machine.
+    pub fn memory_beside(&self, service: ServiceId, machine: &Machine) -> Option<u64> {
+        let service = &self.services[service.index()];
         let Memory { process, .. } = service.memory?;
-        let processes = u64::from(service.runtime.processes(group.machine().processor.vcpus));
-        let memory = (group.machine().memory_gib * f64::from(1 << 30)) as u64;
+        let processes = u64::from(service.runtime.processes(machine.processor.vcpus));
+        let memory = (machine.memory_gib * f64::from(1 << 30)) as u64;
         Some(memory.saturating_sub(process.saturating_mul(processes)))
     }
 
@@ -215,6 +239,7 @@ impl Plan {
     /// True where an endpoint is a message of sessions, and so no request of HTTP.
     fn is_message(&self, endpoint: EndpointId) -> bool {
         let messages = self.traffic.iter().filter_map(|traffic| traffic.sessions.as_ref());
-        messages.flat_map(|sessions| &sessions.messages).any(|message| message.endpoint == endpoint)
+        let mut messages = messages.flat_map(|sessions| &sessions.messages);
+        messages.any(|message| message.endpoint == endpoint || self.stands_in(endpoint, message.endpoint))
     }
 }

@@ -6,18 +6,22 @@
 mod connections;
 mod forecasts;
 mod kinds;
+mod nodes;
 mod overload;
 mod scheduling;
 mod sessions;
+mod versions;
 
 use serde::{Deserialize, Serialize};
 
 pub use connections::ConnectionsResult;
 pub use forecasts::{ForecastHour, ForecastResult};
 pub use kinds::{ActivityKind, CauseKind};
+pub use nodes::NodesResult;
 pub use overload::{Limits, Repeats};
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 pub use sessions::{RoomsResult, SessionsResult};
+pub use versions::VersionResult;
 
 /// The version of the format that `results.json` carries.
 pub const SCHEMA: &str = "scalesim.results/1";
@@ -142,6 +146,11 @@ pub struct Run {
     pub groups: Vec<GroupResult>,
     /// By predictive scaling policy, in the scenario's order.
     pub forecasts: Vec<ForecastResult>,
+    /// By pool of nodes, in the scenario's order; none where there are no pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodesResult>,
+    /// By version, of groups that have several; in the scenario's order.
+    pub versions: Vec<VersionResult>,
     /// By source of sessions, in the scenario's order.
     pub sessions: Vec<SessionsResult>,
     /// By objective, in the scenario's order.
@@ -275,6 +284,8 @@ pub struct GroupResult {
     pub requests_inside: f64,
     /// Instance hours, from running until gone.
     pub instance_hours: f64,
+    /// Instances whose user data failed, so that they run without their app.
+    pub failed_starts: u64,
     /// Requests refused because an accept queue was full.
     pub refused: u64,
     /// Requests that the service turned away because it had too much to do.

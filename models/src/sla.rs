@@ -38,6 +38,8 @@ pub struct Suspect<'a> {
     pub runtime: Runtime,
     /// Who starts its processes again.
     pub supervisor: Option<Supervisor>,
+    /// What the plan's releases are called.
+    pub releases: &'a [String],
     /// Its minutes.
     pub facts: &'a [MinuteFacts],
     /// Why its balancers do not reach it, where they do not.
@@ -266,7 +268,7 @@ impl<'a> Suspect<'a> {
                     | Verdict::ScaleOut
                     | Verdict::InsufficientData
                     | Verdict::TooLittleHistory => CauseKind::AlarmNotYetInAlarm,
-                    Verdict::Cooldown => CauseKind::InCooldown,
+                    Verdict::Cooldown | Verdict::HeldBack => CauseKind::InCooldown,
                     Verdict::ActivityInProgress => CauseKind::StillWarmingUp,
                     Verdict::ActionRepeats => CauseKind::AlarmNotYetInAlarm,
                     Verdict::AtMaximum => CauseKind::AtMaximumSize,

@@ -40,6 +40,7 @@ pub fn render_text(results: &Results, style: Style) -> String {
     text.requests();
     text.sessions();
     text.groups();
+    text.nodes();
     text.activities();
     text.cost();
     text.notes();
@@ -361,8 +362,8 @@ impl Summary<'_> {
 
 fn notable(activity: &Activity) -> bool {
     use ActivityKind::{
-        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Network, Replace,
-        ScaleIn, ScaleOut, Scheduled,
+        CircuitClosed, CircuitOpened, Crash, GaveUp, IncidentBegan, IncidentOver, Manual, Network,
+        ReleaseFailed, ReleaseStarted, ReleaseSucceeded, Replace, ScaleIn, ScaleOut, Scheduled,
     };
     matches!(
         activity.kind,
@@ -378,6 +379,9 @@ fn notable(activity: &Activity) -> bool {
             | CircuitOpened
             | CircuitClosed
             | Network
+            | ReleaseStarted
+            | ReleaseSucceeded
+            | ReleaseFailed
     )
 }
 

@@ -239,6 +239,21 @@ impl Rotation {
         }
     }
 
+    /// A target that is registered weighs so much from now on.
+    pub fn reweigh(&mut self, target: Member, now: Time) {
+        if let Some(zones) = &mut self.zones {
+            zones.of(target.zone).reweigh(target, now);
+            return zones.changed(now);
+        }
+        if !self.registered.contains(&target.instance) {
+            return;
+        }
+        if let Some(weights) = &mut self.weights {
+            weights.of[target.instance as usize] = target.weight;
+        }
+        self.changed(target.instance, self.targets.contains(&target.instance));
+    }
+
     /// Takes an instance, which is healthy, into the rotation.
     pub fn add(&mut self, target: Member, now: Time) {
         if let Some(zones) = &mut self.zones {

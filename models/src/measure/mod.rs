@@ -152,12 +152,19 @@ impl Carried {
 }
 
 impl Collector {
-    fn new() -> Self {
+    /// One that has seen nothing.
+    pub(crate) fn new() -> Self {
         Collector {
             requests: Requests::default(),
             times: Histogram::new(Precision::Fine),
             endings: [0; Ending::ALL.len()],
         }
+    }
+
+    /// Counts a request that was offered and has ended at once.
+    pub fn work_ended(&mut self, ending: Ending, time: Span) {
+        self.requests.offered += 1;
+        self.end(ending, time);
     }
 
     #[inline]
@@ -359,9 +366,11 @@ impl Measure {
         }
     }
 
-    /// Closes a window of an objective.
-    pub fn close_window(&mut self, index: usize, now: Time) {
+    /// Closes a window of an objective; true where it was violated.
+    pub fn close_window(&mut self, index: usize, now: Time) -> bool {
+        let before = self.windows[index].violation;
         self.windows[index].close(now);
+        self.windows[index].violation > before
     }
 
     /// An instance is gone: what it used and what it had goes into its group's utilisation.

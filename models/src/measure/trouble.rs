@@ -11,6 +11,14 @@ pub struct Trouble {
     pub dead: u32,
     /// Those of them that nobody starts again.
     pub given_up: u32,
+    /// Instances whose user data has failed, the most at a time.
+    pub without_app: u32,
+    /// A release was in progress: its number from 1, and 0 where none was.
+    pub release: u16,
+    /// Instances that were not there or not healthy while it was, the most at a time.
+    pub out: u32,
+    /// Requests that were answered with an error.
+    pub errors: u64,
     /// Instances whose CPU work took longer, the most at a time.
     pub slow: u32,
     /// How many times as long it took on the slowest; 0 where none was slow.
@@ -34,6 +42,10 @@ impl Trouble {
         self.deaths += other.deaths;
         self.dead = self.dead.max(other.dead);
         self.given_up = self.given_up.max(other.given_up);
+        self.without_app = self.without_app.max(other.without_app);
+        self.release = self.release.max(other.release);
+        self.out = self.out.max(other.out);
+        self.errors += other.errors;
         self.slow = self.slow.max(other.slow);
         self.slowest = self.slowest.max(other.slowest);
         self.paused = self.paused.max(other.paused);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::{Lifecycle, Mig, Predictive, ScheduledAction, ServiceId, TargetTracking, Vmss};
+use super::{
+    Lifecycle, Mig, PodAutoscaler, Pods, Predictive, ScaledObject, ScheduledAction, ServiceId,
+    TargetTracking, Version, Vmss,
+};
 use crate::machine::{Processor, Refill, Scheduler};
 use crate::scaling::{Policy, SimpleScaling, StepScaling};
 
@@ -46,6 +49,10 @@ pub struct Group {
     pub lifecycle: Lifecycle,
     /// What changes the desired capacity.
     pub scaling: Vec<Scaling>,
+    /// Its instances are pods on nodes; `None` where they are machines.
+    pub pods: Option<Pods>,
+    /// Further versions of its launch template, of which its own settings are the first.
+    pub versions: Vec<Version>,
 }
 
 impl Group {
@@ -110,15 +117,39 @@ pub struct Background {
     pub pin: Option<u16>,
 }
 
-/// The three parts of a start, each a number of nanoseconds.
+/// The parts of a start, each a number of nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Startup {
     /// From the launch until the instance runs, which is also when it is billed from and comes into service.
     pub provision: Dist,
-    /// From running until the app can be started.
+    /// From running until the operating system is up.
     pub boot: Dist,
+    /// What a script does then, one step after another; none where the app is in the image.
+    pub user_data: Vec<UserDataStep>,
     /// From starting the app until it answers.
     pub app: Dist,
+}
+
+impl Startup {
+    /// The most steps that user data may have.
+    pub const MOST_STEPS: usize = 64;
+
+    /// Nanoseconds from a launch until the app answers, on average.
+    pub fn mean(&self) -> f64 {
+        let script: f64 = self.user_data.iter().map(|step| step.takes.mean()).sum();
+        self.provision.mean() + self.boot.mean() + script + self.app.mean()
+    }
+}
+
+/// A step of the script that an instance runs at its first boot.
+#[derive(Clone, Debug)]
+pub struct UserDataStep {
+    /// Such as `npm install`.
+    pub name: String,
+    /// Nanoseconds that it takes, whether it succeeds or not.
+    pub takes: Dist,
+    /// The chance that it fails, 0 to 1. Then the script ends, and the app is not started.
+    pub fails: f64,
 }
 
 /// Who tells an Auto Scaling group that an instance is unhealthy.
@@ -158,6 +189,10 @@ pub enum Scaling {
     Step(StepScaling),
     /// A simple scaling policy.
     Simple(SimpleScaling),
+    /// A HorizontalPodAutoscaler, which has a clock of its own.
+    Hpa(Box<PodAutoscaler>),
+    /// A ScaledObject of KEDA, which has two.
+    Keda(Box<ScaledObject>),
 }
 
 impl Scaling {
@@ -171,7 +206,16 @@ impl Scaling {
             Scaling::Custom(policy) => Some(policy.as_ref()),
             Scaling::Step(policy) => Some(policy),
             Scaling::Simple(policy) => Some(policy),
-            Scaling::Manual { .. } | Scaling::Scheduled(_) => None,
+            Scaling::Manual { .. } | Scaling::Scheduled(_) | Scaling::Hpa(_) | Scaling::Keda(_) => None,
+        }
+    }
+
+    /// The HPA of a group, its own or the one that KEDA made; `None` where there is none.
+    pub fn pod_autoscaler(&self) -> Option<&PodAutoscaler> {
+        match self {
+            Scaling::Hpa(autoscaler) => Some(autoscaler),
+            Scaling::Keda(object) => Some(&object.autoscaler),
+            _ => None,
         }
     }
 }

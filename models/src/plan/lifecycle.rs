@@ -24,6 +24,21 @@ pub struct Lifecycle {
     pub max_lifetime: Option<Span>,
 }
 
+impl Default for Lifecycle {
+    /// What a group has that says nothing, and what pods have.
+    fn default() -> Self {
+        Lifecycle {
+            termination_policies: vec![TerminationPolicy::Default],
+            protection: Protection::None,
+            hooks: Vec::new(),
+            warm_pool: None,
+            suspensions: Vec::new(),
+            actions: Vec::new(),
+            max_lifetime: None,
+        }
+    }
+}
+
 impl Lifecycle {
     /// The lifecycle hooks that a group may have (EC2 Auto Scaling, "Quotas").
     pub const MOST_HOOKS: usize = 50;

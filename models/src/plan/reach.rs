@@ -1,6 +1,6 @@
 //! Whether balancers reach their targets: the port that the app listens at, that of the target group, the security group.
 
-use super::{Balancer, BalancerId, Endpoint, EndpointId, GroupId, Plan};
+use super::{Balancer, BalancerId, Endpoint, EndpointId, GroupId, Plan, ServiceId};
 
 /// What becomes of a connection to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,12 @@ impl Plan {
     /// The endpoint that a balancer's checks ask for; `None` where its path is none of the service, and is answered without
     /// any work.
     pub fn checked_endpoint(&self, balancer: &Balancer) -> Option<&Endpoint> {
+        self.checked_endpoint_of(balancer, self.groups[balancer.first_group().index()].service)
+    }
+
+    /// The same of a service that instances behind it may run.
+    pub fn checked_endpoint_of(&self, balancer: &Balancer, service: ServiceId) -> Option<&Endpoint> {
         let path = &balancer.health_check.as_ref()?.path;
-        let service = self.groups[balancer.first_group().index()].service;
         let asks = |endpoint: &&Endpoint| {
             let name = endpoint.name.strip_prefix("GET ").unwrap_or(&endpoint.name);
             endpoint.service == service && name == path
@@ -39,10 +43,15 @@ impl Plan {
 
     /// What becomes of connections that a balancer opens to instances of a group that are up.
     pub fn reach(&self, balancer: &Balancer, group: GroupId) -> Reach {
+        self.reach_of(balancer, group, self.groups[group.index()].service)
+    }
+
+    /// The same of instances that run this service.
+    pub fn reach_of(&self, balancer: &Balancer, group: GroupId, service: ServiceId) -> Reach {
         let group = &self.groups[group.index()];
         if group.inbound.as_ref().is_some_and(|ports| !ports.contains(&balancer.port)) {
             Reach::Dropped
-        } else if self.services[group.service.index()].port == balancer.port {
+        } else if self.services[service.index()].port == balancer.port {
             Reach::Open
         } else {
             Reach::Refused

@@ -19,6 +19,19 @@ pub struct Supervisor {
     pub give_up: GiveUp,
 }
 
+impl Supervisor {
+    /// The kubelet, which starts a container again that ends: after 10 s, twice as long each time, at most 5 min, and from the
+    /// beginning once it has run for 10 min (`CrashLoopBackOff`).
+    pub const KUBELET: Supervisor = Supervisor {
+        name: "the kubelet",
+        delay: Span::from_secs(10),
+        backoff: 2.0,
+        most_delay: Span::from_secs(300),
+        stable_after: Span::from_secs(600),
+        give_up: GiveUp::Never,
+    };
+}
+
 /// When a supervisor starts a process no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GiveUp {

@@ -54,6 +54,12 @@ pub enum CauseKind {
     RetryStorm,
     /// A rate limiter, a circuit breaker or a server that sheds load turned requests away, and there was room for them.
     TurnedAway,
+    /// User data failed on instances that were launched, which run without their app.
+    StartFailed,
+    /// A release took instances out that the load needed.
+    Release,
+    /// The service itself answered with errors.
+    ServerErrors,
     /// Fewer instances were in service than before: they were taken out while the load needed them.
     ScaledIn,
     /// Backlog of an earlier overload was still being worked off, or clients retried.
@@ -110,6 +116,14 @@ pub enum ActivityKind {
     Lifecycle,
     /// A group evens out its zones.
     Rebalance,
+    /// A release began.
+    ReleaseStarted,
+    /// A release goes on, or waits.
+    ReleaseProgress,
+    /// A release is through.
+    ReleaseSucceeded,
+    /// A release was refused, or has failed.
+    ReleaseFailed,
     /// An alarm changed state.
     Alarm,
     /// A policy decided not to act.

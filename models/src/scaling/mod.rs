@@ -3,18 +3,21 @@
 //! controller, [`crate::system`], carries it out.
 //!
 //! The semantics are those that AWS documents, and where it documents none, those that were observed: see
-//! `docs/models.md`.
+//! `docs/models.md`. [`hpa`] and [`keda`] are what scales pods; they have clocks of their own.
 
 mod adjustment;
 mod alarm;
 mod cooldown;
 mod forecast;
+pub mod hpa;
+pub mod keda;
 mod lifecycle;
 mod metric;
 mod metric_alarm;
 mod mig;
 mod policy;
 mod predictive;
+pub mod refresh;
 mod schedule;
 mod simple;
 mod statistic;

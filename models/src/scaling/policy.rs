@@ -296,6 +296,8 @@ pub enum Verdict {
     WouldOvershoot,
     /// It would scale in, and must not.
     ScaleInDisabled,
+    /// It would scale out, and windows or rates of its own hold it back.
+    HeldBack,
     /// There are no datapoints.
     InsufficientData,
     /// The group is as large as the forecast asks for.
@@ -330,7 +332,7 @@ impl Verdict {
             | Verdict::ActivityInProgress
             | Verdict::ActionRepeats
             | Verdict::AtMaximum => 4,
-            Verdict::HighAlarmPending { .. } | Verdict::SwitchedOff => 3,
+            Verdict::HighAlarmPending { .. } | Verdict::HeldBack | Verdict::SwitchedOff => 3,
             Verdict::InsufficientData | Verdict::TooLittleHistory => 2,
             Verdict::WithinTarget | Verdict::NoAdjustment | Verdict::AsForecast | Verdict::ForecastOnly => 1,
             Verdict::LowAlarmPending { .. }

@@ -7,10 +7,11 @@ use super::node::{Node, Value};
 use super::overload;
 use super::reader::{Findings, Reader};
 use crate::cost::{BUILT_IN, PriceBook};
+use crate::kubernetes::nodes_at_start;
 use crate::machine::Scheduler;
 use crate::plan::{
-    Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Metric, Objective, Plan, Step,
-    StickyBy,
+    Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Metric, NodePoolId, Objective,
+    Plan, Step, StickyBy,
 };
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
@@ -46,6 +47,22 @@ pub fn prices(context: &Context<'_>, root: &mut Reader<'_>) -> Option<PriceBook>
     context.findings_if_err(PriceBook::parse(&text), &place, |error| {
         format!("the price book `{name}` is wrong: {}", error.message())
     })
+}
+
+/// The pods of the start need nodes of the start.
+pub fn nodes_of_start(findings: &Findings, document: &Node, plan: &Plan) {
+    for (id, pool) in (0u16..).map(NodePoolId).zip(&plan.nodes) {
+        let (_, nodes) = nodes_at_start(pool.min, &plan.pods_at_start(id), pool.allocatable());
+        if nodes > pool.max as usize {
+            let place = place_of(document, &["nodes", &pool.name, "max"]);
+            let message = format!(
+                "the pods of the start need {nodes} nodes of `{}`, which has {} at most",
+                pool.name, pool.max
+            );
+            let help = format!("`max = {nodes}`, or fewer or smaller pods");
+            findings.error(&place, message, "too few nodes", Some(help));
+        }
+    }
 }
 
 /// Two objectives must not have the same name: results are told apart by it.
@@ -137,6 +154,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     super::session::check(findings, document, plan);
     super::scaling::measured(findings, document, plan);
     overload::surprises(findings, plan);
+    super::version::check(findings, document, plan);
     passed_on(findings, document, plan);
     addresses(findings, document, plan);
     for (index, group) in (0u16..).zip(&plan.groups) {
@@ -279,7 +297,7 @@ fn surprises(findings: &Findings, plan: &Plan, index: u16) {
             ));
         }
         let startup = &group.startup;
-        let start = (startup.provision.mean() + startup.boot.mean() + startup.app.mean()) * 1e-9;
+        let start = startup.mean() * 1e-9;
         let warmup = group.warm_up(scaling);
         if watched.metric.of_ec2() && warmup.as_secs_f64() + startup.provision.mean() * 1e-9 < start {
             findings.note(format!(

@@ -3,10 +3,8 @@
 use croner::Cron;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
-use super::dist::duration;
 use super::lifecycle::lifecycle;
 use super::mig::mig;
 use super::node::{Entry, Node, Value};
@@ -14,15 +12,16 @@ use super::predictive::predictive;
 use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
+use super::version::{Own, versions};
 use super::vmss::{OfGroup, vmss};
-use super::{Context, Names, scaling, schedule};
+use super::{Context, Names, hpa, kubernetes, scaling, schedule};
 use crate::plan::{
-    Group, HealthCheckKind, Metric, Scaling, ScheduledAction, Service, Startup, TargetTracking,
+    Group, HealthCheckKind, Lifecycle, Metric, Scaling, ScheduledAction, Service, TargetTracking,
 };
 use crate::scaling::Size;
 
 /// The most times that one scheduled action may run.
-pub const MOST_RUNS: usize = 100_000;
+pub(super) const MOST_RUNS: usize = 100_000;
 /// The largest group.
 pub const MOST_INSTANCES: u32 = 10_000;
 
@@ -37,28 +36,45 @@ pub fn group(
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let service = table.required::<String>("service");
     let service = service.and_then(|name| names.service(context, &name, &table.place_of("service")));
-    let machine = table.required::<String>("machine");
-    let machine = machine.and_then(|name| names.machine(context, &name, &table.place_of("machine")));
-    let zones = strings(context, &mut table, "zones", &["a"]);
-    let min = table.required::<u32>("min");
+    let under_kubernetes = table.node("kubernetes").is_some();
+    let draft = kubernetes::pods(context, names, &mut table);
+    let (machine, zones) = if under_kubernetes {
+        kubernetes::refuse_keys_of_instances(context, &mut table);
+        draft.as_ref().map(|draft| (draft.machine.clone(), draft.zones.clone())).unzip()
+    } else {
+        let machine = table.required::<String>("machine");
+        let machine = machine.and_then(|name| names.machine(context, &name, &table.place_of("machine")));
+        (machine, Some(strings(context, &mut table, "zones", &["a"])))
+    };
+    let usual = kubernetes::usual_size(&mut table);
+    let min = match usual {
+        Some((min, _)) => Some(table.or("min", min)),
+        None => table.required::<u32>("min"),
+    };
     let desired = table.or("desired", min.unwrap_or(0));
-    let max = table.or("max", desired.max(min.unwrap_or(0)));
+    let usual_max = usual.and_then(|(_, max)| max).unwrap_or(0);
+    let max = table.or("max", desired.max(min.unwrap_or(0)).max(usual_max));
     check_size(context, &table, &path, min.unwrap_or(0), desired, max);
-    let startup = startup(context, &mut table);
-    let (health_check, grace_period) = health_check(context, &mut table);
-    let instance_warmup = table.optional::<Span>("instance_warmup");
-    let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
-    let monitoring = monitoring(context, &mut table);
-    let metric_delay = table.or("metric_delay", Span::from_secs(60));
+    let instances = if under_kubernetes {
+        kubernetes::as_instances(context, &mut table)
+    } else {
+        as_instances(context, &mut table)
+    };
     let inbound = security_group(context, &mut table);
-    let lifecycle = lifecycle(context, &mut table, [min.unwrap_or(0), desired, max]);
+    let lifecycle = if under_kubernetes {
+        Some(Lifecycle::default())
+    } else {
+        lifecycle(context, &mut table, [min.unwrap_or(0), desired, max])
+    };
+    let monitoring = instances.as_ref().map_or(Span::from_secs(60), |instances| instances.monitoring);
     let mut policies = Vec::new();
     let (mut shown, mut places) = (Vec::new(), Vec::new());
     for (index, item) in table.items("scaling").iter().enumerate() {
         let of = OfGroup { min: min.unwrap_or(0), max, monitoring };
         let place = format!("{path}.scaling.{index}");
+        let min = min.unwrap_or(0);
         if let Some((policy, resolved)) = policy(context, &place, item, of) {
-            check_policy(context, item, &policies, &policy, (min.unwrap_or(0), max));
+            check_policy(context, item, &policies, &policy, (min, max));
             places.push(item.place.clone());
             policies.push(policy);
             shown.push(toml::Value::Table(resolved));
@@ -67,19 +83,32 @@ pub fn group(
     if !shown.is_empty() {
         table.resolve("scaling", shown);
     }
+    let place = table.place_of("scaling");
     let size = Size { min: min.unwrap_or(0), desired, max };
     schedule::check(context, &entry.key, &policies, &places, size);
+    let startup = instances.as_ref().map(|instances| &instances.startup);
+    let own = Own { service, machine: machine.as_ref(), startup };
+    let versions = versions(context, names, services, &mut table, &own);
     let resolved = table.finish();
     let service = service?;
-    let group = Group {
+    let AsInstances {
+        startup,
+        health_check,
+        grace_period,
+        instance_warmup,
+        default_cooldown,
+        monitoring,
+        metric_delay,
+    } = instances?;
+    let mut group = Group {
         name: entry.key.clone(),
         service,
         machines: vec![machine?.refilling(services.get(service.index())?.working_set)],
-        zones,
+        zones: zones?,
         min: min?,
         desired,
         max,
-        startup: startup?,
+        startup: startup.0,
         health_check,
         grace_period,
         instance_warmup,
@@ -89,8 +118,46 @@ pub fn group(
         inbound,
         lifecycle: lifecycle?,
         scaling: policies,
+        pods: draft.map(|draft| draft.pods),
+        versions: Vec::new(),
     };
+    for (machine, mut version) in versions? {
+        version.machine = group.machines.len() as u16;
+        group.machines.push(machine);
+        group.versions.push(version);
+    }
+    kubernetes::check(context, &place, &group, &services[service.index()]);
     Some((group, resolved))
+}
+
+/// What a group says of its instances as machines.
+pub struct AsInstances {
+    pub startup: super::startup::Read,
+    pub health_check: HealthCheckKind,
+    pub grace_period: Span,
+    pub instance_warmup: Option<Span>,
+    pub default_cooldown: Span,
+    pub monitoring: Span,
+    pub metric_delay: Span,
+}
+
+fn as_instances(context: &Context<'_>, table: &mut Reader<'_>) -> Option<AsInstances> {
+    let startup = super::startup::startup(context, table, None);
+    let (health_check, grace_period) = health_check(context, table);
+    let instance_warmup = table.optional::<Span>("instance_warmup");
+    let default_cooldown = table.or("default_cooldown", Span::from_secs(300));
+    let monitoring = monitoring(context, table);
+    let metric_delay = table.or("metric_delay", Span::from_secs(60));
+    let startup = startup?;
+    Some(AsInstances {
+        startup,
+        health_check,
+        grace_period,
+        instance_warmup,
+        default_cooldown,
+        monitoring,
+        metric_delay,
+    })
 }
 
 fn check_size(context: &Context<'_>, table: &Reader<'_>, path: &str, min: u32, desired: u32, max: u32) {
@@ -108,28 +175,6 @@ fn check_size(context: &Context<'_>, table: &Reader<'_>, path: &str, min: u32, d
             format!("`{path}`: {max} instances are more than the {MOST_INSTANCES} that a group may have"),
         );
     }
-}
-
-fn startup(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Startup> {
-    let path = table.path_of("startup");
-    let empty = Node { place: table.place().clone(), value: Value::Table(Vec::new()) };
-    let node = table.node("startup").unwrap_or(&empty);
-    let mut parts = Reader::new(context.findings, path.clone(), node);
-    // Typical of a Linux instance with the app in its image.
-    let mut part = |key: &'static str, default: u64| -> Option<Dist> {
-        let (dist, shown) = match parts.node(key) {
-            Some(node) => duration(context, &format!("{path}.{key}"), node)?,
-            None => {
-                let span = Span::from_secs(default);
-                (Dist::constant(span.as_nanos() as f64).ok()?, toml::Value::String(span.to_string()))
-            }
-        };
-        parts.resolve(key, shown);
-        Some(dist)
-    };
-    let (provision, boot, app) = (part("provision", 20), part("boot", 30), part("app", 10));
-    table.resolve("startup", parts.finish());
-    Some(Startup { provision: provision?, boot: boot?, app: app? })
 }
 
 fn health_check(context: &Context<'_>, table: &mut Reader<'_>) -> (HealthCheckKind, Span) {
@@ -253,7 +298,18 @@ fn one_provider(context: &Context<'_>, node: &Node, before: &[Scaling], policy: 
 }
 
 fn policy(context: &Context<'_>, path: &str, node: &Node, of: OfGroup) -> Option<(Scaling, toml::Table)> {
-    let known = ["target_tracking", "step", "simple", "scheduled", "predictive", "mig", "vmss", "manual"];
+    let known = [
+        "target_tracking",
+        "step",
+        "simple",
+        "scheduled",
+        "predictive",
+        "mig",
+        "vmss",
+        "manual",
+        "hpa",
+        "keda",
+    ];
     let (kind, entry) = choice(context.findings, path, node, &known)?;
     let Some(entry) = entry else {
         let label = format!("expected `{kind} = {{ … }}`");
@@ -269,6 +325,8 @@ fn policy(context: &Context<'_>, path: &str, node: &Node, of: OfGroup) -> Option
         "predictive" => predictive(context, &mut table).map(Scaling::Predictive),
         "mig" => mig(context, &mut table).map(Scaling::Mig),
         "vmss" => vmss(context, &mut table, of).map(Scaling::Vmss),
+        "hpa" => hpa::hpa(context, &mut table).map(|hpa| Scaling::Hpa(Box::new(hpa))),
+        "keda" => hpa::scaled_object(context, &mut table, of.min).map(|keda| Scaling::Keda(Box::new(keda))),
         _ => {
             let (at, desired) = (table.required::<Moment>("at"), table.required::<u32>("desired"));
             let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));
@@ -409,7 +467,13 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
 }
 
 /// When a cron expression matches, in simulated time. Gaps and folds of a zone are the library's business.
-fn runs(cron: &Cron, context: &Context<'_>, zone: &TimeZone, from: Time, until: Time) -> Vec<Time> {
+pub(super) fn runs(
+    cron: &Cron,
+    context: &Context<'_>,
+    zone: &TimeZone,
+    from: Time,
+    until: Time,
+) -> Vec<Time> {
     let start = &context.start;
     let Ok(first) = i64::try_from(from.as_nanos()).map(jiff::SignedDuration::from_nanos) else {
         return Vec::new();

@@ -11,16 +11,21 @@ mod diagnostic;
 mod dist;
 mod group;
 mod health_check;
+mod hpa;
 mod incident;
 mod kernel;
+mod kubernetes;
 mod lifecycle;
 mod machine;
 mod mig;
 mod network;
 mod node;
+mod nodes;
 mod overload;
 mod predictive;
+mod quantity;
 mod reader;
+mod release;
 mod replay;
 mod runtime;
 mod scaling;
@@ -28,10 +33,12 @@ mod schedule;
 mod service;
 mod session;
 mod sla;
+mod startup;
 mod supervisor;
 mod targets;
 mod traffic;
 mod units;
+mod version;
 mod vmss;
 
 use std::collections::BTreeMap;
@@ -42,7 +49,8 @@ use sim_core::{Span, Time};
 
 use crate::cost::{BUILT_IN, PriceBook};
 use crate::plan::{
-    Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, Plan, ServiceId, TrafficId,
+    Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, NodePool, Plan, ServiceId,
+    Supervisor, TrafficId,
 };
 use diagnostic::{Source, nearest_or_all};
 use node::{Entry, Node, Value};
@@ -214,6 +222,9 @@ pub struct Names<'a> {
     groups: &'a [Entry],
     balancers: &'a [Entry],
     machines: BTreeMap<String, Machine>,
+    nodes: &'a [Entry],
+    /// What the tables of `nodes` say; `None` for one that cannot be read.
+    pools: Vec<Option<NodePool>>,
     /// The service behind each balancer, as far as the names can be followed.
     behind: Vec<Option<ServiceId>>,
 }
@@ -264,6 +275,11 @@ impl Names<'_> {
     /// The service that a balancer's group runs.
     fn service_behind(&self, balancer: BalancerId) -> Option<ServiceId> {
         self.behind.get(balancer.index()).copied().flatten()
+    }
+
+    /// The name of a service.
+    fn service_name(&self, service: ServiceId) -> &str {
+        &self.services[service.index()].key
     }
 
     /// An endpoint of the service behind a balancer.
@@ -327,7 +343,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
     if !findings.clean() {
         return None;
     }
-    let Parts { services, endpoints, groups, balancers, traffic, incidents, objectives } = parts;
+    let Parts { services, endpoints, groups, balancers, traffic, incidents, releases, objectives } = parts;
     let plan = Plan {
         name,
         seed,
@@ -339,13 +355,16 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         services,
         endpoints,
         groups: groups.into_iter().collect::<Option<_>>()?,
+        nodes: names.pools.into_iter().collect::<Option<_>>()?,
         balancers: balancers.into_iter().collect::<Option<_>>()?,
         incidents,
+        releases: releases.into_iter().collect::<Option<_>>()?,
         objectives: objectives.into_iter().collect::<Option<_>>()?,
         prices,
         notes: Vec::new(),
     };
     check::plan(findings, document, &plan);
+    check::nodes_of_start(findings, document, &plan);
     let text = toml::to_string(&resolved).ok()?;
     findings.clean().then_some((plan, text))
 }
@@ -386,7 +405,10 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
     if !shown.is_empty() {
         root.resolve("machine", shown);
     }
+    let pools = nodes::pools(context, &machines, root);
     let mut names = Names {
+        nodes: root.named("nodes"),
+        pools,
         traffic: root.named("traffic"),
         services: root.named("service"),
         groups: root.named("group"),
@@ -458,6 +480,7 @@ struct Parts {
     balancers: Vec<Option<Balancer>>,
     traffic: Vec<Option<crate::plan::Traffic>>,
     incidents: Vec<crate::plan::Incident>,
+    releases: Vec<Option<crate::plan::Release>>,
     objectives: Vec<Option<crate::plan::Objective>>,
 }
 
@@ -478,6 +501,10 @@ impl Parts {
                 None => (None, toml::Table::new()),
             }
         });
+        // A container that ends is started again, whoever else looks after the service.
+        for group in groups.iter().flatten().filter(|group| group.pods.is_some()) {
+            services[group.service.index()].supervisor.get_or_insert(Supervisor::KUBELET);
+        }
         let balancers = table_of(root, "balancer", names.balancers, |entry| {
             balancer::balancer(context, names, &services, entry)
         });
@@ -506,7 +533,17 @@ impl Parts {
         if !shown.is_empty() {
             root.resolve("sla", shown);
         }
-        Parts { services, endpoints, groups, balancers, traffic, incidents, objectives }
+        let known = release::Known { groups: &groups, balancers: &balancers, objectives: &objectives };
+        let (mut releases, mut shown) = (Vec::new(), Vec::new());
+        for (index, node) in root.items("release").iter().enumerate() {
+            let (release, resolved) = release::release(context, names, &known, index, node);
+            releases.push(release);
+            shown.push(toml::Value::Table(resolved));
+        }
+        if !shown.is_empty() {
+            root.resolve("release", shown);
+        }
+        Parts { services, endpoints, groups, balancers, traffic, incidents, releases, objectives }
     }
 }
 

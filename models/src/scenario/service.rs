@@ -190,6 +190,11 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
         context.findings.error(&table.place_of("request_size"), message, "expected a part of it", None);
     }
     let status = table.or("status", Status(200)).0;
+    let errors = table.or("errors", 0.0);
+    if errors > 1.0 {
+        let message = format!("`{}` is {errors}", table.path_of("errors"));
+        context.findings.error(&table.place_of("errors"), message, "expected a share from 0 to 1", None);
+    }
     if table.node("steps").is_none() {
         table.missing("steps", "[{ cpu = \"5ms\" }, { wait = { exp = { mean = \"20ms\" } } }]");
     }
@@ -237,7 +242,7 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
         shown_steps.push(toml::Value::Table(toml::Table::from_iter([(kind.to_string(), shown)])));
     }
     table.resolve("steps", shown_steps);
-    let endpoint = Endpoint { name: entry.key.clone(), service, steps, size, request_size, status };
+    let endpoint = Endpoint { name: entry.key.clone(), service, steps, size, request_size, status, errors };
     (Draft { endpoint, calls, place: entry.place.clone() }, table.finish())
 }
 

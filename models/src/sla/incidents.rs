@@ -1,6 +1,6 @@
 //! Incidents as causes: what went wrong goes before what it led to.
 
-use super::{OVERLOADED, Suspect};
+use super::{LIMITED, OVERLOADED, Suspect};
 use crate::measure::{MinuteFacts, Trouble};
 use crate::plan::Supervisor;
 use crate::results::CauseKind;
@@ -8,8 +8,9 @@ use crate::results::CauseKind;
 /// How much worse off a group is for an incident than for being busy.
 pub fn stress(minute: &MinuteFacts) -> f64 {
     minute.trouble.as_ref().map_or(0.0, |trouble| {
-        let short = !trouble.zones_lost.is_empty() && minute.serving < minute.desired;
-        let goes_on = trouble.slow > 0 || trouble.waits > 0.0 || trouble.failing > 0.0;
+        let fewer = !trouble.zones_lost.is_empty() || trouble.release > 0 || trouble.without_app > 0;
+        let short = fewer && (minute.serving < minute.desired || trouble.out > 0);
+        let goes_on = trouble.errors > 0 || trouble.slow > 0 || trouble.waits > 0.0 || trouble.failing > 0.0;
         match short || trouble.deaths > 0 || trouble.dead > 0 {
             true => 10.0,
             false if goes_on => 5.0,
@@ -54,6 +55,9 @@ impl Suspect<'_> {
                 format!("zone {} lost, and {lost} instances of {name} with it; {state}", zones.join(" and "));
             return Some((CauseKind::ZoneLost, words));
         }
+        if let Some(found) = self.released(minutes, &now, state) {
+            return Some(found);
+        }
         if (now.deaths == 0 && now.dead == 0) || (!short && too_much(minutes)) {
             return None;
         }
@@ -70,6 +74,42 @@ impl Suspect<'_> {
             (dead, None) => format!(", and nobody starts {dead} of them again"),
         };
         Some((CauseKind::ProcessDied, format!("{died}{left}; {state}")))
+    }
+
+    /// Instances that came up without their app, or were taken out for a release.
+    fn released(&self, minutes: &[MinuteFacts], now: &Trouble, state: &str) -> Option<(CauseKind, String)> {
+        let name = &self.group.name;
+        let short = minutes.iter().any(|minute| minute.serving < minute.desired);
+        if short && now.without_app > 0 {
+            let whom = match now.without_app {
+                1 => format!("an instance of {name}, which runs without its app"),
+                many => format!("{many} instances of {name}, which run without their app"),
+            };
+            return Some((CauseKind::StartFailed, format!("user data failed on {whom}; {state}")));
+        }
+        if self.errors(minutes, now.errors, state).is_some() {
+            return None; // which is worse, and told in its turn
+        }
+        let title = self.releases.get(usize::from(now.release.checked_sub(1)?))?;
+        // More than all instances together can do is no release's fault.
+        let whole = |minute: &MinuteFacts| {
+            minute.capacity * f64::from(minute.desired) / f64::from(minute.serving.max(1))
+        };
+        let too_much = |minute: &MinuteFacts| minute.serving > 0 && minute.load >= OVERLOADED * whole(minute);
+        let out = if now.out == 1 { "an instance".to_string() } else { format!("{} instances", now.out) };
+        let words = format!("{title} left {name} without {out}; {state}");
+        (now.out > 0 && !minutes.iter().any(too_much)).then_some((CauseKind::Release, words))
+    }
+
+    /// The service itself answered with errors.
+    fn errors(&self, minutes: &[MinuteFacts], errors: u64, load: &str) -> Option<(CauseKind, String)> {
+        let requests: f64 = minutes.iter().map(|minute| 60.0 * minute.load).sum();
+        let words = format!(
+            "{} answered {errors} requests with an error, {:.1} % of all; {load}",
+            self.group.name,
+            100.0 * errors as f64 / requests.max(1.0)
+        );
+        (errors as f64 > LIMITED * requests).then_some((CauseKind::ServerErrors, words))
     }
 
     /// What was slow or failed, though all went on.
@@ -100,6 +140,6 @@ impl Suspect<'_> {
             );
             return Some((CauseKind::SlowInstance, words));
         }
-        None
+        self.errors(minutes, trouble.errors, load)
     }
 }

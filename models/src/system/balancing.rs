@@ -76,7 +76,7 @@ impl System {
         let instance = &self.instances[slot];
         let zone = &self.plan.groups[instance.group.index()].zones[usize::from(instance.zone)];
         let zone = self.plan.zones().binary_search(&zone.as_str()).unwrap_or(0) as u16;
-        let weight = self.plan.balancers[balancer.index()].weight_of(instance.group);
+        let weight = self.weight_now(balancer, instance.group);
         Member { instance: slot, weight, zone }
     }
 

@@ -13,6 +13,7 @@ use super::System;
 use super::ending::Ending;
 use super::instance::{Instance, Phase};
 use super::request::{NOWHERE, Request};
+use super::versions::program_of;
 use crate::connections::{Carrier, NO_CONNECTION, Pool, UNKNOWN_WORKER, Way};
 use crate::event::{Event, Ref};
 use crate::plan::{BalancerId, Plan, Traffic, TrafficId};
@@ -165,7 +166,7 @@ impl System {
     /// The balancer that a call is on its way to.
     fn called_by(&self, slot: u32) -> Option<BalancerId> {
         let parent = &self.requests[self.requests.live(self.requests[slot].parent)?];
-        self.programs[parent.endpoint.index()].callee(parent.step)
+        self.programs[program_of(&self.variants, parent)].callee(parent.step)
     }
 
     /// No packet of a request came through, and its sender has given up.
@@ -332,9 +333,12 @@ fn reusable(ending: Ending, passed_on: bool, multiplexes: bool) -> bool {
         // A stream can be given up; without streams the late answer would be taken for the next one.
         Ending::TimedOut => multiplexes,
         Ending::NoConnection => false,
-        Ending::Completed | Ending::Shed | Ending::RateLimited | Ending::CircuitOpen | Ending::CallFailed => {
-            true
-        }
+        Ending::Completed
+        | Ending::Shed
+        | Ending::RateLimited
+        | Ending::CircuitOpen
+        | Ending::CallFailed
+        | Ending::Error => true,
         // A balancer of HTTP answers for its targets.
         Ending::NoTarget
         | Ending::QueueFull

@@ -103,6 +103,7 @@ impl System {
         }
         let most = decisions.into_iter().max_by_key(|(_, decision)| decision.verdict.urgency());
         most.map(|(_, decision)| (decision.verdict, decision.description))
+            .or_else(|| self.autoscaler_said(group))
     }
 
     fn observation(&self, group: GroupId, index: usize, policy: &dyn Policy, now: Time) -> Observation {

@@ -33,6 +33,8 @@ pub enum Ending {
     NoAnswer,
     /// A call that it made was not answered.
     CallFailed,
+    /// The server answered with an error.
+    Error,
 }
 
 /// What an ending counts as; each request has one in the end.
@@ -50,7 +52,7 @@ pub enum EndingKind {
 
 impl Ending {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Ending; 13] = [
+    pub const ALL: [Ending; 14] = [
         Ending::Completed,
         Ending::NoTarget,
         Ending::QueueFull,
@@ -64,6 +66,7 @@ impl Ending {
         Ending::CutOff,
         Ending::NoAnswer,
         Ending::CallFailed,
+        Ending::Error,
     ];
 
     /// What it counts as.
@@ -82,7 +85,8 @@ impl Ending {
             | Ending::Lost
             | Ending::CutOff
             | Ending::NoAnswer
-            | Ending::CallFailed => EndingKind::Failed,
+            | Ending::CallFailed
+            | Ending::Error => EndingKind::Failed,
         }
     }
 
@@ -91,7 +95,7 @@ impl Ending {
         match self {
             Ending::Completed => Some(usual),
             Ending::Shed => Some(503),
-            Ending::CallFailed => Some(500),
+            Ending::CallFailed | Ending::Error => Some(500),
             _ => None,
         }
     }
@@ -113,6 +117,7 @@ impl Ending {
             Ending::CutOff => ("502", "the deregistration delay was over"),
             Ending::NoAnswer => ("504", "no answer within the idle timeout"),
             Ending::CallFailed => ("500", "a call to another service failed"),
+            Ending::Error => ("500", "the server answered with an error"),
         }
     }
 
@@ -131,7 +136,8 @@ impl Ending {
             | Ending::Shed
             | Ending::RateLimited
             | Ending::CircuitOpen
-            | Ending::CallFailed => self.status(),
+            | Ending::CallFailed
+            | Ending::Error => self.status(),
         }
     }
 }

@@ -5,6 +5,7 @@ use sim_core::{Simulation, Span, Time};
 use super::System;
 use super::accept::{FIRST_WORKER, PRIMARY};
 use super::ending::Ending;
+use super::fleet::RunTime;
 use crate::capacity::weakest;
 use crate::cost::bill;
 use crate::machine::{Counts, Scheduler, Supply};
@@ -64,6 +65,8 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         limits: limits.collect(),
         groups: (0..plan.groups.len()).map(|index| system.group_result(GroupId(index as u16), now)).collect(),
         forecasts: system.forecast_results(),
+        nodes: system.nodes_results(now),
+        versions: system.version_results(),
         sessions: system.session_results(now),
         objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
         bill: plan.prices.as_ref().map(|prices| bill(prices, &system.usage(now))),
@@ -127,7 +130,7 @@ impl System {
             used += self.instances[slot].machine.core_nanos(now);
             had += self.instances[slot].cores_had(now);
         }
-        let mut time = fleet.gone;
+        let mut time = RunTime { seconds: fleet.gone.iter().map(|gone| gone.seconds).sum(), billed: 0.0 };
         for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
             time.add(now.since(running), 0.0);
         }
@@ -145,6 +148,7 @@ impl System {
             cpu: if had > 0.0 { 100.0 * used / had } else { 0.0 },
             requests_inside: fleet.inside.mean(now),
             instance_hours: time.seconds / 3600.0,
+            failed_starts: fleet.failed_starts,
             refused: fleet.refused - fleet.refused_before,
             shed: fleet.shed - fleet.shed_before,
             throttled: totals.throttled,
@@ -193,7 +197,8 @@ impl System {
     fn objective_result(&self, index: usize) -> ObjectiveResult {
         let (plan, windows) = (&self.plan.objectives[index], &self.measure.windows[index]);
         let scale = Scale::of(plan.indicator);
-        let suspects = self.suspects(plan);
+        let releases: Vec<String> = self.plan.releases.iter().map(|release| self.title(release)).collect();
+        let suspects = self.suspects(plan, &releases);
         let violations = windows.violations.iter().map(|record| {
             let (cause, explanation) = self.cause(plan, record, &suspects);
             Violation { window: scale.window(record), cause, explanation }
@@ -218,7 +223,7 @@ impl System {
     }
 
     /// The groups that requests of an objective go through.
-    fn suspects(&self, objective: &Objective) -> Vec<Suspect<'_>> {
+    fn suspects<'a>(&'a self, objective: &Objective, releases: &'a [String]) -> Vec<Suspect<'a>> {
         let plan = &self.plan;
         let mut touched = vec![false; plan.groups.len()];
         let sources = (0u16..).map(TrafficId).zip(&plan.traffic);
@@ -237,6 +242,7 @@ impl System {
                 group,
                 runtime: plan.services[group.service.index()].runtime,
                 supervisor: plan.services[group.service.index()].supervisor,
+                releases,
                 facts: &fleet.facts,
                 unreachable: self.unreachable(GroupId(index)),
             })
@@ -251,11 +257,18 @@ impl System {
     fn series(&self) -> Vec<Row> {
         let mut from = Time::ZERO;
         let capacities = self.plan.capacities();
+        let mut takes_over = self.plan.takes_over();
+        takes_over.retain(|(_, to)| capacities[to.index()].is_none());
         let rows = self.measure.rows.closed.iter().map(|row| {
             let at = std::mem::replace(&mut from, row.end);
             let seconds = row.end.since(at).as_secs_f64();
             let rate = |count: u64| count as f64 / seconds;
-            let serving = row.groups.iter().map(|group| group.serving);
+            let serving = (0..row.groups.len()).map(|index| {
+                // A group that takes over from one serves what that one is planned for.
+                let others = takes_over.iter().filter(|(from, _)| from.index() == index);
+                let others: u32 = others.map(|(_, to)| row.groups[to.index()].serving).sum();
+                row.groups[index].serving + others
+            });
             Row {
                 at: at.as_secs_f64(),
                 offered: rate(row.offered),

@@ -53,8 +53,8 @@ pub struct Fleet {
     pub serving: TimeWeighted,
     /// The fewest that did.
     pub serving_min: u32,
-    /// Seconds that instances which are gone ran, and what these are billed as.
-    pub gone: RunTime,
+    /// Seconds that instances which are gone ran, and what these are billed as, by their machine.
+    pub gone: Vec<RunTime>,
     /// The metrics of each of its policies, in the plan's order, as the control plane sees them.
     pub metrics: Vec<Vec<(Metric, Datapoints)>>,
     /// What each of its policies remembers, in the plan's order.
@@ -111,6 +111,16 @@ pub struct Fleet {
     pub life: GroupLife,
     /// Draws of how long processes take that are started again.
     pub restarts: Keyed,
+    /// The version of the launch template that new instances are made from.
+    pub version: u8,
+    /// Instances above the desired capacity, while new ones come before old ones go.
+    pub surplus: u32,
+    /// Instances whose user data has failed.
+    pub failed_starts: u64,
+    /// Requests that were answered with an error, since the last minute.
+    pub errors: u64,
+    /// Draws of how long steps of user data take, and whether they fail.
+    pub user_data: Vec<Keyed>,
     next_number: u64,
     draws: [Keyed; 3],
 }
@@ -151,7 +161,7 @@ impl Fleet {
             connections_at_minute: 0.0,
             serving: TimeWeighted::new(Time::ZERO, 0.0),
             serving_min: plan.desired,
-            gone: RunTime::default(),
+            gone: vec![RunTime::default(); plan.machines.len()],
             metrics: plan.scaling.iter().map(|policy| datapoints(plan, policy)).collect(),
             memories: plan.scaling.iter().map(|_| Memory::default()).collect(),
             verdicts: plan.scaling.iter().map(|_| Verdict::InsufficientData).collect(),
@@ -180,6 +190,11 @@ impl Fleet {
             ten_seconds: [0.0; 2],
             life: GroupLife::new(plan, seed),
             restarts: draws("restarts"),
+            version: 0,
+            surplus: 0,
+            failed_starts: 0,
+            errors: 0,
+            user_data: super::boot::draws(plan, seed),
             next_number: 0,
             draws: [draws("provision"), draws("boot"), draws("app")],
         }
@@ -197,10 +212,20 @@ impl Fleet {
         number
     }
 
+    /// The number that its next instance gets.
+    pub fn number_to_come(&self) -> u64 {
+        self.next_number
+    }
+
     /// How long each part of an instance's start takes.
     pub(super) fn start_up(&self, startup: &Startup, number: u64) -> [Span; 3] {
         let parts = [&startup.provision, &startup.boot, &startup.app];
         std::array::from_fn(|part| draw(parts[part], self.draws[part], number))
+    }
+
+    /// Draws of how long apps take to start.
+    pub(super) fn app_draws(&self) -> Keyed {
+        self.draws[2]
     }
 
     /// The integral of requests inside its instances, since the start of the run.
@@ -232,6 +257,9 @@ impl System {
             let protected = plan.groups[group.index()].lifecycle.protection == Protection::NewInstances;
             for _ in 0..self.fleets[group.index()].desired {
                 let instance = self.add_instance(group, None, None, calendar);
+                if self.plan.groups[group.index()].pods.is_some() {
+                    self.new_pod(instance.slot);
+                }
                 let member = &mut self.instances[instance.slot];
                 member.phase = Phase::Up;
                 member.standing.starts_in_service(protected);
@@ -255,6 +283,7 @@ impl System {
                 }
             }
         }
+        self.settle_pods_of_start(calendar);
     }
 
     pub(super) fn balancers_of(&self, group: GroupId) -> Vec<BalancerId> {
@@ -265,7 +294,8 @@ impl System {
     /// Launches what is missing, takes out what is too many.
     pub(super) fn reconcile(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
-        let wanted = self.fleets[group.index()].desired as usize + self.extras(group, now);
+        let wanted = (self.fleets[group.index()].desired + self.fleets[group.index()].surplus) as usize
+            + self.extras(group, now);
         if !self.suspended(group, Process::Launch, now) {
             while self.counted(group).count() < wanted && self.can_launch(group, calendar) {
                 self.launch(group, None, calendar);
@@ -291,6 +321,12 @@ impl System {
     ) -> Ref {
         let now = calendar.now();
         let plan = &self.plan.groups[group.index()];
+        let version = self.fleets[group.index()].version;
+        let variant = self.variant(group, version);
+        if let Some(variant) = self.variants.get_mut(usize::from(variant).wrapping_sub(1)) {
+            variant.launched += 1;
+        }
+        let template = plan.template(version);
         let mut by_zone = vec![0u32; plan.zones.len()];
         for &member in &self.fleets[group.index()].members {
             let instance = &self.instances[member];
@@ -299,25 +335,28 @@ impl System {
         let fleet = &mut self.fleets[group.index()];
         let zone = zone.or_else(|| fleet.launch_zone(&by_zone)).unwrap_or(0);
         let number = number.unwrap_or_else(|| fleet.next_number());
-        let machine = plan.machine();
-        let service = &self.plan.services[plan.service.index()];
-        let fits = self.plan.requests_in_memory(plan).unwrap_or(u32::MAX);
+        let machine = &plan.machines[usize::from(template.machine)];
+        let service = &self.plan.services[template.service.index()];
+        let fits = self.plan.requests_beside(template.service, machine).unwrap_or(u32::MAX);
         let runtime = service.runtime;
         let reachable = self
             .plan
             .balancers
             .iter()
             .filter(|balancer| balancer.has(group))
-            .all(|balancer| self.plan.reach(balancer, group) == Reach::Open);
+            .all(|balancer| self.plan.reach_of(balancer, group, template.service) == Reach::Open);
         let alone = !self.plan.balancers.iter().any(|balancer| balancer.has(group));
         let next_slot_timer = calendar.timer();
         let reference = self.instances.insert(Instance {
             group,
             number,
             zone,
+            version,
+            variant,
+            service: template.service,
             phase: Phase::Pending,
             standing: Standing::new(alone),
-            machine_type: 0,
+            machine_type: template.machine,
             machine: Machine::new(&machine.processor),
             vcpus: machine.processor.allotted(),
             timer: next_slot_timer,
@@ -334,6 +373,8 @@ impl System {
             running: None,
             crashed: None,
             impaired: false,
+            user_data: 0,
+            without_app: false,
             app_started: now,
             doomed: false,
             lives: Vec::new(),
@@ -341,6 +382,7 @@ impl System {
             fits,
             most_inside: fits.min(service.shed.and_then(|shed| shed.above).unwrap_or(u32::MAX)),
             seen_core_nanos: [0.0; 2],
+            readiness_since: now,
         });
         fleet.members.push(reference.slot);
         if self.outstanding.len() <= reference.slot as usize {
@@ -365,13 +407,21 @@ impl System {
             return warm;
         }
         let reference = self.add_instance(group, zone, None, calendar);
+        if self.plan.groups[group.index()].pods.is_some() {
+            self.create_pod(reference, calendar);
+            return reference;
+        }
         let instance = &self.instances[reference.slot];
         let plan = &self.plan.groups[group.index()];
         let fleet = &mut self.fleets[group.index()];
         fleet.launched += 1;
-        let takes = draw(&plan.startup.provision, fleet.draws[0], instance.number);
+        let takes = draw(&plan.template(instance.version).startup.provision, fleet.draws[0], instance.number);
+        let version = match plan.versions.is_empty() {
+            true => String::new(),
+            false => format!("{}, ", plan.template(instance.version).name),
+        };
         let description = format!(
-            "Launching instance {} ({}, zone {}); it will run in {takes}.",
+            "Launching instance {} ({version}{}, zone {}); it will run in {takes}.",
             instance.number,
             plan.machines[instance.machine_type()].name,
             plan.zones[usize::from(instance.zone)]
@@ -391,35 +441,26 @@ impl System {
         let now = calendar.now();
         let instance = &mut self.instances[slot];
         let (group, number) = (instance.group, instance.number);
-        let plan = &self.plan.groups[group.index()];
         let draws = self.fleets[group.index()].draws;
         match instance.phase {
+            // Its images are there, and its container starts at once: a pod has nothing to boot.
+            Phase::Pending if self.plan.groups[group.index()].pods.is_some() => {
+                (instance.phase, instance.running) = (Phase::Booting, Some(now));
+                (instance.standing.state, instance.standing.since) = (State::InService, Some(now));
+                self.boot(slot, calendar);
+                self.next_stage(reference, calendar);
+            }
             Phase::Pending => {
                 instance.phase = Phase::Booting;
                 instance.running = Some(now);
                 self.boot(slot, calendar);
                 self.runs(slot, Visit::Service, calendar);
                 let plan = &self.plan.groups[group.index()];
-                calendar.after(draw(&plan.startup.boot, draws[1], number), Event::Stage(reference));
+                let boot = &plan.template(self.instances[slot].version).startup.boot;
+                calendar.after(draw(boot, draws[1], number), Event::Stage(reference));
             }
-            Phase::Booting => {
-                (instance.phase, instance.app_started) = (Phase::AppStarting, now);
-                let fails = self.start_fails(slot);
-                self.instances[slot].doomed |= fails.is_some();
-                let warm = self.instances[slot].standing.start.take();
-                let takes = fails.or(warm).unwrap_or_else(|| draw(&plan.startup.app, draws[2], number));
-                calendar.after(takes, Event::Stage(reference));
-            }
-            Phase::AppStarting if instance.doomed => self.first_start_failed(slot, calendar),
-            Phase::AppStarting => {
-                instance.phase = Phase::Up;
-                self.serves_alone(slot, now);
-                if self.instances[slot].rotations > 0 {
-                    // Without health checks it gets requests since it runs.
-                    let description = format!("The app of instance {number} is up.");
-                    self.log(group, ActivityKind::Healthy, now, description);
-                }
-            }
+            Phase::Booting => self.boot_goes_on(slot, calendar),
+            Phase::AppStarting => self.start_goes_on(slot, calendar),
             // The deregistration delay is over: what still runs is cut.
             Phase::Draining if instance.standing.state == State::TerminatingWait => {}
             Phase::Draining => {
@@ -517,11 +558,13 @@ impl System {
         self.reset_flows(slot, calendar);
         self.instances[slot].machine.settle(calendar.now());
         self.detach_unanswered(slot);
+        let pool = if self.cluster.is_some() { self.pod_gone(slot, calendar.now()) } else { None };
         let instance = &self.instances[slot];
         calendar.release(instance.timer);
         let fleet = &mut self.fleets[instance.group.index()];
         if let Some(running) = instance.running {
-            fleet.gone.add(calendar.now().since(running), self.measure.billed_minimum());
+            fleet.gone[instance.machine_type()]
+                .add(calendar.now().since(running), self.measure.billed_minimum());
         }
         self.measure.instance_gone(instance, calendar.now());
         fleet.terminated += 1;
@@ -529,6 +572,9 @@ impl System {
         let group = instance.group;
         self.instances.free(slot);
         self.activity_goes_on(group, calendar.now());
+        if let Some(pool) = pool {
+            self.schedule_pods(pool, calendar);
+        }
     }
 }
 

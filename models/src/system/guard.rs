@@ -157,9 +157,8 @@ impl System {
     #[cold]
     pub(super) fn crowded(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) -> bool {
         let instance = &self.instances[target];
-        let group = &self.plan.groups[instance.group.index()];
         let server = &instance.server;
-        let shed = self.plan.services[group.service.index()].shed;
+        let shed = self.plan.services[instance.service.index()].shed;
         let working = server.inside - server.shedding;
         if let Some(shed) = shed.filter(|shed| shed.above.is_some_and(|above| working >= above)) {
             self.shed(slot, target, shed.cpu, calendar);
@@ -200,7 +199,7 @@ impl System {
         let request = &mut self.requests[slot];
         let group = self.instances[request.instance].group;
         self.fleets[group.index()].shed += u64::from(counts);
-        let service = self.plan.groups[group.index()].service;
+        let service = self.instances[request.instance].service;
         match self.plan.services[service.index()].shed.map(|shed| shed.cpu).filter(|cpu| !cpu.is_zero()) {
             Some(cpu) => {
                 request.stage = Stage::SheddingLate;

@@ -3,6 +3,7 @@
 use sim_core::{Calendar, Span, Time};
 
 use super::System;
+use super::boot::whole_seconds;
 use super::ending::Ending;
 use super::instance::{Instance, Phase};
 use super::lifecycle::State;
@@ -17,6 +18,9 @@ const IMPAIRED_WAIT: Span = Span::from_secs(180);
 
 /// How many instances a group replaces at once while all fail their target groups' checks. The guide says "far fewer".
 const REPLACED_OF_ALL: u32 = 1;
+/// How long a pod stays where it was when its node does not answer: until the node counts as not ready (40 s), and its
+/// toleration of that is over (300 s).
+const UNREACHABLE_WAIT: Span = Span::from_secs(340);
 
 /// Who says that an instance is unhealthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +37,10 @@ impl System {
     /// The kernel kills a server whose requests need more memory than there is. The machine goes on, so that only the
     /// balancer notices, and a supervisor where there is one.
     pub(super) fn out_of_memory(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
-        let Instance { number, server, group, .. } = &self.instances[slot];
+        let Instance { number, server, group, service, .. } = &self.instances[slot];
         let machine = self.instances[slot].machine_type();
         let plan = &self.plan.groups[group.index()];
-        if self.plan.services[plan.service.index()].supervisor.is_some() {
+        if self.plan.services[service.index()].supervisor.is_some() {
             let all: Vec<u16> = server.living().collect();
             let how = format!("ran out of the {} GiB of memory", plan.machines[machine].memory_gib);
             return self.die(slot, &all, ActivityKind::Crash, &how, calendar);
@@ -87,6 +91,9 @@ impl System {
         for (slot, by) in unhealthy {
             let by = match by {
                 UnhealthyBy::State => "EC2, as it is not running",
+                UnhealthyBy::StatusCheck if self.pods_of(group).is_some() => {
+                    "its node, which does not answer"
+                }
                 UnhealthyBy::StatusCheck => "the EC2 status check",
                 UnhealthyBy::Somebody => "SetInstanceHealth",
                 UnhealthyBy::TargetGroup if by_checks == 0 => continue,
@@ -97,6 +104,9 @@ impl System {
             };
             let instance = &self.instances[slot];
             let since = match (instance.crashed, instance.running) {
+                (Some(failed), _) if instance.without_app => {
+                    format!("{} after its user data failed", whole_seconds(now.since(failed)))
+                }
                 (Some(crashed), _) => format!("{} after it stopped", now.since(crashed)),
                 (None, Some(_)) if instance.phase == Phase::Up && instance.first_healthy.is_some() => {
                     format!("with {} requests inside", instance.server.inside)
@@ -161,6 +171,7 @@ impl System {
             return Some(UnhealthyBy::TargetGroup);
         }
         let crashed = instance.crashed.filter(|_| instance.phase == Phase::Crashed && instance.impaired)?;
-        (now.since(crashed) >= IMPAIRED_WAIT).then_some(UnhealthyBy::StatusCheck)
+        let wait = if plan.pods.is_some() { UNREACHABLE_WAIT } else { IMPAIRED_WAIT };
+        (now.since(crashed) >= wait).then_some(UnhealthyBy::StatusCheck)
     }
 }

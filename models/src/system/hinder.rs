@@ -7,10 +7,11 @@ use sim_core::{Calendar, Span, Time};
 use super::System;
 use super::ending::Ending;
 use super::fleet::Fleet;
+use super::instance::Phase;
 use super::program::Program;
 use crate::event::{Event, Ref};
 use crate::measure::Trouble;
-use crate::plan::{Endpoint, GroupId, IncidentKind, Plan, ServiceId};
+use crate::plan::{Endpoint, Group, GroupId, IncidentKind, Plan, ServiceId};
 use crate::runtime::{Front, Server};
 
 /// How what a service waits for does, as incidents have it.
@@ -79,8 +80,7 @@ impl System {
     #[inline(never)]
     pub(super) fn wait_differently(&mut self, slot: u32, usual: Span, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
-        let (reference, service) =
-            (self.requests.reference(slot), self.plan.endpoints[request.endpoint.index()].service);
+        let (reference, service) = (self.requests.reference(slot), self.instances[request.instance].service);
         let dependency = &self.dependencies[service.index()];
         let mut takes = if dependency.factor == 1.0 { usual } else { usual.mul_f64(dependency.factor) };
         let mut event = Event::WaitOver(reference);
@@ -129,18 +129,20 @@ impl System {
             self.instances[slot].slow = factors.product();
             self.pace_front(slot);
         }
-        let slow = |&slot: &u32| self.instances[slot].slow != 1.0;
-        let service = self.plan.groups[group.index()].service;
-        let groups = self.plan.groups.iter().zip(&self.fleets).filter(|(group, _)| group.service == service);
-        let any = groups.flat_map(|(_, fleet)| &fleet.members).any(slow);
-        self.tell_programs(service, |program| program.set_slow(any));
+        let plan = self.plan.clone();
+        for service in plan.groups[group.index()].services() {
+            let runs = |group: &Group| group.services().any(|other| other == service);
+            let groups = plan.groups.iter().zip(&self.fleets).filter(|(group, _)| runs(group));
+            let any =
+                groups.flat_map(|(_, fleet)| &fleet.members).any(|&slot| self.instances[slot].slow != 1.0);
+            self.tell_programs(service, |program| program.set_slow(any));
+        }
     }
 
     /// The primary of a slow instance is slow too.
     pub(super) fn pace_front(&mut self, slot: u32) {
         let instance = &mut self.instances[slot];
-        let group = &self.plan.groups[instance.group.index()];
-        let [accept, handover] = self.plan.services[group.service.index()].runtime.connection_costs();
+        let [accept, handover] = self.plan.services[instance.service.index()].runtime.connection_costs();
         let slow = instance.slow;
         if let Server { front: Front::Primary(primary), .. } = &mut instance.server {
             (primary.cost, primary.handover) = (accept.mul_f64(slow), handover.mul_f64(slow));
@@ -162,12 +164,16 @@ impl System {
             zones_lost: (0..fleet.zones_lost.len() as u16).filter(|&zone| fleet.has_lost(zone)).collect(),
             ..Trouble::default()
         };
+        if let Some(index) = self.release_of(group) {
+            (trouble.release, trouble.out) = (index + 1, self.missing_in(index, group));
+        }
         // Until the first process has died and the first instance was slow there is nobody to look at.
         let members = if self.harmed { fleet.members.as_slice() } else { &[] };
         for &slot in members {
             let instance = &self.instances[slot];
             trouble.dead += u32::from(instance.server.dead);
             trouble.given_up += instance.given_up();
+            trouble.without_app += u32::from(instance.without_app && instance.phase == Phase::Crashed);
             if instance.slow != 1.0 {
                 trouble.slow += 1;
                 trouble.slowest = trouble.slowest.max(instance.slow);
@@ -202,7 +208,8 @@ impl System {
         if fleet.trouble_now.0 < now {
             fleet.settle_trouble(now);
         }
-        let trouble = std::mem::replace(&mut fleet.trouble, goes_on);
+        let mut trouble = std::mem::replace(&mut fleet.trouble, goes_on);
+        trouble.errors = std::mem::take(&mut fleet.errors);
         (trouble != Trouble::default()).then(|| Box::new(trouble))
     }
 }

@@ -255,7 +255,7 @@ impl System {
         self.hinder_waits(service);
         let groups: Vec<GroupId> = (0..self.plan.groups.len() as u16).map(GroupId).collect();
         for group in groups {
-            if self.plan.groups[group.index()].service == service {
+            if self.plan.groups[group.index()].services().any(|own| own == service) {
                 self.log(group, words.0, now, words.1.clone());
                 self.note_trouble(group, 0, now);
             }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::lifecycle::{Standing, State};
 use super::supervise::Life;
 use crate::machine::Machine;
-use crate::plan::GroupId;
+use crate::plan::{GroupId, ServiceId};
 use crate::runtime::Server;
 
 /// One instance of a group.
@@ -20,6 +20,12 @@ pub struct Instance {
     pub zone: u16,
     /// Which of its group's machines it is; see [`Instance::machine_type`].
     pub machine_type: u16,
+    /// The version of the launch template that it was made from; see [`Group::template`](crate::plan::Group::template).
+    pub version: u8,
+    /// The number of that version among those of all groups; 0 where its group has no versions.
+    pub variant: u8,
+    /// What it runs.
+    pub service: ServiceId,
     /// Where its machine and its server stand.
     pub phase: Phase,
     /// Where it stands in its group.
@@ -60,6 +66,10 @@ pub struct Instance {
     pub fits: u32,
     /// Requests inside above which it is looked at whether it takes one more: what fits, or what it sheds load above.
     pub most_inside: u32,
+    /// The step of its user data that is under way.
+    pub user_data: u8,
+    /// That step has failed: the machine goes on, and nobody starts the app.
+    pub without_app: bool,
     /// When its app was started.
     pub app_started: Time,
     /// The start of its app that is under way will fail.
@@ -70,6 +80,8 @@ pub struct Instance {
     pub slow: f64,
     /// Core nanoseconds at the last minute, and at the last row of the series.
     pub seen_core_nanos: [f64; 2],
+    /// When it began or ceased to take requests.
+    pub readiness_since: Time,
 }
 
 /// The stages of an instance's life.

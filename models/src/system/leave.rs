@@ -31,6 +31,9 @@ impl System {
         let last = instance.server.inside == 0 && instance.phase == Phase::Draining;
         self.fleets[instance.group.index()].inside.add(now, -1.0);
         self.measure.served(request.endpoint, ending, now.since(request.sent));
+        if request.variant > 0 {
+            self.served_by_version(&request, ending, now);
+        }
         let last_of_draining = last.then(|| self.instances.reference(target));
         self.attempt_ends(slot, ending, calendar);
         if let Some(target) = last_of_draining {
@@ -118,6 +121,9 @@ impl System {
             let Some(slot) = self.requests.live(reference) else { continue };
             let request = self.requests[slot];
             self.measure.served(request.endpoint, ending, now.since(request.sent));
+            if request.variant > 0 {
+                self.served_by_version(&request, ending, now);
+            }
             self.attempt_ends(slot, ending, calendar);
         }
         if self.sessions.is_some() {
@@ -134,7 +140,7 @@ impl System {
         let lost = f64::from(instance.server.inside);
         self.fleets[instance.group.index()].inside.add(now, -lost);
         let plan = &self.plan.groups[instance.group.index()];
-        let runtime = &self.plan.services[plan.service.index()].runtime;
+        let runtime = &self.plan.services[instance.service.index()].runtime;
         instance.server = Server::new(runtime, plan.machines[instance.machine_type()].processor.vcpus);
         instance.machine.clear(now);
     }

@@ -38,7 +38,7 @@ impl System {
             fleet.cause,
             if fleet.cause.is_empty() { "" } else { " " },
             self.plan.wall_clock(now),
-            fleet.desired
+            fleet.desired + fleet.surplus
         );
         self.log_because(group, kind, now, description, cause);
     }

@@ -13,16 +13,21 @@
 //! * [`fleet`](self): instances and their life;
 //! * [`forecasts`](self): the past that predictive policies know;
 //! * [`lifecycle`](self): where they stand in their group, and what it prepares, spares and waits for;
+//! * [`boot`](self), [`versions`](self): user data, and versions of launch templates;
+//! * [`release`](self), [`refresh`](self), [`rolling`](self), [`blue_green`](self): how versions come to instances;
 //! * [`targets`](self): what balancers believe of them;
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
-//! * [`control`](self): the control plane, once a minute.
+//! * [`control`](self): the control plane, once a minute;
+//! * [`kubernetes`](self): pods, their nodes, and what scales both.
 //!
 //! A request costs a handful of events and no allocation; the control plane acts every few seconds, so there
 //! clarity goes first. The world is plain data: a clone of it in mid-run has the same future.
 
 mod accept;
 mod balancing;
+mod blue_green;
+mod boot;
 mod client;
 mod connections;
 mod control;
@@ -38,6 +43,7 @@ mod hedge;
 mod hinder;
 mod incidents;
 mod instance;
+mod kubernetes;
 mod leave;
 mod lifecycle;
 mod log;
@@ -45,13 +51,17 @@ mod meters;
 mod network;
 mod observe;
 mod program;
+mod refresh;
+mod release;
 mod request;
+mod rolling;
 mod series;
 mod serve;
 mod sessions;
 mod supervise;
 mod targets;
 mod threads;
+mod versions;
 mod zones;
 
 use std::sync::Arc;
@@ -73,6 +83,7 @@ pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Phase};
+pub use kubernetes::Cluster;
 pub use lifecycle::{GroupLife, Pooled, Standing, State};
 pub use program::Program;
 pub use request::{NOWHERE, Request, Stage, UNGUARDED};
@@ -123,6 +134,12 @@ pub struct System {
     /// What hashes of connections are drawn from.
     connections: Keyed,
     programs: Vec<Program>,
+    /// The versions of groups that have several; empty where none has.
+    variants: Vec<versions::Variant>,
+    /// Releases, by the plan's order.
+    releases: Vec<release::Underway>,
+    /// What instances of groups weigh by now, where a release has changed that.
+    weights: Vec<(BalancerId, GroupId, u32)>,
     /// By the plan's order.
     incidents: Vec<incidents::Ongoing>,
     /// What services wait for outside the model, by service; empty where no incident is about that.
@@ -131,6 +148,8 @@ pub struct System {
     /// The sources whose requests come to a group, by group.
     asked_by: Vec<Vec<TrafficId>>,
     measure: Measure,
+    /// Pods and nodes; `None` where there are none.
+    cluster: Option<Box<kubernetes::Cluster>>,
     /// Requests per second that one instance of each group can serve.
     capacity_per_instance: Vec<f64>,
     reached: Option<ReachedLimit>,
@@ -175,11 +194,15 @@ impl System {
             programs: program::programs(&plan, seed, &mut calendar),
             sessions: Sessions::new(&plan, seed, &mut calendar),
             connections: seed.keyed("connections"),
+            variants: versions::variants(&plan),
+            releases: release::underway(&plan.releases),
+            weights: Vec::new(),
             incidents: incidents::ongoing(&plan, seed),
             dependencies: hinder::dependencies(&plan),
             fleets: plan.groups.iter().map(|group| Fleet::new(group, seed)).collect(),
             asked_by: plan.asked_by(),
             measure: Measure::new(&plan),
+            cluster: kubernetes::Cluster::new(&plan, seed),
             capacity_per_instance: (0..plan.groups.len())
                 .map(|g| plan.capacity_per_instance(GroupId(g as u16)))
                 .collect(),
@@ -187,6 +210,7 @@ impl System {
             meters: meters::meters(&plan),
             plan,
         };
+        system.start_cluster(&mut calendar);
         system.start_fleets(&mut calendar);
         system.start_forecasts(seed);
         system.start_sessions(&mut calendar);
@@ -231,6 +255,7 @@ impl System {
             calendar.after(objective.window, Event::Window(index));
         }
         self.start_incidents(calendar);
+        self.start_releases(calendar);
         if !self.plan.warm_up.is_zero() {
             calendar.after(self.plan.warm_up, Event::WarmUpOver);
         }
@@ -276,6 +301,9 @@ impl Model for System {
             Event::Schedule(group, policy, time) => self.run_schedule(group, policy, time, calendar),
             Event::Incident(index) => self.incident(index, calendar),
             Event::IncidentOver(index) => self.incident_over(index, calendar),
+            Event::Cluster(due) => self.cluster_due(due, calendar),
+            Event::Release(index) => self.begin_release(index, calendar),
+            Event::ReleaseGoesOn(index, generation) => self.release_goes_on(index, generation, calendar),
             Event::Process(instance, number) => self.process_goes_on(instance, number, calendar),
             Event::Minute => {
                 self.minute(calendar);
@@ -290,7 +318,10 @@ impl Model for System {
                 self.tick(calendar, self.measure.interval(), Event::Row);
             }
             Event::Window(index) => {
-                self.measure.close_window(usize::from(index), calendar.now());
+                if self.measure.close_window(usize::from(index), calendar.now()) && !self.releases.is_empty()
+                {
+                    self.alarm_releases(index, calendar);
+                }
                 let window = self.plan.objectives[usize::from(index)].window;
                 self.tick(calendar, window, Event::Window(index));
             }

@@ -4,7 +4,7 @@
 use sim_core::{Span, Time};
 
 use super::meters::{ByInstance, Told, memory_used, shared};
-use super::{MINUTE, System};
+use super::{MINUTE, System, versions};
 use crate::machine::{Supply, Tally};
 use crate::measure::{MachineTotals, MinuteFacts};
 use crate::plan::{GroupId, Metric};
@@ -15,14 +15,10 @@ const MINUTE_MARK: usize = 0;
 impl System {
     /// Closes the minute's metric periods and gathers its facts. The last minute of a run may have less than 60 s.
     pub(super) fn observe_minute(&mut self, group: GroupId, now: Time, length: Span) -> MinuteFacts {
-        let plan = self.plan.clone();
-        let plan = &plan.groups[group.index()];
+        let all = self.plan.clone();
+        let plan = &all.groups[group.index()];
         let trouble = self.trouble_of_minute(group, now);
-        let runtime = self.plan.services[plan.service.index()].runtime;
-        let processor = &plan.machine().processor;
-        let threads = f64::from(runtime.computing_threads(processor.vcpus)).min(processor.allotted());
         let throttled = self.machine_totals(group).throttled;
-        let memory = self.plan.services[plan.service.index()].memory;
         let responses = self.response_times(group);
         let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
@@ -30,6 +26,7 @@ impl System {
         let (mut serving, mut unhealthy, mut starting, mut without_credits) = (0, 0, 0, 0);
         // Without a healthy target all get requests.
         let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
+        let mut capacity = 0.0;
         let fleet = &mut self.fleets[group.index()];
         let mut oldest_start = now;
         let period_start = now - length;
@@ -45,6 +42,7 @@ impl System {
             // A machine whose server is dead goes on, and its CPU idles.
             in_service += u32::from(instance.in_service());
             if instance.in_service() && !instance.impaired {
+                let memory = all.services[instance.service.index()].memory;
                 let sessions = self.sessions.as_ref().map_or(0, |sessions| sessions.at(slot));
                 let told = Told {
                     cpu: 100.0 * utilisation,
@@ -58,6 +56,10 @@ impl System {
                 serving += 1;
                 used += utilisation;
                 had += 1.0;
+                capacity += versions::capacity(&self.variants, instance.variant);
+                let runtime = all.services[instance.service.index()].runtime;
+                let vcpus = plan.machines[instance.machine_type()].processor.vcpus;
+                let threads = f64::from(runtime.computing_threads(vcpus)).min(instance.vcpus);
                 // Of what its threads could have used: one event loop is full when it has used one vCPU.
                 let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
                 hottest = hottest.max(bottleneck);
@@ -105,7 +107,10 @@ impl System {
         MinuteFacts {
             asked: (first * in_minute as f64 + messages as f64) / length.as_secs_f64().max(1e-9),
             load: (in_minute + messages) as f64 / length.as_secs_f64().max(1e-9),
-            capacity: f64::from(serving) * self.capacity_per_instance[group.index()],
+            capacity: match plan.versions.is_empty() {
+                true => f64::from(serving) * self.capacity_per_instance[group.index()],
+                false => capacity,
+            },
             cpu: if had > 0.0 { used / had } else { 0.0 },
             hottest,
             evenly: if had > 0.0 { bottlenecks / had } else { 0.0 },

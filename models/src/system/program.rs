@@ -3,8 +3,9 @@
 use sim_core::dist::Dist;
 use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span};
 
+use super::versions;
 use crate::event::Event;
-use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, Step};
+use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, ServiceId, Step};
 
 /// An endpoint, ready to run.
 #[derive(Clone, Debug)]
@@ -48,6 +49,11 @@ pub(super) enum Op {
     },
     /// A wait that is always the same needs no heap.
     WaitFixed(FixedDelay, Span),
+    /// The answer, which is an error in a share of all.
+    Fails {
+        share: f64,
+        draws: Keyed,
+    },
     Call {
         to: BalancerId,
         endpoint: EndpointId,
@@ -80,7 +86,7 @@ impl Program {
         let mut steps: Vec<Op> = endpoint.steps.iter().enumerate().map(op).collect();
         let greeted = plan.traffic.iter().any(|traffic| {
             let group = &plan.groups[plan.balancers[traffic.to.index()].first_group().index()];
-            group.service == endpoint.service && !plan.handshake(traffic).is_zero()
+            group.services().any(|service| service == endpoint.service) && !plan.handshake(traffic).is_zero()
         });
         match steps.first_mut() {
             Some(Op::Cpu { overhead, .. }) => *overhead = added,
@@ -90,6 +96,10 @@ impl Program {
                     (Dist::constant(0.0).expect("zero is a constant"), seed.keyed("overhead"));
                 steps.insert(0, Op::Cpu { demand, draws, overhead: added });
             }
+        }
+        if endpoint.errors > 0.0 {
+            let draws = seed.keyed(&format!("service/{}/{}/errors", service.name, endpoint.name));
+            steps.push(Op::Fails { share: endpoint.errors, draws });
         }
         let pauses = || seed.keyed(&format!("service/{}/collector", service.name));
         let collector = service.collector.clone().map(|collector| (collector, pauses()));
@@ -131,16 +141,18 @@ pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) 
         ids.zip(&plan.endpoints).map(|(id, endpoint)| program(endpoint, plan.overhead(id))).collect();
     for balancer in &plan.balancers {
         let service = plan.groups[balancer.first_group().index()].service;
-        let bare = || Endpoint {
-            name: "health check".to_string(),
-            service,
-            steps: Vec::new(),
-            size: 0,
-            request_size: 0,
-            status: 200,
-        };
-        let asked = plan.checked_endpoint(balancer).cloned().unwrap_or_else(bare);
+        let asked = plan.checked_endpoint(balancer).cloned().unwrap_or_else(|| bare(service));
         programs.push(program(&asked, plan.services[service.index()].runtime.overhead));
     }
+    programs.extend(versions::checks(plan).into_iter().map(|(asked, service)| {
+        let asked = asked.cloned().unwrap_or_else(|| bare(service));
+        program(&asked, plan.services[service.index()].runtime.overhead)
+    }));
     programs
+}
+
+/// A health check that asks for nothing that the service has.
+fn bare(service: ServiceId) -> Endpoint {
+    let name = "health check".to_string();
+    Endpoint { name, service, steps: Vec::new(), size: 0, request_size: 0, status: 200, errors: 0.0 }
 }

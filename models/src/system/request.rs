@@ -56,6 +56,9 @@ pub struct Request {
     pub fresh: bool,
     /// Its client has given up; the server does not know and goes on.
     pub abandoned: bool,
+    /// The version of its instance's launch template, among those of all groups, whose program it runs; 0 where its group has
+    /// no versions.
+    pub variant: u8,
     /// It came with a new connection, whose handshake its server does before its first step.
     pub greets: bool,
 }
@@ -81,6 +84,7 @@ impl Request {
             guard: UNGUARDED,
             hedge: 0,
             connection: NO_CONNECTION,
+            variant: 0,
             greets: false,
             fresh: true,
             abandoned: false,

@@ -6,7 +6,7 @@ use super::System;
 use super::instance::Phase;
 use crate::cost::{BalancerUsage, HourOfUse, InstanceUsage, Surplus, Usage};
 use crate::measure::{Carried, CarriedMark};
-use crate::plan::{GroupId, TargetGroup};
+use crate::plan::{GroupId, Machine, TargetGroup};
 use crate::results::GroupRow;
 
 /// Which mark of [`Instance::seen_core_nanos`](super::Instance::seen_core_nanos) a row uses.
@@ -52,6 +52,7 @@ impl System {
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
         self.count_sessions_from(now);
+        self.begin_versions();
         self.sources
             .iter_mut()
             .filter_map(|source| source.wire.as_mut())
@@ -94,29 +95,49 @@ impl System {
     /// What has been used until now, for the bill.
     pub fn usage(&self, now: Time) -> Usage {
         let minimum = self.measure.billed_minimum();
-        let instances =
-            (0u16..).map(GroupId).zip(&self.fleets).zip(&self.plan.groups).map(|((id, fleet), plan)| {
-                let mut time = fleet.gone;
-                for running in fleet.members.iter().filter_map(|&slot| self.instances[slot].running) {
-                    time.add(now.since(running), minimum);
+        let mut instances: Vec<InstanceUsage> = Vec::new();
+        for ((id, fleet), plan) in (0u16..).map(GroupId).zip(&self.fleets).zip(&self.plan.groups) {
+            // Pods cost nothing, and their nodes do.
+            if plan.pods.is_some() {
+                continue;
+            }
+            let unlimited = |machine: &Machine| machine.processor.credits.filter(|credits| credits.unlimited);
+            let borrows = plan.machines.iter().position(|machine| unlimited(machine).is_some());
+            let first = instances.len();
+            for (index, machine) in plan.machines.iter().enumerate() {
+                let mut time = fleet.gone[index];
+                let members = fleet.members.iter().map(|&slot| &self.instances[slot]);
+                let own = members.filter(|instance| instance.machine_type() == index);
+                own.filter_map(|instance| instance.running)
+                    .for_each(|running| time.add(now.since(running), minimum));
+                let mut stopped_gib_hours = 0.0;
+                if let (0, Some(pool)) = (index, &plan.lifecycle.warm_pool) {
+                    fleet.add_pool_time(&mut time, now, minimum);
+                    stopped_gib_hours = fleet.stopped_seconds(now) / 3600.0 * pool.volume_gib;
                 }
-                fleet.add_pool_time(&mut time, now, minimum);
-                InstanceUsage {
-                    group: plan.name.clone(),
-                    machine: plan.machine().name.clone(),
-                    hourly: plan.machine().hourly,
-                    seconds: time.seconds,
-                    billed_seconds: time.billed,
-                    stopped_gib_hours: fleet.stopped_seconds(now) / 3600.0
-                        * plan.lifecycle.warm_pool.as_ref().map_or(0.0, |pool| pool.volume_gib),
-                    surplus: plan.machine().processor.credits.filter(|credits| credits.unlimited).map(
-                        |credits| Surplus {
-                            vcpu_hours: self.machine_totals(id).surplus_hours,
-                            price: credits.surplus_price,
-                        },
-                    ),
+                // Versions that differ in what they run only have the same machine, and one line of the bill.
+                let same = instances[first..].iter_mut().find(|usage| usage.machine == machine.name);
+                if let Some(usage) = same {
+                    usage.seconds += time.seconds;
+                    usage.billed_seconds += time.billed;
+                } else if index == 0 || time.seconds > 0.0 {
+                    instances.push(InstanceUsage {
+                        group: plan.name.clone(),
+                        machine: machine.name.clone(),
+                        hourly: machine.hourly,
+                        seconds: time.seconds,
+                        billed_seconds: time.billed,
+                        stopped_gib_hours,
+                        surplus: unlimited(machine).filter(|_| borrows == Some(index)).map(|credits| {
+                            Surplus {
+                                vcpu_hours: self.machine_totals(id).surplus_hours,
+                                price: credits.surplus_price,
+                            }
+                        }),
+                    });
                 }
-            });
+            }
+        }
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).enumerate();
         let balancers = balancers.map(|(index, (carried, plan))| {
             let in_progress = self.balancer_seconds(index, now);
@@ -127,7 +148,8 @@ impl System {
                 hours: hours(carried, now, in_progress),
             }
         });
-        Usage { instances: instances.collect(), balancers: balancers.collect() }
+        instances.extend(self.nodes_used(now));
+        Usage { instances, balancers: balancers.collect() }
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`System::settle`] hands free slots to those who wait before the event is over: no function here calls itself through a
 //! queue.
 
+use sim_core::chance::unit;
 use sim_core::{Calendar, Span};
 
 use super::System;
@@ -13,6 +14,7 @@ use super::instance::Phase;
 use super::program::Op;
 use super::request::{Request, Stage};
 use super::sessions::{MESSAGE, NOBODY};
+use super::versions::program_of;
 use crate::balancer::{Client, Seen};
 use crate::event::{Event, Ref};
 use crate::machine::{Burst, Progress};
@@ -39,6 +41,9 @@ impl System {
         let (outstanding, latencies) = (&self.outstanding, &self.latencies);
         let seen = Seen { now: calendar.now(), outstanding, latencies };
         let Some(target) = rotation.pick(request.key(), client, &seen) else {
+            if self.cluster.is_some() && self.hold(slot, to) {
+                return;
+            }
             self.turned_away(slot, Ending::NoTarget, calendar);
             return;
         };
@@ -100,11 +105,13 @@ impl System {
     #[inline]
     pub(super) fn enter(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
         let instance = &mut self.instances[target];
+        let variant = instance.variant;
         instance.server.inside += 1;
         self.fleets[instance.group.index()].inside.add(calendar.now(), 1.0);
         self.outstanding[target as usize] += 1;
         self.loaded(target);
-        self.requests[slot].instance = target;
+        let request = &mut self.requests[slot];
+        (request.instance, request.variant) = (target, variant);
         if self.requests[slot].session != NOBODY {
             self.handshake_enters(slot, target);
         }
@@ -113,6 +120,7 @@ impl System {
     /// A new request takes a slot of a process, or waits for one.
     #[inline]
     pub(super) fn join_process(&mut self, slot: u32, process: u16, calendar: &mut Calendar<Event>) {
+        let program = program_of(&self.variants, &self.requests[slot]);
         let request = &mut self.requests[slot];
         request.process = process;
         let counts = !self.plan.is_check(request.endpoint);
@@ -126,7 +134,7 @@ impl System {
             if waited.is_zero() {
                 self.measure.started_at_once(request.endpoint);
             } else {
-                if waited > self.programs[request.endpoint.index()].queue_time {
+                if waited > self.programs[program].queue_time {
                     return self.shed_late(slot, calendar);
                 }
                 self.measure.started_late(request.endpoint, waited);
@@ -162,7 +170,8 @@ impl System {
             request.thread = process.take_slot(instance.numbered);
             let new = request.step == 0 && request.stage == Stage::Steps;
             let late = new
-                && calendar.now().since(request.sent) > self.programs[request.endpoint.index()].queue_time;
+                && calendar.now().since(request.sent)
+                    > self.programs[program_of(&self.variants, request)].queue_time;
             if late {
                 process.queued_new -= u32::from(std::mem::replace(&mut request.fresh, false));
                 self.shed_late(slot, calendar);
@@ -186,7 +195,7 @@ impl System {
     pub(super) fn proceed(&mut self, slot: u32, holding: bool, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
         let key = request.key();
-        let program = &self.programs[request.endpoint.index()];
+        let program = &self.programs[program_of(&self.variants, request)];
         match program.steps.get(usize::from(request.step)) {
             Some(Op::Cpu { demand, draws, overhead }) => {
                 let mut demand = demand.span(&mut draws.at(key)) + *overhead;
@@ -223,6 +232,14 @@ impl System {
                 self.yield_loop(slot, holding);
                 self.call(slot, to, endpoint, calendar);
             }
+            Some(Op::Fails { share, draws }) => {
+                let fails = unit(&mut draws.at(key)) < *share;
+                if fails {
+                    let group = self.instances[request.instance].group;
+                    self.fleets[group.index()].errors += 1;
+                }
+                self.leave(slot, holding, if fails { Ending::Error } else { Ending::Completed }, calendar);
+            }
             None => self.leave(slot, holding, Ending::Completed, calendar),
         }
     }
@@ -230,7 +247,7 @@ impl System {
     /// What a CPU step takes on a server that is cold or slow, or whose collector is due, or that greets a new connection.
     fn slowed(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) -> Span {
         let request = &self.requests[slot];
-        let program = &self.programs[request.endpoint.index()];
+        let program = &self.programs[program_of(&self.variants, request)];
         let instance = &mut self.instances[request.instance];
         let server = &mut instance.server;
         let mut demand = demand;
@@ -361,7 +378,7 @@ impl System {
     pub(super) fn resume(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
         request.step += 1;
-        let next = self.programs[request.endpoint.index()].steps.get(usize::from(request.step));
+        let next = self.programs[program_of(&self.variants, request)].steps.get(usize::from(request.step));
         let instance = &mut self.instances[request.instance];
         let process = &mut instance.server.processes[usize::from(request.process)];
         if process.event_loop && matches!(next, Some(Op::Cpu { .. })) {

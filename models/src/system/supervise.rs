@@ -124,8 +124,7 @@ impl System {
     }
 
     fn supervisor(&self, slot: u32) -> Option<crate::plan::Supervisor> {
-        let group = &self.plan.groups[self.instances[slot].group.index()];
-        self.plan.services[group.service.index()].supervisor
+        self.plan.services[self.instances[slot].service.index()].supervisor
     }
 
     /// Tells what became of processes that died together, whose supervisor does the same with all of them. Those of one
@@ -244,6 +243,9 @@ impl System {
             let Some(at) = self.requests.live(reference) else { continue };
             let request = self.requests[at];
             self.measure.served(request.endpoint, Ending::Lost, now.since(request.sent));
+            if request.variant > 0 {
+                self.served_by_version(&request, Ending::Lost, now);
+            }
             self.attempt_ends(at, Ending::Lost, calendar);
         }
         match self.sessions {
@@ -294,7 +296,8 @@ impl System {
         (life.state, life.history.started, life.doomed) = (State::Starting, calendar.now(), fails.is_some());
         let takes = fails.unwrap_or_else(|| {
             let mut draws = self.fleets[group.index()].restarts.at(key(of, number, calendar.now()));
-            self.plan.groups[group.index()].startup.app.span(&mut draws)
+            let version = self.instances[slot].version;
+            self.plan.groups[group.index()].template(version).startup.app.span(&mut draws)
         });
         calendar.after(takes, Event::Process(reference, number));
     }
@@ -303,7 +306,7 @@ impl System {
         let now = calendar.now();
         let instance = &mut self.instances[slot];
         let plan = &self.plan.groups[instance.group.index()];
-        let runtime = &self.plan.services[plan.service.index()].runtime;
+        let runtime = &self.plan.services[instance.service.index()].runtime;
         let first = instance.server.living().next().is_none();
         instance.server.revive(number, runtime, plan.machines[instance.machine_type()].processor.vcpus);
         let life = &mut instance.lives()[usize::from(number)];

@@ -90,6 +90,9 @@ impl System {
         if healthy || check.is_none() {
             self.targets[target.slot].health = TargetHealth::Healthy; // nobody says otherwise
             self.join(balancer, instance.slot, now);
+            if self.cluster.is_some() {
+                self.release_held(balancer, calendar);
+            }
         }
     }
 
@@ -210,6 +213,9 @@ impl System {
         let (balancer, instance) = (target.balancer, target.instance.slot);
         let first = self.instances[instance].rotations == 0;
         self.join(balancer, instance, now);
+        if self.cluster.is_some() {
+            self.release_held(balancer, calendar);
+        }
         if !first {
             return; // another balancer sends it requests already
         }
@@ -272,6 +278,7 @@ impl System {
             instance.server.keep(balancer, count, &mut self.connections.at(number));
         }
         if instance.rotations == 1 {
+            instance.readiness_since = now;
             self.fleets[instance.group.index()].serving.add(now, 1.0);
         }
     }
@@ -285,6 +292,7 @@ impl System {
         let instance = &mut self.instances[slot];
         instance.rotations -= 1;
         if instance.rotations == 0 {
+            instance.readiness_since = now;
             let fleet = &mut self.fleets[instance.group.index()];
             fleet.serving.add(now, -1.0);
             fleet.serving_min = fleet.serving_min.min(fleet.serving.value() as u32);
@@ -301,7 +309,8 @@ impl System {
             Phase::Up | Phase::Draining => {}
         }
         let balancer = self.plan.balancers.get(balancer.index());
-        balancer.map_or(Reach::Open, |balancer| self.plan.reach(balancer, instance.group))
+        balancer
+            .map_or(Reach::Open, |balancer| self.plan.reach_of(balancer, instance.group, instance.service))
     }
 
     /// A request comes to an instance that does not take connections from everybody, or from nobody.

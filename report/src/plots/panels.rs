@@ -151,11 +151,13 @@ fn response_time<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Resu
 }
 
 /// Which activities the plot marks, how, and what the legend calls them.
-const MARKED: [(ActivityKind, char, RGBColor, &str); 9] = [
+const MARKED: [(ActivityKind, char, RGBColor, &str); 11] = [
     (ActivityKind::ScaleOut, '↑', GREEN, "scale out"),
     (ActivityKind::ScaleIn, '↓', BLUE, "scale in"),
     (ActivityKind::Scheduled, '•', PURPLE, "scheduled"),
     (ActivityKind::Manual, '•', INK, "by hand"),
+    (ActivityKind::ReleaseStarted, '+', PURPLE, "release"),
+    (ActivityKind::ReleaseFailed, '!', PURPLE, "release failed"),
     (ActivityKind::Crash, '✗', VERMILION, "crash"),
     (ActivityKind::GaveUp, '×', VERMILION, "given up"),
     (ActivityKind::IncidentBegan, '!', VERMILION, "incident"),

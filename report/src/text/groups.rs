@@ -60,6 +60,13 @@ impl Summary<'_> {
             if let Some(seen) = &group.scheduling {
                 self.scheduling(seen);
             }
+            if group.failed_starts > 0 {
+                self.line(format!(
+                    "  instances that came up without their app: {}",
+                    count(group.failed_starts as f64)
+                ));
+            }
+            self.versions(&group.name);
             if group.shed > 0 {
                 self.line(format!("  {} requests shed", count(group.shed as f64)));
             }
@@ -72,7 +79,7 @@ impl Summary<'_> {
         }
     }
 
-    /// What was forecast, beside what came, on one scale.
+    /// What was forecast, and where it was most wrong.
     fn forecast(&mut self, forecast: &ForecastResult) {
         let known = || forecast.hours.iter().filter_map(|hour| Some((hour, hour.forecast?)));
         if known().next().is_none() {
@@ -97,6 +104,39 @@ impl Summary<'_> {
                 self.clock.time(hour.at),
                 count(load),
                 count(came)
+            ));
+        }
+    }
+
+    /// The nodes that pods ran on.
+    pub(super) fn nodes(&mut self) {
+        let run = self.run;
+        for pool in &run.nodes {
+            self.section(&format!("Nodes {} ({})", pool.name, pool.machine));
+            self.line(format!(
+                "  ready     mean {:.1}  max {}   added {}  removed {}  pods evicted {}",
+                pool.ready_mean, pool.ready_max, pool.launched, pool.terminated, pool.evicted
+            ));
+            self.line(format!(
+                "  pods ask for {:.0} % of what there is   {:.1} node hours",
+                pool.asked, pool.node_hours
+            ));
+        }
+    }
+
+    /// The versions of a group beside each other.
+    fn versions(&mut self, group: &str) {
+        let run = self.run;
+        for version in run.versions.iter().filter(|version| version.group == group) {
+            let share = 100.0 * version.errors as f64 / version.requests.max(1) as f64;
+            self.line(format!(
+                "  {:<8}  {} instances launched   {} requests, {:.2} % errors   mean {}  p99 {}",
+                version.version,
+                count(version.launched as f64),
+                count(version.requests as f64),
+                share,
+                value(version.response_time.mean, "s"),
+                value(version.response_time.p99, "s")
             ));
         }
     }

@@ -244,3 +244,22 @@ fn limits_and_repeats_are_told_where_they_are_on() {
         assert!(!plain.contains(word), "{word} is in\n{plain}");
     }
 }
+
+#[test]
+fn the_summary_tells_of_nodes_and_bills_them_in_place_of_pods() {
+    let pods = HOUR
+        .replace(
+            "machine = \"c7g.large\"",
+            "kubernetes = { nodes = \"pool\", requests = { cpu = \"900m\" } }",
+        )
+        .replace("monitoring = \"detailed\"\ninstance_warmup = \"60s\"\n", "")
+        .replace("target_tracking = { target = 50 }", "hpa = { metrics = [{ resource = { cpu = 50 } }] }")
+        + "[nodes.pool]\nmachine = \"c7g.large\"\n";
+    let results = results(&pods, 1);
+    let text = render_text(&results, Style::Plain);
+    assert!(text.contains("\nNodes pool (c7g.large)\n"), "{text}");
+    assert!(text.contains("pods ask for"), "{text}");
+    assert!(text.contains("pool: c7g.large") && !text.contains("web: pod"), "{text}");
+    let written = String::from_utf8(json(&results).unwrap()).unwrap();
+    assert_eq!(written.matches("\"node_hours\"").count(), 1);
+}

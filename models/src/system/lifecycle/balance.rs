@@ -6,14 +6,17 @@ use super::System;
 use crate::event::Event;
 use crate::plan::{GroupId, Process, Protection};
 use crate::results::ActivityKind;
-use crate::scaling::{self, Candidate, ZoneCount, launches_to_balance, rebalance_ceiling};
+use crate::scaling::{self, Candidate, LaunchedFrom, ZoneCount, launches_to_balance, rebalance_ceiling};
 
 impl System {
     /// Takes out what is too many, as the group's termination policies say. Where all that are left are protected, they
     /// stay, and the desired capacity is what it is.
     pub(in crate::system) fn scale_in(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
-        let desired = self.fleets[group.index()].desired as usize;
+        let desired = (self.fleets[group.index()].desired + self.fleets[group.index()].surplus) as usize;
+        if self.pods_of(group).is_some() {
+            return self.remove_pods(group, desired, calendar);
+        }
         if self.counted(group).count() <= desired {
             self.fleets[group.index()].life.held = false;
             return;
@@ -29,7 +32,7 @@ impl System {
                 "{} instances are there, {desired} are desired, and none is terminated: Terminate is suspended.",
                 slots.len()
             );
-            return self.holds(group, words, now);
+            return self.keeps_more(group, words, now);
         }
         let candidates: Vec<Candidate> = slots.iter().map(|&slot| self.candidate(slot, now)).collect();
         let plan = self.plan.clone();
@@ -46,12 +49,12 @@ impl System {
         if left > desired {
             let words =
                 format!("{left} instances stay, {desired} are desired: all are protected from scale-in.");
-            self.holds(group, words, now);
+            self.keeps_more(group, words, now);
         }
     }
 
     /// More instances than desired stay. The log says so once.
-    fn holds(&mut self, group: GroupId, words: String, now: Time) {
+    fn keeps_more(&mut self, group: GroupId, words: String, now: Time) {
         if !std::mem::replace(&mut self.fleets[group.index()].life.held, true) {
             self.log(group, ActivityKind::NoAction, now, words);
         }
@@ -62,7 +65,7 @@ impl System {
         let instance = &self.instances[slot];
         Candidate {
             zone: instance.zone,
-            launched_from: instance.standing.launched_from,
+            launched_from: LaunchedFrom::Template(u32::from(instance.version)),
             launched: instance.launched,
             number: instance.number,
             to_next_hour: scaling::to_next_hour(instance.running.unwrap_or(instance.launched), now),

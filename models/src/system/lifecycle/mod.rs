@@ -20,7 +20,7 @@ use super::fleet::Fleet;
 use super::instance::{Instance, Phase};
 use crate::event::{Event, Ref};
 use crate::plan::{Group, GroupId, HealthCheckKind, Process, Protection};
-use crate::scaling::{HookEnd, LaunchedFrom};
+use crate::scaling::HookEnd;
 
 pub(super) use hooks::Visit;
 pub use pool::Pooled;
@@ -32,8 +32,6 @@ pub struct Standing {
     pub state: State,
     /// When it came into service last.
     pub since: Option<Time>,
-    /// What it was launched from.
-    pub launched_from: LaunchedFrom,
     /// Somebody protects it from scale-in.
     pub protected: bool,
     /// It was launched beyond the desired capacity: another goes once it is ready.
@@ -115,7 +113,6 @@ impl Standing {
         Standing {
             state: State::Pending,
             since: None,
-            launched_from: LaunchedFrom::Template(0),
             protected: false,
             extra: false,
             alone,

@@ -51,7 +51,7 @@ impl Fleet {
 
     fn close(&mut self, pooled: Pooled, now: Time, minimum: f64) {
         if let Some(running) = pooled.running.filter(|&from| from < now) {
-            self.gone.add(now.since(running), minimum);
+            self.gone[0].add(now.since(running), minimum);
         }
         if let Some(stopped) = pooled.stopped {
             self.life.stopped_seconds += now.since(stopped).as_secs_f64();
@@ -124,6 +124,10 @@ impl System {
         let fleet = &mut self.fleets[group.index()];
         let number = fleet.next_number();
         let [provision, boot, app] = fleet.start_up(startup, number);
+        let steps = startup.user_data.iter().zip(&fleet.user_data);
+        let user_data =
+            steps.fold(Span::ZERO, |sum, (step, draws)| sum + step.takes.span(&mut draws.at(number << 1)));
+        let boot = boot + user_data;
         let hook = self.wait_in_hooks(group, number, Visit::Pool, false);
         // Its app must have started once before it is stopped, and every hook must have ended.
         let set_up = match hook {
@@ -225,6 +229,7 @@ impl System {
         let reference = self.add_instance(group, Some(pooled.zone), Some(pooled.number), calendar);
         let instance = &mut self.instances[reference.slot];
         (instance.phase, instance.running, instance.standing.start) = (Phase::Booting, Some(now), start);
+        instance.user_data = u8::MAX; // which runs at the first boot only
         self.boot(reference.slot, calendar);
         let at_once =
             boot.is_zero() && start == Some(Span::ZERO) && self.start_fails(reference.slot).is_none();

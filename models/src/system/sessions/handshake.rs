@@ -59,8 +59,8 @@ impl System {
     #[inline(never)]
     pub(in crate::system) fn takes_handshake(&mut self, request: u32, target: u32) -> bool {
         let session = self.requests[request].session;
-        let plan = &self.plan.groups[self.instances[target].group.index()];
-        let most = self.plan.services[plan.service.index()].most_connections.unwrap_or(u32::MAX);
+        let service = self.instances[target].service;
+        let most = self.plan.services[service.index()].most_connections.unwrap_or(u32::MAX);
         let reference = self.instances.reference(target);
         let Some(sessions) = &mut self.sessions else { return true };
         let takes = sessions.takes(session, reference, most);

@@ -108,7 +108,9 @@ impl System {
         }
         server.server.inside += 1;
         self.fleets[server.group.index()].inside.add(now, 1.0);
-        self.requests[slot].instance = instance;
+        let variant = server.variant;
+        let request = &mut self.requests[slot];
+        (request.instance, request.variant) = (instance, variant);
         self.join_process(slot, process, calendar);
     }
 }

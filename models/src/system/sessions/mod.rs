@@ -275,13 +275,15 @@ impl System {
     fn sessions_fit(&mut self, target: u32) -> bool {
         let instance = &mut self.instances[target];
         let group = &self.plan.groups[instance.group.index()];
-        let memory = self.plan.services[group.service.index()].memory;
+        let service = instance.service;
+        let memory = self.plan.services[service.index()].memory;
         let Some(memory) = memory.filter(|memory| memory.connection > 0) else { return true };
-        let all = self.plan.memory_left(group).unwrap_or(u64::MAX);
+        let machine = &group.machines[instance.machine_type()];
+        let all = self.plan.memory_beside(service, machine).unwrap_or(u64::MAX);
         let open = self.sessions.as_ref().map_or(0, |sessions| sessions.at(target)) as u64;
         let left = all.checked_sub(open.saturating_mul(memory.connection));
         instance.fits = u32::try_from(left.unwrap_or(0) / memory.request.max(1)).unwrap_or(u32::MAX);
-        let shed = self.plan.services[group.service.index()].shed;
+        let shed = self.plan.services[service.index()].shed;
         instance.most_inside = instance.fits.min(shed.and_then(|shed| shed.above).unwrap_or(u32::MAX));
         left.is_some_and(|left| u64::from(instance.server.inside).saturating_mul(memory.request) <= left)
     }
