@@ -3,6 +3,7 @@
 //! Threads are used over replications only, and results are gathered in the order of replications: the same bytes
 //! come out for any number of threads.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,7 +52,7 @@ pub const MOST_REPLICATIONS: u32 = 100_000;
 /// ```
 pub struct Experiment<'a> {
     plan: Arc<Plan>,
-    resolved: &'a str,
+    resolved: Cow<'a, str>,
     seed: u64,
     replications: u32,
     stop: Option<&'a AtomicBool>,
@@ -76,8 +77,22 @@ impl<'a> Experiment<'a> {
     pub fn new(scenario: &'a crate::Scenario) -> Self {
         Experiment {
             plan: Arc::new(scenario.plan().clone()),
-            resolved: scenario.resolved(),
+            resolved: Cow::Borrowed(scenario.resolved()),
             seed: scenario.plan().seed,
+            replications: 1,
+            stop: None,
+            progress: None,
+        }
+    }
+
+    /// One replication of a plan that code has made, or has changed: the door for what no scenario can state, such as a
+    /// [policy of one's own](crate::plan::Scaling::Custom). What the results say was run is then `resolved`, in words or as
+    /// the scenario that the plan came from.
+    pub fn of(plan: Plan, resolved: impl Into<String>) -> Self {
+        Experiment {
+            seed: plan.seed,
+            plan: Arc::new(plan),
+            resolved: Cow::Owned(resolved.into()),
             replications: 1,
             stop: None,
             progress: None,

@@ -26,7 +26,9 @@ use sim_core::{Span, Time};
 
 use crate::cost::{PriceBook, Terms};
 
-pub use crate::scaling::{Metric, ScheduledAction, SimpleScaling, StepScaling, TargetTracking};
+pub use crate::scaling::{
+    Metric, Mig, Predictive, ScheduledAction, SimpleScaling, StepScaling, TargetTracking, Vmss,
+};
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, StickyBy, TargetGroup};
 pub use connection::{Connections, Network, Tls};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup, UserDataStep, Volume};

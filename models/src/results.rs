@@ -5,6 +5,7 @@
 
 mod bill;
 mod connections;
+mod forecasts;
 mod kinds;
 mod nodes;
 mod oracle;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bill::{Bill, BillKind, BillLine};
 pub use connections::ConnectionsResult;
+pub use forecasts::{ForecastHour, ForecastResult};
 pub use kinds::{ActivityKind, CauseKind};
 pub use nodes::NodesResult;
 pub use oracle::{Oracle, OracleGroup};
@@ -148,6 +150,8 @@ pub struct Run {
     pub limits: Vec<Limits>,
     /// By group, in the scenario's order.
     pub groups: Vec<GroupResult>,
+    /// By predictive scaling policy, in the scenario's order.
+    pub forecasts: Vec<ForecastResult>,
     /// By pool of nodes, in the scenario's order; none where there are no pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodesResult>,

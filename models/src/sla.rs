@@ -264,9 +264,10 @@ impl<'a> Suspect<'a> {
                 let kind = match verdict {
                     Verdict::WarmingUp if self.warm_up_is_set() => CauseKind::StillWarmingUp,
                     Verdict::WarmingUp => CauseKind::InCooldown, // the default cooldown stands in for a warm-up
-                    Verdict::HighAlarmPending { .. } | Verdict::ScaleOut | Verdict::InsufficientData => {
-                        CauseKind::AlarmNotYetInAlarm
-                    }
+                    Verdict::HighAlarmPending { .. }
+                    | Verdict::ScaleOut
+                    | Verdict::InsufficientData
+                    | Verdict::TooLittleHistory => CauseKind::AlarmNotYetInAlarm,
                     Verdict::Cooldown | Verdict::HeldBack => CauseKind::InCooldown,
                     Verdict::ActivityInProgress => CauseKind::StillWarmingUp,
                     Verdict::ActionRepeats => CauseKind::AlarmNotYetInAlarm,
@@ -277,6 +278,12 @@ impl<'a> Suspect<'a> {
                     | Verdict::ScaleIn
                     | Verdict::AtMinimum
                     | Verdict::WouldOvershoot
+                    | Verdict::AsForecast
+                    | Verdict::ForecastOnly
+                    | Verdict::Stabilizing
+                    | Verdict::ScaleInControlled
+                    | Verdict::SwitchedOff
+                    | Verdict::NotAllAgree
                     | Verdict::ScaleInDisabled => CauseKind::WithinTarget,
                 };
                 (kind, format!("{}; {load}, {busy}; {fleet}", words.trim_end_matches('.')))

@@ -105,7 +105,13 @@ mod tests {
                 instances(Purchase::Spot, 0.0255, 3_000),
             ],
             surplus: vec![SurplusUsage { group: "web", vcpu_hours: vec![2.0, 1.5], price: 0.05 }],
-            volumes: vec![VolumeUsage { group: "web", gib: 20.0, price: 0.08, stopped: false, time: ran(5_400) }],
+            volumes: vec![VolumeUsage {
+                group: "web",
+                gib: 20.0,
+                price: 0.08,
+                stopped: false,
+                time: ran(5_400),
+            }],
             balancers: vec![
                 balancer(Layer::Application, vec![hour, half]),
                 balancer(Layer::Network, vec![hour]),

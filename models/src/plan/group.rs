@@ -1,11 +1,13 @@
 //! A group of machines that run a service.
 
+use std::sync::Arc;
+
 use sim_core::dist::Dist;
 use sim_core::{Span, Time};
 
 use super::{
-    Lifecycle, MixedInstances, PodAutoscaler, Pods, ScaledObject, ScheduledAction, ServiceId, TargetTracking,
-    Version,
+    Lifecycle, Mig, MixedInstances, PodAutoscaler, Pods, Predictive, ScaledObject, ScheduledAction,
+    ServiceId, TargetTracking, Version, Vmss,
 };
 use crate::machine::{Processor, Refill, Scheduler};
 use crate::scaling::{Policy, SimpleScaling, StepScaling};
@@ -204,6 +206,14 @@ pub enum Scaling {
     Scheduled(ScheduledAction),
     /// A target tracking policy.
     TargetTracking(TargetTracking),
+    /// A predictive scaling policy.
+    Predictive(Predictive),
+    /// The autoscaler of a managed instance group.
+    Mig(Mig),
+    /// The autoscale setting of a virtual machine scale set.
+    Vmss(Vmss),
+    /// A policy of one's own, which no scenario can state; see `docs/adding-a-policy.md`.
+    Custom(Arc<dyn Policy>),
     /// A step scaling policy.
     Step(StepScaling),
     /// A simple scaling policy.
@@ -219,6 +229,10 @@ impl Scaling {
     pub fn policy(&self) -> Option<&dyn Policy> {
         match self {
             Scaling::TargetTracking(policy) => Some(policy),
+            Scaling::Predictive(policy) => Some(policy),
+            Scaling::Mig(policy) => Some(policy),
+            Scaling::Vmss(policy) => Some(policy),
+            Scaling::Custom(policy) => Some(policy.as_ref()),
             Scaling::Step(policy) => Some(policy),
             Scaling::Simple(policy) => Some(policy),
             Scaling::Manual { .. } | Scaling::Scheduled(_) | Scaling::Hpa(_) | Scaling::Keda(_) => None,

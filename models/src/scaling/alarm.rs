@@ -13,6 +13,18 @@ pub enum Comparison {
     LessOrEqual,
 }
 
+impl Comparison {
+    /// True where a value stands to the threshold as stated.
+    pub fn holds(self, value: f64, threshold: f64) -> bool {
+        match self {
+            Comparison::Greater => value > threshold,
+            Comparison::GreaterOrEqual => value >= threshold,
+            Comparison::Less => value < threshold,
+            Comparison::LessOrEqual => value <= threshold,
+        }
+    }
+}
+
 /// What missing datapoints count as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingData {
@@ -72,12 +84,7 @@ impl Alarm {
 
     /// True where a datapoint breaches the threshold.
     pub fn breaches(&self, value: f64) -> bool {
-        match self.comparison {
-            Comparison::Greater => value > self.threshold,
-            Comparison::GreaterOrEqual => value >= self.threshold,
-            Comparison::Less => value < self.threshold,
-            Comparison::LessOrEqual => value <= self.threshold,
-        }
+        self.comparison.holds(value, self.threshold)
     }
 
     /// The state after looking at `points`, oldest first, `None` where one is missing. Points older than the evaluation

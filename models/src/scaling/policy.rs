@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use sim_core::{Span, Time};
 
-use super::{Actions, ActivityState, Alarm, AlarmState, Datapoint, Sampling};
+use super::{
+    Actions, ActivityState, Alarm, AlarmState, Datapoint, Forecaster, MigMemory, Sampling, VmssMemory,
+};
 
 /// A scaling policy: a pure function of what the control plane could have seen.
 ///
@@ -167,6 +169,16 @@ pub struct Memory {
     pub actions: Actions,
     /// Sizes it has recommended and when, oldest first, where it needs them. Whoever adds to them drops what is too old.
     pub recommendations: VecDeque<(Time, u32)>,
+    /// What a predictive policy has measured and forecast.
+    pub forecaster: Option<Box<Forecaster>>,
+    /// The maximum that a predictive policy lifts the group's to while its forecast asks for it; 0 where it does not.
+    pub raised_max: u32,
+    /// The peaks that the autoscaler of a managed instance group looks back at.
+    pub mig: MigMemory,
+    /// When the rules of a scale set acted last.
+    pub vmss: VmssMemory,
+    /// Whatever a [custom](crate::plan::Scaling::Custom) policy wants to keep. It drops what it no longer needs.
+    pub numbers: Vec<f64>,
 }
 
 impl Memory {
@@ -206,6 +218,30 @@ pub struct Decision {
     pub description: String,
     /// Alarms that changed their state.
     pub transitions: Vec<Transition>,
+}
+
+impl Decision {
+    /// More instances, because of what `description` says.
+    pub fn scale_out(wanted: u32, description: impl Into<String>) -> Decision {
+        Decision { wanted: Some(wanted), ..Decision::wait(Verdict::ScaleOut, description) }
+    }
+
+    /// Fewer instances, because of what `description` says. The policy needs nobody's consent.
+    pub fn scale_in(wanted: u32, description: impl Into<String>) -> Decision {
+        Decision { wanted: Some(wanted), ..Decision::wait(Verdict::ScaleIn, description) }
+    }
+
+    /// No change, because of what `description` says.
+    pub fn wait(verdict: Verdict, description: impl Into<String>) -> Decision {
+        Decision {
+            wanted: None,
+            at_least: None,
+            consent: Consent::Alone,
+            verdict,
+            description: description.into(),
+            transitions: Vec::new(),
+        }
+    }
 }
 
 /// Who must agree before a group scales in.
@@ -264,6 +300,20 @@ pub enum Verdict {
     HeldBack,
     /// There are no datapoints.
     InsufficientData,
+    /// The group is as large as the forecast asks for.
+    AsForecast,
+    /// It forecasts, and must not act.
+    ForecastOnly,
+    /// There is too little history to forecast from.
+    TooLittleHistory,
+    /// It would scale in, and a peak is not long enough ago.
+    Stabilizing,
+    /// It would scale in further, and its scale-in control holds it.
+    ScaleInControlled,
+    /// It must do nothing.
+    SwitchedOff,
+    /// Some of its rules would scale in, and others would not.
+    NotAllAgree,
 }
 
 impl Verdict {
@@ -282,13 +332,16 @@ impl Verdict {
             | Verdict::ActivityInProgress
             | Verdict::ActionRepeats
             | Verdict::AtMaximum => 4,
-            Verdict::HighAlarmPending { .. } | Verdict::HeldBack => 3,
-            Verdict::InsufficientData => 2,
-            Verdict::WithinTarget | Verdict::NoAdjustment => 1,
+            Verdict::HighAlarmPending { .. } | Verdict::HeldBack | Verdict::SwitchedOff => 3,
+            Verdict::InsufficientData | Verdict::TooLittleHistory => 2,
+            Verdict::WithinTarget | Verdict::NoAdjustment | Verdict::AsForecast | Verdict::ForecastOnly => 1,
             Verdict::LowAlarmPending { .. }
             | Verdict::ScaleIn
             | Verdict::AtMinimum
             | Verdict::WouldOvershoot
+            | Verdict::Stabilizing
+            | Verdict::ScaleInControlled
+            | Verdict::NotAllAgree
             | Verdict::ScaleInDisabled => 0,
         }
     }

@@ -6,11 +6,14 @@ use jiff::tz::TimeZone;
 use sim_core::{Span, Time};
 
 use super::lifecycle::lifecycle;
+use super::mig::mig;
 use super::node::{Entry, Node, Value};
+use super::predictive::predictive;
 use super::reader::{Reader, choice, read};
 use super::service::strings;
 use super::units::{Moment, Port, Positive};
 use super::version::{Own, versions};
+use super::vmss::{OfGroup, vmss};
 use super::{Context, Names, cost, hpa, kubernetes, mixed, scaling, schedule};
 use crate::plan::{
     Group, HealthCheckKind, Lifecycle, Metric, Scaling, ScheduledAction, Service, TargetTracking,
@@ -70,9 +73,10 @@ pub fn group(
     let mut policies = Vec::new();
     let (mut shown, mut places) = (Vec::new(), Vec::new());
     for (index, item) in table.items("scaling").iter().enumerate() {
+        let of = OfGroup { min: min.unwrap_or(0), max, monitoring };
         let place = format!("{path}.scaling.{index}");
         let min = min.unwrap_or(0);
-        if let Some((policy, resolved)) = policy(context, &place, item, (min, monitoring)) {
+        if let Some((policy, resolved)) = policy(context, &place, item, of) {
             check_policy(context, item, &policies, &policy, (min, max));
             places.push(item.place.clone());
             policies.push(policy);
@@ -293,15 +297,42 @@ fn check_policy(
         }
         _ => {}
     }
+    one_provider(context, node, before, policy);
 }
 
-fn policy(
-    context: &Context<'_>,
-    path: &str,
-    node: &Node,
-    (min, monitoring): (u32, Span),
-) -> Option<(Scaling, toml::Table)> {
-    let known = ["target_tracking", "step", "simple", "scheduled", "manual", "hpa", "keda"];
+/// A managed instance group has one autoscaler and a scale set one autoscale setting, with signals, schedules and profiles of
+/// their own; nothing of another provider goes beside them.
+fn one_provider(context: &Context<'_>, node: &Node, before: &[Scaling], policy: &Scaling) {
+    let alone = |policy: &Scaling| match policy {
+        Scaling::Mig(_) => {
+            Some(("mig", "a managed instance group has one autoscaler, with several signals and schedules"))
+        }
+        Scaling::Vmss(_) => {
+            Some(("vmss", "a scale set has one autoscale setting, with several rules and profiles"))
+        }
+        _ => None,
+    };
+    let by_hand = |policy: &Scaling| matches!(policy, Scaling::Manual { .. });
+    let others = before.iter().filter(|other| !by_hand(other) && !by_hand(policy));
+    if let Some((name, why)) = others.filter_map(|other| alone(other).or(alone(policy))).next() {
+        let message = format!("`{name}` beside another policy");
+        context.findings.error(&node.place, message, "one too many", Some(why.to_string()));
+    }
+}
+
+fn policy(context: &Context<'_>, path: &str, node: &Node, of: OfGroup) -> Option<(Scaling, toml::Table)> {
+    let known = [
+        "target_tracking",
+        "step",
+        "simple",
+        "scheduled",
+        "predictive",
+        "mig",
+        "vmss",
+        "manual",
+        "hpa",
+        "keda",
+    ];
     let (kind, entry) = choice(context.findings, path, node, &known)?;
     let Some(entry) = entry else {
         let label = format!("expected `{kind} = {{ … }}`");
@@ -311,11 +342,14 @@ fn policy(
     let mut table = Reader::new(context.findings, format!("{path}.{kind}"), &entry.node);
     let policy = match kind {
         "target_tracking" => target_tracking(context, &mut table).map(Scaling::TargetTracking),
-        "step" => scaling::step(context, &mut table, monitoring).map(Scaling::Step),
-        "simple" => scaling::simple(context, &mut table, monitoring).map(Scaling::Simple),
+        "step" => scaling::step(context, &mut table, of.monitoring).map(Scaling::Step),
+        "simple" => scaling::simple(context, &mut table, of.monitoring).map(Scaling::Simple),
         "scheduled" => scheduled(context, &mut table).map(Scaling::Scheduled),
+        "predictive" => predictive(context, &mut table).map(Scaling::Predictive),
+        "mig" => mig(context, &mut table).map(Scaling::Mig),
+        "vmss" => vmss(context, &mut table, of).map(Scaling::Vmss),
         "hpa" => hpa::hpa(context, &mut table).map(|hpa| Scaling::Hpa(Box::new(hpa))),
-        "keda" => hpa::scaled_object(context, &mut table, min).map(|keda| Scaling::Keda(Box::new(keda))),
+        "keda" => hpa::scaled_object(context, &mut table, of.min).map(|keda| Scaling::Keda(Box::new(keda))),
         _ => {
             let (at, desired) = (table.required::<Moment>("at"), table.required::<u32>("desired"));
             let at = at.and_then(|at| context.moment(&at, &table.place_of("at")));

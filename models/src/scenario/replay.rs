@@ -25,6 +25,63 @@ pub fn replay(
     path: &str,
     node: &Node,
 ) -> Option<(Arrivals, RateFunction)> {
+    let opened = open(context, table, path, node)?;
+    let replay = Replay { context, file: &opened.file, amplitude: opened.amplitude, speed: opened.speed };
+    replay.play(opened.trace, &opened.places)
+}
+
+/// The mean rates of the whole hours of a trace whose end is the start of the run, oldest first.
+pub fn past(context: &Context<'_>, table: &mut Reader<'_>, path: &str, node: &Node) -> Option<Vec<f64>> {
+    let Opened { trace, file, amplitude, speed, .. } = open(context, table, path, node)?;
+    let note = |note: &str| context.findings.note(format!("{file}: {note}"));
+    trace.notes().iter().for_each(|found| note(found));
+    if let Some(dates) = trace.dates().filter(|dates| !dates.ends_at(&context.start)) {
+        note(&format!("its end, {}, is taken for the start of the run, {}", dates.end(), context.start));
+    }
+    let hours = match trace {
+        Trace::Counts { bin, counts, .. } => {
+            let bin = bin.as_secs_f64() / speed;
+            let bins = counts.len();
+            let ends = (0..bins).map(|index| bin * (bins - index) as f64);
+            hourly(bin * bins as f64, ends.zip(counts).map(|(ago, count)| (ago, ago - bin, count)))
+        }
+        Trace::Log { instants, dates, .. } => {
+            let length = dates.length().as_secs_f64() / speed;
+            let ago = instants.into_iter().map(|at| length - at.as_secs_f64() / speed);
+            hourly(length, ago.map(|ago| (ago, ago, 1.0)))
+        }
+    };
+    Some(hours.into_iter().map(|rate| rate * amplitude).collect())
+}
+
+/// The mean rates of the whole hours before an instant, oldest first. Requests come in stretches that began and ended so many
+/// seconds before it, in which they are spread evenly.
+fn hourly(length: f64, stretches: impl Iterator<Item = (f64, f64, f64)>) -> Vec<f64> {
+    const HOUR: f64 = 3_600.0;
+    let mut sums = vec![0.0; ((length + 1e-6) / HOUR) as usize];
+    for (began, ended, count) in stretches {
+        let (first, last) = ((ended / HOUR) as usize, ((began - 1e-9).max(ended) / HOUR) as usize);
+        for hour in first..=last {
+            let within = began.min(HOUR * (hour + 1) as f64) - ended.max(HOUR * hour as f64);
+            let share = if began > ended { within / (began - ended) } else { 1.0 };
+            if let Some(sum) = sums.get_mut(hour) {
+                *sum += count * share;
+            }
+        }
+    }
+    sums.into_iter().rev().map(|sum| sum / HOUR).collect()
+}
+
+/// A trace that was read, and what is to be done with it.
+struct Opened {
+    trace: Trace,
+    file: String,
+    amplitude: f64,
+    speed: f64,
+    places: (Place, Place),
+}
+
+fn open(context: &Context<'_>, table: &mut Reader<'_>, path: &str, node: &Node) -> Option<Opened> {
     let mut options = Reader::new(context.findings, path, node);
     let file = options.required::<String>("file");
     let format = match options.node("format") {
@@ -60,8 +117,7 @@ pub fn replay(
     let places = (options.place_of("amplitude"), options.place_of("speed"));
     table.resolve("trace", options.finish());
     let (trace, file) = trace?;
-    let replay = Replay { context, file: &file, amplitude, speed };
-    replay.play(trace, &places)
+    Some(Opened { trace, file, amplitude, speed, places })
 }
 
 /// Reads the file. What is wrong is shown at the key it comes from.

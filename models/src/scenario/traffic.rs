@@ -124,7 +124,8 @@ fn arrivals(context: &Context<'_>, table: &mut Reader<'_>, path: &str) -> Option
     }
 }
 
-fn profile(context: &Context<'_>, table: &mut Reader<'_>, path: &str, node: &Node) -> Option<Profile> {
+/// A profile, under the key `profile` of its table.
+pub fn profile(context: &Context<'_>, table: &mut Reader<'_>, path: &str, node: &Node) -> Option<Profile> {
     let (kind, entry) = choice(context.findings, path, node, &["constant", "day", "week", "points"])?;
     let Some(entry) = entry else {
         context.findings.error(

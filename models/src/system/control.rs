@@ -3,6 +3,7 @@
 
 use sim_core::{Calendar, Time};
 
+use super::instance::Phase;
 use super::{MINUTE, System};
 use crate::event::Event;
 use crate::plan::{GroupId, Process, Scaling};
@@ -81,7 +82,10 @@ impl System {
         match combined {
             Some(wanted) if wanted != desired && !suspended => {
                 let kind = if wanted > desired { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
-                let by = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
+                let wants = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
+                // A wish for fewer may be cut short by what another policy holds.
+                let holds = || decisions.iter().find(|(_, decision)| decision.at_least == Some(wanted));
+                let by = wants.or_else(holds);
                 let description = by.map_or_else(String::new, |(_, decision)| decision.description.clone());
                 let acts = by.and_then(|&(index, _)| policies[index].policy());
                 let caller = acts.map_or_else(
@@ -121,10 +125,16 @@ impl System {
                 .collect(),
             desired: fleet.desired,
             min: fleet.min,
-            max: fleet.max,
+            max: fleet.max_now(),
             warming: warming.len() as u32,
             warm_at: warming.into_iter().collect::<Option<Vec<Time>>>().and_then(|all| all.into_iter().max()),
-            terminating: fleet.members.len() as u32 - self.counted(group).count() as u32,
+            // Those in standby neither count nor go.
+            terminating: fleet
+                .members
+                .iter()
+                .map(|&slot| &self.instances[slot])
+                .filter(|instance| instance.phase == Phase::Draining && !instance.held)
+                .count() as u32,
             activity: self.activity_of(group, now),
         }
     }

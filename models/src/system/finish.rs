@@ -65,6 +65,7 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         endpoints: endpoints.collect(),
         limits: limits.collect(),
         groups: (0..plan.groups.len()).map(|index| system.group_result(GroupId(index as u16), now)).collect(),
+        forecasts: system.forecast_results(),
         nodes: system.nodes_results(now),
         versions: system.version_results(),
         sessions: system.session_results(now),

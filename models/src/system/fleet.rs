@@ -198,6 +198,11 @@ impl Fleet {
         }
     }
 
+    /// The largest desired capacity that a policy may ask for now: a forecast may be allowed to go above the group's maximum.
+    pub fn max_now(&self) -> u32 {
+        self.memories.iter().map(|memory| memory.raised_max).fold(self.max, u32::max)
+    }
+
     /// The number of the next instance.
     pub(super) fn next_number(&mut self) -> u64 {
         let number = self.next_number;

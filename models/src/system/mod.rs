@@ -11,6 +11,7 @@
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
 //! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
+//! * [`forecasts`](self): the past that predictive policies know;
 //! * [`lifecycle`](self): where they stand in their group, and what it prepares, spares and waits for;
 //! * [`boot`](self), [`versions`](self): user data, and versions of launch templates;
 //! * [`release`](self), [`refresh`](self), [`rolling`](self), [`blue_green`](self): how versions come to instances;
@@ -36,6 +37,7 @@ mod deadlines;
 mod ending;
 mod finish;
 mod fleet;
+mod forecasts;
 mod guard;
 mod health;
 mod hedge;
@@ -218,6 +220,7 @@ impl System {
         };
         system.start_cluster(&mut calendar);
         system.start_fleets(&mut calendar);
+        system.start_forecasts(seed);
         system.start_sessions(&mut calendar);
         system.start_sources(&mut calendar);
         system.start_clocks(&mut calendar);

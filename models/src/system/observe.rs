@@ -129,7 +129,7 @@ impl System {
             starting,
             starting_for: now.since(oldest_start).as_secs_f64(),
             desired: fleet.desired,
-            max: fleet.max,
+            max: fleet.max_now(),
             queued,
             refused: fleet.refused - std::mem::replace(&mut fleet.refused_at_minute, fleet.refused),
             turned_away: std::array::from_fn(|kind| turned_away[kind] - before_that[kind]),

@@ -18,7 +18,7 @@ impl System {
         for (fleet, worths) in self.fleets.iter().zip(&self.worth_of_machines) {
             let mut row = GroupRow {
                 desired: fleet.desired,
-                max: fleet.max,
+                max: fleet.max_now(),
                 serving: 0,
                 starting: 0,
                 draining: 0,

@@ -6,6 +6,7 @@ mod conservation;
 mod determinism;
 mod diagnostics;
 mod dynamic;
+mod forecast;
 mod front_door;
 mod golden;
 mod hpa_vectors;

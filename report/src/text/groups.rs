@@ -1,6 +1,6 @@
 //! What groups did, and what their operating systems counted.
 
-use scalesim::results::{Scheduling, SchedulingPart, SpotResult};
+use scalesim::results::{ForecastResult, Scheduling, SchedulingPart, SpotResult};
 
 use super::{Summary, count, duration, short, sparkline, value};
 
@@ -38,6 +38,9 @@ impl Summary<'_> {
                 busiest,
                 group.instance_hours
             ));
+            for forecast in run.forecasts.iter().filter(|forecast| forecast.group == group.name) {
+                self.forecast(forecast);
+            }
             if let Some(spot) = &group.spot {
                 self.spot(spot);
             }
@@ -76,6 +79,35 @@ impl Summary<'_> {
                     count(group.refused as f64)
                 ));
             }
+        }
+    }
+
+    /// What was forecast, and where it was most wrong.
+    fn forecast(&mut self, forecast: &ForecastResult) {
+        let known = || forecast.hours.iter().filter_map(|hour| Some((hour, hour.forecast?)));
+        if known().next().is_none() {
+            self.line(format!("  no forecast of {}: too little history", forecast.load));
+            return;
+        }
+        let error =
+            forecast.error.map_or(String::new(), |error| format!(", {} % off on average", short(error)));
+        let only = if forecast.scales { "" } else { " (forecast only)" };
+        self.line(format!(
+            "  forecasts of {} from {} h of history{error}{only}",
+            forecast.load, forecast.history
+        ));
+        let wrong = known().filter_map(|(hour, load)| {
+            let came = hour.actual.filter(|&came| came > 0.0)?;
+            Some((hour, load, came, (load - came).abs() / came))
+        });
+        if let Some((hour, load, came, _)) = wrong.max_by(|a, b| a.3.total_cmp(&b.3)) {
+            let needs = hour.capacity.map_or(String::new(), |count| format!(", {count} instances"));
+            self.line(format!(
+                "    most wrong for the hour from {}: {} forecast{needs}, {} came",
+                self.clock.time(hour.at),
+                count(load),
+                count(came)
+            ));
         }
     }
 

@@ -31,13 +31,27 @@ impl Dates {
         self.clock.show(self.start)
     }
 
+    /// The end, likewise.
+    pub fn end(&self) -> String {
+        self.clock.show(self.end)
+    }
+
     /// Whether the trace begins at this instant; without a zone in the file, at this time of the wall clock.
     pub fn begins_at(&self, instant: &Zoned) -> bool {
+        self.is_at(self.start, instant)
+    }
+
+    /// Whether it ends at this instant, likewise.
+    pub fn ends_at(&self, instant: &Zoned) -> bool {
+        self.is_at(self.end, instant)
+    }
+
+    fn is_at(&self, own: Instant, instant: &Zoned) -> bool {
         let same = match self.clock {
             Clock::Naive => TimeZone::UTC.to_timestamp(instant.datetime()).ok(),
             _ => Some(instant.timestamp()),
         };
-        same.is_some_and(|same| same.as_nanosecond() == i128::from(self.start))
+        same.is_some_and(|same| same.as_nanosecond() == i128::from(own))
     }
 
     /// When the clocks of `zone` were set back while the trace went on, if its times do not say which of the two hours
