@@ -63,7 +63,7 @@ fn a_run_reports_and_writes() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    assert_eq!(files.len(), 16, "{files:?}");
+    assert_eq!(files.len(), 18, "{files:?}");
     for name in ["overview.png", "load.svg", "results.json", "series.csv", "activities.csv", "violations.csv"]
     {
         assert!(files.contains(&name.to_string()), "{name}");
