@@ -112,7 +112,8 @@ impl<'a> Suspect<'a> {
             return (
                 CauseKind::InstanceLost,
                 format!(
-                    "{lost} instance lost; {fleet}, {refill} being replaced; {load}, bottleneck {:.0} % busy",
+                    "{lost} {} lost; {fleet}, {refill} being replaced; {load}, bottleneck {:.0} % busy",
+                    if lost == 1 { "instance" } else { "instances" },
                     100.0 * peak.hottest
                 ),
             );

@@ -70,9 +70,14 @@ impl Group {
         self.mixed.as_ref().map_or(1, |mixed| mixed.weight(machine))
     }
 
-    /// The names of its machines.
+    /// The names of its machines, each once.
     pub fn machine_names(&self) -> String {
-        let names: Vec<&str> = self.machines.iter().map(|machine| machine.name.as_str()).collect();
+        let mut names: Vec<&str> = Vec::new();
+        for machine in &self.machines {
+            if !names.contains(&machine.name.as_str()) {
+                names.push(&machine.name);
+            }
+        }
         names.join(", ")
     }
 

@@ -96,6 +96,9 @@ fn hourly(group: &Group, instances: u32) -> Option<f64> {
 
 /// What a group's instances cost at the prices of the list and of their pools.
 fn paid(system: &System, index: usize, now: Time) -> Option<f64> {
+    if system.plan().groups[index].pods.is_some() {
+        return None; // pods cost nothing, and their nodes do
+    }
     let own = system.instance_usage(GroupId(index as u16), now);
     own.iter().map(|own| own.hourly.map(|hourly| hourly * own.time.billed() / 3_600.0)).sum()
 }

@@ -127,7 +127,7 @@ fn tables_have_a_row_for_each_thing() {
     assert_eq!(lines("violations.csv"), violations + 1);
     let series = String::from_utf8(artefact(&results, "series.csv")).unwrap();
     assert!(series.lines().next().unwrap().ends_with(
-        "web.desired,web.max,web.serving,web.starting,web.draining,web.cpu_percent,web.queued,web.sessions"
+        "web.desired,web.max,web.serving,web.starting,web.draining,web.cpu_percent,web.queued,web.sessions,web.needed"
     ));
     assert!(series.contains("2026-11-27T20:00:00+05:30"));
 }

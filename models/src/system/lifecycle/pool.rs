@@ -230,7 +230,9 @@ impl System {
             Some(_) => self.log_extra(group, now, words),
             None => self.log_difference(group, ActivityKind::Launch, now, words, actual),
         }
-        let launch = Launch { machine: 0, zone: pooled.zone, purchase: Purchase::OnDemand };
+        // A group with a warm pool has one machine for each version, On-Demand.
+        let machine = plan.groups[group.index()].template(self.fleets[group.index()].version).machine;
+        let launch = Launch { machine, zone: pooled.zone, purchase: Purchase::OnDemand };
         let reference = self.add_instance(group, launch, Some(pooled.number), calendar);
         let instance = &mut self.instances[reference.slot];
         (instance.phase, instance.running, instance.standing.start) = (Phase::Booting, Some(now), start);
