@@ -122,6 +122,15 @@ mod tests {
 
     const CLIENTS: u64 = 20_000;
 
+    /// Envoy's documentation: of two targets with weights 1 and 2 in a table of 65,537 (asg-203).
+    #[test]
+    fn a_table_of_maglev_is_shared_by_weight() {
+        let mut table = Table::new(Hashing::Maglev, "front", Seed::new(7));
+        table.pick(0, &[0, 1], |target| target + 1);
+        let entries = |target: u32| table.maglev.iter().filter(|&&entry| entry == target).count();
+        assert_eq!([entries(0), entries(1)], [21_846, 43_691]);
+    }
+
     fn spread(hashing: Hashing, targets: &[u32]) -> Vec<u32> {
         let mut table = Table::new(hashing, "front", Seed::new(7));
         (0..CLIENTS).map(|client| table.pick(client, targets, |_| 1)).collect()

@@ -1,6 +1,7 @@
 //! Integration tests of scalesim, one binary.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, and says where")]
 
+mod asg_vectors;
 mod connections;
 mod conservation;
 mod determinism;

@@ -40,6 +40,27 @@ fn zones(plan: &Balancer, zones: &[(u32, u32)]) -> Rotation {
     rotation
 }
 
+/// asg-199: six registered, none healthy.
+#[test]
+fn without_any_healthy_target_all_are_used() {
+    let file: Value = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
+    let vectors = file["vectors"].as_array().unwrap().iter().filter(|v| v["kind"] == "lb_fail_open");
+    let mut seen = 0;
+    for vector in vectors {
+        let of = |key: &str| vector["input"][key].as_u64().unwrap() as u32;
+        let plan = Balancer {
+            algorithm: Algorithm::Random { anomaly_mitigation: false },
+            ..Balancer::new("front", GroupId(0))
+        };
+        let mut rotation = zones(&plan, &[(of("registered"), of("healthy"))]);
+        let counts = spread(&mut rotation, at(100), of("registered") as usize, 20_000);
+        let used = counts.iter().filter(|&&count| count > 0).count() as u64;
+        assert_eq!(Some(used), vector["expected"]["targets_used"].as_u64(), "{vector}");
+        seen += 1;
+    }
+    assert_eq!(seen, 1);
+}
+
 /// asg-198 and its counterpart: zone A has 10 of 10 healthy, zone B 4 of 10, and both minima are 50 %.
 #[test]
 fn routing_failover_is_by_zone_without_cross_zone_and_over_all_with_it() {

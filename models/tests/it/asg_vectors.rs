@@ -1,0 +1,55 @@
+//! Where each kind of worked example of EC2 Auto Scaling and its neighbours is held against the code, and which is not.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Kinds, and the tests that read all of their vectors through the code that decides in a run.
+const TESTED: &[(&str, &str)] = &[
+    ("adjustment", "dynamic"),
+    ("az_rebalance_limit", "lifecycle"),
+    ("cloudwatch_alarm", "scaling_vectors"),
+    ("cloudwatch_repeat", "dynamic"),
+    ("cloudwatch_window", "dynamic"),
+    ("cooldown_gate", "dynamic"),
+    ("default_termination", "lifecycle"),
+    ("effective_setting", "scaling_vectors, dynamic, releases"),
+    ("group_metric", "dynamic"),
+    ("health_replacement_batch", "lifecycle"),
+    ("instance_refresh_batch", "releases"),
+    ("instance_refresh_timeline", "releases"),
+    ("keda_queue", "kubernetes"),
+    ("lb_envoy_maglev", "a unit test of balancer/hashing.rs, where the table can be seen"),
+    ("lb_fail_open", "weights_and_zones"),
+    ("lb_target_group_health", "weights_and_zones"),
+    ("lifecycle_hook_timeout", "lifecycle"),
+    ("max_instance_lifetime", "lifecycle"),
+    ("mixed_instances_split", "money"),
+    ("multiple_policies", "dynamic, forecast"),
+    ("percent_rounding", "dynamic"),
+    ("predictive", "forecast"),
+    ("price_per_unit", "money"),
+    ("scale_in_protection", "lifecycle"),
+    ("scheduled_cron", "scaling_vectors"),
+    ("step_scaling", "dynamic"),
+    ("target_tracking_alarms", "scaling_vectors"),
+    ("target_tracking_gate", "scaling_vectors"),
+    ("target_tracking_proportional", "scaling_vectors"),
+    ("target_tracking_rounding", "scaling_vectors"),
+    ("warm_pool_size", "lifecycle"),
+    ("weighted", "money"),
+];
+
+/// Kinds that cannot be expressed, and why.
+const LEFT_OUT: &[(&str, &str)] = &[("sqs_dlq_age", "there are no queues yet")];
+
+#[test]
+fn no_kind_of_vector_is_forgotten() {
+    let file: Value = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
+    let vectors = file["vectors"].as_array().unwrap();
+    let there: BTreeSet<&str> = vectors.iter().map(|vector| vector["kind"].as_str().unwrap()).collect();
+    let known: BTreeSet<&str> = TESTED.iter().chain(LEFT_OUT).map(|(kind, _)| *kind).collect();
+    assert_eq!(there, known);
+    let left_out = |vector: &&Value| LEFT_OUT.iter().any(|(kind, _)| vector["kind"] == *kind);
+    assert_eq!((vectors.len(), vectors.iter().filter(left_out).count()), (135, 1));
+}
