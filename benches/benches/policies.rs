@@ -1,11 +1,14 @@
-//! What a scaling policy costs each time that it is asked: target tracking, predictive scaling (between two forecasts, and one that
-//! is made anew), the autoscaler of a managed instance group, the rules of a scale set.
+//! What a scaling policy costs each time that it is asked: target tracking, step and simple scaling, predictive scaling (between
+//! two forecasts, and one that is made anew), the autoscaler of a managed instance group, the rules of a scale set, and a pass of
+//! a HorizontalPodAutoscaler.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use scalesim::Scenario;
 use scalesim::plan::Scaling;
+use scalesim::scaling::hpa::pass::{self, Hpa, Seen, Values, pass};
+use scalesim::scaling::hpa::pods::{Condition, Container, Phase, Pod, PodMetrics, Requests};
 use scalesim::scaling::{ActivityState, Datapoint, Forecaster, Memory, Observation, forecast};
 use sim_core::{Span, Time};
 
@@ -37,8 +40,16 @@ fn policy(stated: &str) -> Scaling {
     scenario.plan().groups[0].scaling[0].clone()
 }
 
-const POLICIES: [(&str, &str); 4] = [
+const POLICIES: [(&str, &str); 6] = [
     ("target tracking", "{ target_tracking = { target = 50 } }"),
+    (
+        "step scaling",
+        r#"{ step = { alarm = { metric = "cpu", comparison = ">=", threshold = 40 }, adjustment_type = "percent-change-in-capacity", steps = [{ lower = 0, upper = 20, adjustment = 10 }, { lower = 20, adjustment = 30 }] } }"#,
+    ),
+    (
+        "simple scaling",
+        r#"{ simple = { alarm = { metric = "cpu", comparison = ">=", threshold = 60 }, adjustment_type = "change-in-capacity", adjustment = 1 } }"#,
+    ),
     (
         "predictive, between forecasts",
         r#"{ predictive = { target = 50, mode = "forecast-and-scale", history = { profile = { constant = "1/s" } } } }"#,
@@ -53,6 +64,37 @@ const POLICIES: [(&str, &str); 4] = [
 /// Two weeks of days.
 fn history() -> Vec<Option<f64>> {
     (0..336u32).map(|hour| Some(400.0 + 300.0 * f64::from((hour % 24).abs_diff(12)))).collect()
+}
+
+/// What an HPA sees that keeps CPU at 80 % of what its pods ask for.
+fn ten_pods() -> Seen {
+    let now = Time::ZERO + Span::from_secs(3_600);
+    let name = |number: u32| format!("pod-{number}");
+    let container = || Container { name: "app".into(), requests: Requests { cpu: Some(500), memory: None } };
+    let pod = |number| Pod {
+        name: name(number),
+        phase: Phase::Running,
+        ready: Some(Condition { ready: true, since: Time::ZERO }),
+        started: Some(Time::ZERO),
+        deleted: false,
+        containers: vec![container()],
+        pod_level: None,
+    };
+    let metrics = |number| PodMetrics {
+        pod: name(number),
+        at: now,
+        window: Span::from_secs(15),
+        containers: vec![("app".into(), Some(390))],
+    };
+    Seen {
+        now,
+        min: 1,
+        max: 100,
+        replicas: 10,
+        status_replicas: 10,
+        pods: (0..10).map(pod).collect(),
+        values: vec![Values::Resource((0..10).map(metrics).collect())],
+    }
 }
 
 fn policies(c: &mut Criterion) {
@@ -86,6 +128,11 @@ fn policies(c: &mut Criterion) {
             });
         });
     }
+    let (hpa, seen) = (Hpa::default(), ten_pods());
+    let mut memory = pass::Memory::default();
+    group.bench_function("a pass of an HPA over ten pods", |bencher| {
+        bencher.iter(|| black_box(pass(&hpa, &mut memory, black_box(&seen))));
+    });
     let history = history();
     group.bench_function("forecast of 48 h from 14 days", |bencher| {
         bencher.iter(|| black_box(forecast(black_box(&history))));
