@@ -1,6 +1,6 @@
 //! The control plane alone: many groups of many instances through a day, with hardly a request.
 //!
-//! `cargo run --release -p scalesim-benches --bin control-plane -- [groups] [instances] [hours]`
+//! `cargo run --release -p scalesim-benches --bin control_plane -- [groups] [instances] [hours]`
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot start should stop")]
 
