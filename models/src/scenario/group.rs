@@ -1,10 +1,8 @@
 //! `[group.NAME]` and its scaling.
 
-use croner::Cron;
-use jiff::Zoned;
-use jiff::tz::TimeZone;
 use sim_core::{Span, Time};
 
+use super::cron::{MOST_RUNS, Schedule, time_zone};
 use super::lifecycle::lifecycle;
 use super::mig::mig;
 use super::node::{Entry, Node, Value};
@@ -20,8 +18,6 @@ use crate::plan::{
 };
 use crate::scaling::Size;
 
-/// The most times that one scheduled action may run.
-pub(super) const MOST_RUNS: usize = 100_000;
 /// The largest group.
 pub const MOST_INSTANCES: u32 = 10_000;
 
@@ -434,9 +430,7 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
     if min.is_none() && desired.is_none() && max.is_none() {
         table.missing("desired", "or `min` or `max`: what the action sets");
     }
-    let zone = context.findings_if_err(TimeZone::get(&zone), &table.place_of("time_zone"), |_| {
-        format!("`{zone}` is not a time zone; write an IANA name such as \"Asia/Kolkata\"")
-    });
+    let zone = time_zone(context, &zone, &table.place_of("time_zone"));
     let moment = |moment: Option<Moment>, key: &str, default: Time| match moment {
         Some(moment) => context.moment(&moment, &table.place_of(key)),
         None => Some(default),
@@ -455,16 +449,9 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
     let (schedule, times) = match (cron, at) {
         (Some(cron), None) => {
             let place = table.place_of("cron");
-            let parsed = context.findings_if_err(cron.parse::<Cron>(), &place, |error| {
-                format!("`{cron}` is not a cron expression ({error}); write minute, hour, day of month, month, day of week")
-            })?;
-            if cron.split_whitespace().count() != 5 {
-                let message = format!("`{cron}` has not five fields");
-                let label = "expected minute, hour, day of month, month, day of week";
-                context.findings.error(&place, message, label, None);
-            }
-            let zone = zone?;
-            let mut times = runs(&parsed, context, &zone, from, until);
+            let parsed = super::cron::cron(context, &cron, &place)?;
+            let comes = Schedule::new(parsed, zone?, &cron);
+            let mut times = comes.times(context, from, until);
             if begins && times.first() != Some(&from) {
                 times.insert(0, from); // an action with a start runs then as well
             }
@@ -472,7 +459,7 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
                 let message = format!("`{cron}` runs more than {MOST_RUNS} times within the scenario");
                 context.findings.error(&place, message, "expected a rarer action or a shorter run", None);
             }
-            (format!("{cron} {}", zone.iana_name().unwrap_or("UTC")), times)
+            (comes.words(), times)
         }
         (None, Some(at)) => {
             let time = context.moment(&at, &table.place_of("at"))?;
@@ -487,35 +474,4 @@ fn scheduled(context: &Context<'_>, table: &mut Reader<'_>) -> Option<ScheduledA
         context.findings.note(format!("scheduled action ({schedule}) never runs within the scenario"));
     }
     Some(ScheduledAction { schedule, times, min, desired, max })
-}
-
-/// When a cron expression matches, in simulated time. Gaps and folds of a zone are the library's business.
-pub(super) fn runs(
-    cron: &Cron,
-    context: &Context<'_>,
-    zone: &TimeZone,
-    from: Time,
-    until: Time,
-) -> Vec<Time> {
-    let start = &context.start;
-    let Ok(first) = i64::try_from(from.as_nanos()).map(jiff::SignedDuration::from_nanos) else {
-        return Vec::new();
-    };
-    let Ok(first) = start.timestamp().checked_add(first) else { return Vec::new() };
-    let mut at: Zoned = first.to_zoned(zone.clone());
-    let mut inclusive = true;
-    let mut times = Vec::new();
-    while times.len() < MOST_RUNS {
-        let Ok(next) = cron.find_next_occurrence(&at, inclusive) else { break };
-        let Ok(nanos) = u64::try_from(next.timestamp().duration_since(start.timestamp()).as_nanos()) else {
-            break;
-        };
-        let time = Time::from_nanos(nanos);
-        if time > until {
-            break;
-        }
-        times.push(time);
-        (at, inclusive) = (next, false);
-    }
-    times
 }

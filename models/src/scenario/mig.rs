@@ -1,12 +1,10 @@
 //! `mig = { … }` of a group: the autoscaler of a managed instance group, in the words of its API.
 
-use croner::Cron;
-use jiff::SignedDuration;
-use jiff::tz::TimeZone;
 use sim_core::{Span, Time};
 
 use super::Context;
-use super::group::{MOST_INSTANCES, MOST_RUNS};
+use super::cron::{Schedule, time_zone};
+use super::group::MOST_INSTANCES;
 use super::node::{Node, Value};
 use super::predictive::one_of;
 use super::reader::Reader;
@@ -176,36 +174,17 @@ fn schedule(context: &Context<'_>, options: &mut Reader<'_>) -> Option<MigSchedu
         context.findings.error(&options.place_of("duration"), message, label, None);
     }
     let (cron, duration) = (cron?, duration?.0);
-    let zone = context.findings_if_err(TimeZone::get(&zone), &options.place_of("time_zone"), |_| {
-        format!("`{zone}` is not a time zone; write an IANA name such as \"Asia/Kolkata\"")
-    })?;
-    let place = options.place_of("schedule");
-    let parsed = context.findings_if_err(cron.parse::<Cron>(), &place, |error| {
-        format!("`{cron}` is not a cron expression ({error}); write minute, hour, day of month, month, day of week")
-    })?;
-    let active = stretches(&parsed, context, &zone, duration);
-    let schedule = format!("{cron} {}", zone.iana_name().unwrap_or("UTC"));
+    let zone = time_zone(context, &zone, &options.place_of("time_zone"))?;
+    let parsed = super::cron::cron(context, &cron, &options.place_of("schedule"))?;
+    let comes = Schedule::new(parsed, zone, &cron);
+    let (schedule, active) = (comes.words(), stretches(&comes, context, duration));
     Some(MigSchedule { schedule, active, min_required: min_required? })
 }
 
 /// When a schedule is in force during the run. One that began before it may still be so.
-fn stretches(cron: &Cron, context: &Context<'_>, zone: &TimeZone, duration: Span) -> Vec<(Time, Time)> {
-    let start = context.start.timestamp();
-    let nanos = |span: Span| i64::try_from(span.as_nanos()).ok().map(SignedDuration::from_nanos);
-    let Some(first) = nanos(duration).and_then(|before| start.checked_sub(before).ok()) else {
-        return Vec::new();
-    };
-    let (mut at, mut inclusive) = (first.to_zoned(zone.clone()), false);
-    let mut stretches = Vec::new();
-    while stretches.len() < MOST_RUNS {
-        let Ok(next) = cron.find_next_occurrence(&at, inclusive) else { break };
-        let from = next.timestamp().duration_since(start).as_nanos();
-        if from > i128::from(context.duration.as_nanos()) {
-            break;
-        }
-        let time = |nanos: i128| Time::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX));
-        stretches.push((time(from), time(from + i128::from(duration.as_nanos()))));
-        (at, inclusive) = (next, false);
-    }
-    stretches
+fn stretches(comes: &Schedule, context: &Context<'_>, duration: Span) -> Vec<(Time, Time)> {
+    let nanos = |span: Span| i128::from(span.as_nanos());
+    let time = |nanos: i128| Time::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX));
+    let begins = comes.instants(context, (-nanos(duration), false), nanos(context.duration));
+    begins.into_iter().map(|from| (time(from), time(from + nanos(duration)))).collect()
 }

@@ -8,6 +8,7 @@ mod balancer;
 mod check;
 mod connections;
 mod cost;
+mod cron;
 mod diagnostic;
 mod dist;
 mod group;

@@ -1,11 +1,9 @@
 //! `[[release]]`: what comes to the instances of a group, when and how.
 
-use croner::Cron;
-use jiff::tz::TimeZone;
 use sim_core::{Span, Time};
 
+use super::cron::{MOST_RUNS, Schedule, time_zone};
 use super::diagnostic::nearest_or_all;
-use super::group::{MOST_RUNS, runs};
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, choice, read};
 use super::units::Moment;
@@ -128,19 +126,11 @@ fn times(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Vec<Time>> {
         }
         (Some(cron), None) => {
             let zone = table.or("time_zone", "UTC".to_string());
-            let zone = context.findings_if_err(TimeZone::get(&zone), &table.place_of("time_zone"), |_| {
-                format!("`{zone}` is not a time zone; write an IANA name such as \"Asia/Kolkata\"")
-            })?;
+            let zone = time_zone(context, &zone, &table.place_of("time_zone"))?;
             let place = table.place_of("cron");
-            let parsed = context.findings_if_err(cron.parse::<Cron>(), &place, |error| {
-                format!("`{cron}` is not a cron expression ({error}); write minute, hour, day of month, month, day of week")
-            })?;
-            if cron.split_whitespace().count() != 5 {
-                let message = format!("`{cron}` has not five fields");
-                let label = "expected minute, hour, day of month, month, day of week";
-                context.findings.error(&place, message, label, None);
-            }
-            let times = runs(&parsed, context, &zone, Time::ZERO, Time::ZERO + context.duration);
+            let parsed = super::cron::cron(context, &cron, &place)?;
+            let comes = Schedule::new(parsed, zone, &cron);
+            let times = comes.times(context, Time::ZERO, Time::ZERO + context.duration);
             if times.len() >= MOST_RUNS {
                 let message = format!("`{cron}` comes more than {MOST_RUNS} times within the scenario");
                 context.findings.error(&place, message, "expected a rarer release or a shorter run", None);
