@@ -60,7 +60,7 @@ pub use simple::SimpleScaling;
 pub use statistic::{Samples, Statistic};
 pub use step::{Aggregation, MOST_STEPS, Step, StepScaling};
 pub use target_tracking::TargetTracking;
-pub use termination::{Candidate, LaunchedFrom, TerminationPolicy, equals, surplus, to_next_hour};
+pub use termination::{Candidate, LaunchedFrom, TerminationPolicy, choose, equals, surplus, to_next_hour};
 pub use vmss::{
     Direction, GrainValue, TimeAggregation, Vmss, VmssChange, VmssMemory, VmssProfile, VmssReason, VmssRule,
     VmssStatistic, VmssView,

@@ -3,6 +3,8 @@
 //! (EC2 Auto Scaling, "Control which Auto Scaling instances terminate during scale in".) Nothing is known here of
 //! machines or requests; [`crate::system`] says what each instance is like and does what is decided.
 
+use std::collections::BTreeMap;
+
 use rand::Rng;
 use sim_core::chance::below;
 use sim_core::{Span, Time};
@@ -73,24 +75,33 @@ pub fn surplus(
     let mut gone = Vec::new();
     while left.len() > desired {
         let of: Vec<Candidate> = left.iter().map(|&index| candidates[index]).collect();
-        let equals = equals(&of, policies);
-        let nth = match equals.len() {
-            0 => break,
-            1 => 0, // nothing to draw
-            many => below(draws, many as u32) as usize,
-        };
-        gone.push(left.remove(equals[nth]));
+        let Some(chosen) = choose(&of, policies, draws) else { break };
+        gone.push(left.remove(chosen));
     }
     gone
+}
+
+/// Chooses the instance that goes first: its index. `None` where there is none that is not protected.
+pub fn choose(
+    candidates: &[Candidate],
+    policies: &[TerminationPolicy],
+    draws: &mut impl Rng,
+) -> Option<usize> {
+    let equals = equals(candidates, policies);
+    match equals.as_slice() {
+        [] | [_] => equals.first().copied(), // nothing to draw
+        many => Some(many[below(draws, many.len() as u32) as usize]),
+    }
 }
 
 /// The instances of which any may go first: those of the zones that have most, and hold one that is not protected, which
 /// every policy in turn prefers. Where none is left that is not protected, none.
 pub fn equals(candidates: &[Candidate], policies: &[TerminationPolicy]) -> Vec<usize> {
-    let in_zone = |zone| candidates.iter().filter(|other| other.zone == zone).count();
+    let mut in_zone: BTreeMap<u16, usize> = BTreeMap::new();
+    candidates.iter().for_each(|candidate| *in_zone.entry(candidate.zone).or_default() += 1);
     let open = candidates.iter().enumerate().filter(|(_, candidate)| !candidate.protected);
     let counted: Vec<(usize, usize)> =
-        open.map(|(index, candidate)| (index, in_zone(candidate.zone))).collect();
+        open.map(|(index, candidate)| (index, in_zone[&candidate.zone])).collect();
     let fullest = counted.iter().map(|&(_, count)| count).max().unwrap_or(0);
     let mut left: Vec<usize> =
         counted.into_iter().filter(|&(_, count)| count == fullest).map(|(index, _)| index).collect();

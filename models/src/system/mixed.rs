@@ -8,7 +8,7 @@ use super::lifecycle::State;
 use crate::event::Event;
 use crate::plan::{Group, GroupId, MixedInstances, Spot};
 use crate::results::ActivityKind;
-use crate::scaling::{OnDemandAllocation, Pool, Purchase, choose_pool, is_too_much, price_per_unit};
+use crate::scaling::{OnDemandAllocation, Pool, Purchase, choose_pool, price_per_unit};
 
 /// What an instance is launched as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,20 +100,12 @@ impl System {
         (0u16..).zip(&plan.machines).map(pool).collect()
     }
 
-    /// Instances whose weight is too much, so that a scale-in may end them.
-    pub(super) fn may_go(&self, group: GroupId) -> impl Iterator<Item = u32> + '_ {
-        let (units, desired) = (self.units(group), self.fleets[group.index()].desired);
-        self.counted(group).filter(move |&slot| {
-            let instance = &self.instances[slot];
-            !instance.held && is_too_much(units, instance.units, desired)
-        })
-    }
-
-    /// Of the instances that a scale-in could end, those that it may: whose weight is too much, and of these the ones that
-    /// are more than their purchase option's share (EC2 Auto Scaling, "Control which Auto Scaling instances terminate").
-    pub(super) fn aligned(&self, group: GroupId, candidates: Vec<u32>) -> Vec<u32> {
+    /// Of the instances that a scale-in could end, those that are more than their purchase option's share, in the pools that the
+    /// group's strategy likes least (EC2 Auto Scaling, "Control which Auto Scaling instances terminate"). None are in a group of one
+    /// kind.
+    pub(super) fn out_of_line(&self, group: GroupId, candidates: &[u32]) -> Vec<u32> {
         let plan = &self.plan.groups[group.index()];
-        let Some(mixed) = &plan.mixed else { return candidates };
+        let Some(mixed) = &plan.mixed else { return Vec::new() };
         let desired = self.fleets[group.index()].desired;
         let on_demand: u32 = self
             .counted(group)
@@ -123,11 +115,11 @@ impl System {
             .sum();
         let above =
             if on_demand > mixed.on_demand_units(desired) { Purchase::OnDemand } else { Purchase::Spot };
-        let wanted = |slot: &u32| self.instances[*slot].purchase == above;
-        let may = match candidates.iter().any(wanted) {
-            true => candidates.into_iter().filter(wanted).collect(),
-            false => candidates,
-        };
+        let bought = candidates.iter().copied().filter(|&slot| self.instances[slot].purchase == above);
+        let mut may: Vec<u32> = bought.collect();
+        if may.is_empty() {
+            may = candidates.to_vec();
+        }
         self.least_wanted(group, may)
     }
 }

@@ -6,73 +6,71 @@ use super::System;
 use crate::event::Event;
 use crate::plan::{GroupId, Process, Protection};
 use crate::results::ActivityKind;
-use crate::scaling::{self, Candidate, LaunchedFrom, ZoneCount, launches_to_balance, rebalance_ceiling};
+use crate::scaling::{
+    self, Candidate, LaunchedFrom, ZoneCount, is_too_much, launches_to_balance, rebalance_ceiling,
+};
 
 impl System {
     /// Takes out what is too many, as the group's termination policies say. Where all that are left are protected, they
     /// stay, and the desired capacity is what it is.
     pub(in crate::system) fn scale_in(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
-        let desired = (self.fleets[group.index()].desired + self.fleets[group.index()].surplus) as usize;
+        let desired = self.fleets[group.index()].desired + self.fleets[group.index()].surplus;
         if self.pods_of(group).is_some() {
-            return self.remove_pods(group, desired, calendar);
+            return self.remove_pods(group, desired as usize, calendar);
         }
-        if self.plan.groups[group.index()].mixed.is_some() {
-            return self.scale_in_mixed(group, desired as u32, calendar);
-        }
-        if self.counted(group).count() <= desired {
-            self.fleets[group.index()].life.held = false;
-            return;
-        }
-        let slots: Vec<u32> =
+        let mut slots: Vec<u32> =
             self.counted(group).filter(|&slot| !self.instances[slot].standing.extra).collect();
-        if slots.len() <= desired {
+        let mut units: u32 = slots.iter().map(|&slot| self.instances[slot].units).sum();
+        if units <= desired {
             self.fleets[group.index()].life.held = false;
             return;
         }
         if self.suspended(group, Process::Terminate, now) {
             let words = format!(
-                "{} instances are there, {desired} are desired, and none is terminated: Terminate is suspended.",
-                slots.len()
+                "{units} instances are there, {desired} are desired, and none is terminated: Terminate is suspended."
             );
             return self.keeps_more(group, words, now);
         }
-        let candidates: Vec<Candidate> = slots.iter().map(|&slot| self.candidate(slot, now)).collect();
-        let plan = self.plan.clone();
-        let lifecycle = &plan.groups[group.index()].lifecycle;
-        let draws = &mut self.fleets[group.index()].life.choices;
-        let chosen = scaling::surplus(&candidates, desired, &lifecycle.termination_policies, draws);
-        let left = slots.len() - chosen.len();
-        for index in chosen {
-            let reuse = lifecycle.warm_pool.as_ref().is_some_and(|pool| pool.reuse_on_scale_in);
-            let instance = &mut self.instances[slots[index]];
+        // Each choice is made anew, as zones have fewer by then, and other instances are out of line.
+        while let Some(chosen) = self.choose_to_terminate(group, &slots, (units, desired), now) {
+            slots.retain(|&slot| slot != chosen);
+            units -= self.instances[chosen].units;
+            let pool = self.plan.groups[group.index()].lifecycle.warm_pool.as_ref();
+            let reuse = pool.is_some_and(|pool| pool.reuse_on_scale_in);
+            let instance = &mut self.instances[chosen];
             instance.standing.returns = reuse && instance.in_service() && instance.crashed.is_none();
-            self.terminate(slots[index], "", calendar);
+            self.terminate(chosen, "", calendar);
         }
-        if left > desired {
+        if slots.iter().any(|&slot| self.may_go(slot, (units, desired))) {
             let words =
-                format!("{left} instances stay, {desired} are desired: all are protected from scale-in.");
+                format!("{units} instances stay, {desired} are desired: all are protected from scale-in.");
             self.keeps_more(group, words, now);
         }
     }
 
-    /// The same of a group of several types or purchase options, whose instances may count as more than one: one after another,
-    /// as each changes what is out of line.
-    fn scale_in_mixed(&mut self, group: GroupId, desired: u32, calendar: &mut Calendar<Event>) {
-        let now = calendar.now();
-        while self.units(group) > desired && !self.suspended(group, Process::Terminate, now) {
-            let slots: Vec<u32> = self.may_go(group).collect();
-            let aligned = self.aligned(group, slots.clone());
-            let candidate =
-                |&slot: &u32| Candidate { out_of_line: aligned.contains(&slot), ..self.candidate(slot, now) };
-            let candidates: Vec<Candidate> = slots.iter().map(candidate).collect();
-            let plan = self.plan.clone();
-            let policies = &plan.groups[group.index()].lifecycle.termination_policies;
-            let draws = &mut self.fleets[group.index()].life.choices;
-            let left = candidates.len().saturating_sub(1);
-            let Some(&chosen) = scaling::surplus(&candidates, left, policies, draws).first() else { break };
-            self.terminate(slots[chosen], "", calendar);
-        }
+    /// Who of these goes next; `None` where nobody has to or may.
+    fn choose_to_terminate(
+        &mut self,
+        group: GroupId,
+        slots: &[u32],
+        size: (u32, u32),
+        now: Time,
+    ) -> Option<u32> {
+        let slots: Vec<u32> = slots.iter().copied().filter(|&slot| self.may_go(slot, size)).collect();
+        let out_of_line = self.out_of_line(group, &slots);
+        let candidate = |&slot: &u32| self.candidate(slot, out_of_line.contains(&slot), now);
+        let candidates: Vec<Candidate> = slots.iter().map(candidate).collect();
+        let plan = self.plan.clone();
+        let policies = &plan.groups[group.index()].lifecycle.termination_policies;
+        let draws = &mut self.fleets[group.index()].life.choices;
+        scaling::choose(&candidates, policies, draws).map(|index| slots[index])
+    }
+
+    /// Whether a group of so many units, of which so many are desired, has an instance too many in this one.
+    fn may_go(&self, slot: u32, (units, desired): (u32, u32)) -> bool {
+        let instance = &self.instances[slot];
+        !instance.held && units > desired && is_too_much(units, instance.units, desired)
     }
 
     /// More instances than desired stay. The log says so once.
@@ -83,7 +81,7 @@ impl System {
     }
 
     /// An instance as termination policies see it.
-    fn candidate(&self, slot: u32, now: Time) -> Candidate {
+    fn candidate(&self, slot: u32, out_of_line: bool, now: Time) -> Candidate {
         let instance = &self.instances[slot];
         Candidate {
             zone: instance.zone,
@@ -91,7 +89,7 @@ impl System {
             launched: instance.launched,
             number: instance.number,
             to_next_hour: scaling::to_next_hour(instance.running.unwrap_or(instance.launched), now),
-            out_of_line: false,
+            out_of_line,
             protected: self.is_protected(slot),
         }
     }

@@ -109,7 +109,7 @@ impl GroupLife {
 }
 
 impl Standing {
-    /// A new instance. All have the first version of their template: nothing changes it yet.
+    /// A new instance, in no state yet.
     pub fn new(alone: bool) -> Self {
         Standing {
             state: State::Pending,
