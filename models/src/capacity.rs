@@ -179,8 +179,8 @@ impl Plan {
             .collect()
     }
 
-    /// What an instance of each type is worth in instances of its group's first machine, by group: what it can serve of what
-    /// that one can.
+    /// What an instance of each machine is worth in instances of its group's first one, by group: what it can serve of what that
+    /// one can. A version of a launch template has a machine of its own, and with it stands for what it runs.
     pub fn worth_of_machines(&self) -> Vec<Vec<f64>> {
         if self.groups.iter().all(|group| group.machines.len() == 1) {
             return vec![vec![1.0]; self.groups.len()];
@@ -188,11 +188,14 @@ impl Plan {
         let groups = (0u16..).map(GroupId).zip(&self.groups).zip(self.demands());
         let of = |((id, group), demand): ((GroupId, &Group), Demand)| {
             let first = self.clients_per_machine(id, group.machine(), demand);
-            let worth = |machine| {
-                let worth = self.clients_per_machine(id, machine, demand) / first;
-                if worth.is_finite() { worth } else { 1.0 }
-            };
-            group.machines.iter().map(worth).collect()
+            let of_machine = |machine| self.clients_per_machine(id, machine, demand) / first;
+            let mut worths: Vec<f64> = group.machines.iter().map(of_machine).collect();
+            for (version, template) in (1u8..).zip(&group.versions) {
+                worths[usize::from(template.machine)] =
+                    self.capacity_of_version(id, version) / self.capacity_per_instance(id);
+            }
+            worths.iter_mut().filter(|worth| !worth.is_finite()).for_each(|worth| *worth = 1.0);
+            worths
         };
         groups.map(of).collect()
     }

@@ -4,7 +4,7 @@
 use sim_core::{Span, Time};
 
 use super::meters::{ByInstance, Told, memory_used, shared};
-use super::{MINUTE, System, versions};
+use super::{MINUTE, System};
 use crate::machine::{Supply, Tally};
 use crate::measure::{MachineTotals, MinuteFacts};
 use crate::plan::{GroupId, Metric};
@@ -26,7 +26,6 @@ impl System {
         let (mut serving, mut unhealthy, mut starting, mut without_credits) = (0, 0, 0, 0);
         // Without a healthy target all get requests.
         let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
-        let mut capacity = 0.0;
         let worths = &self.worth_of_machines[group.index()];
         let fleet = &mut self.fleets[group.index()];
         let mut oldest_start = now;
@@ -61,7 +60,6 @@ impl System {
                 worth += worths[instance.machine_type()];
                 used += utilisation;
                 had += 1.0;
-                capacity += versions::capacity(&self.variants, instance.variant);
                 let runtime = all.services[instance.service.index()].runtime;
                 let vcpus = plan.machines[instance.machine_type()].processor.vcpus;
                 let threads = f64::from(runtime.computing_threads(vcpus)).min(instance.vcpus);
@@ -116,10 +114,7 @@ impl System {
         MinuteFacts {
             asked: (first * in_minute as f64 + messages as f64) / length.as_secs_f64().max(1e-9),
             load: (in_minute + messages) as f64 / length.as_secs_f64().max(1e-9),
-            capacity: match plan.versions.is_empty() {
-                true => worth * self.capacity_per_instance[group.index()],
-                false => capacity,
-            },
+            capacity: worth * self.capacity_per_instance[group.index()],
             cpu: if had > 0.0 { used / had } else { 0.0 },
             hottest,
             evenly: if had > 0.0 { bottlenecks / had } else { 0.0 },

@@ -17,8 +17,6 @@ pub struct Variant {
     version: u8,
     /// The program that answers for each endpoint and each balancer's checks.
     programs: Vec<u16>,
-    /// Requests per second that one instance can serve.
-    capacity: f64,
     /// What its instances have worked on.
     served: Collector,
     /// Instances made from it.
@@ -34,11 +32,6 @@ pub(super) fn program_of(variants: &[Variant], request: &Request) -> usize {
 #[inline(never)]
 fn other_program(variants: &[Variant], request: &Request) -> usize {
     usize::from(variants[usize::from(request.variant) - 1].programs[request.endpoint.index()])
-}
-
-/// Requests per second that an instance of a version can serve; nothing where its group has no versions.
-pub(super) fn capacity(variants: &[Variant], variant: u8) -> f64 {
-    usize::from(variant).checked_sub(1).map_or(0.0, |index| variants[index].capacity)
 }
 
 /// Versions beside the first, of groups behind each balancer, whose checks ask for something else: in the order of groups,
@@ -70,7 +63,6 @@ pub(super) fn variants(plan: &Plan) -> Vec<Variant> {
                 group: id,
                 version,
                 programs: programs(plan, id, version),
-                capacity: plan.capacity_of_version(id, version),
                 served: Collector::new(),
                 launched: 0,
             });
