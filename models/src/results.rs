@@ -16,6 +16,7 @@ mod spot;
 mod versions;
 
 use serde::{Deserialize, Serialize};
+use sim_core::Time;
 
 pub use bill::{Bill, BillKind, BillLine};
 pub use connections::ConnectionsResult;
@@ -457,4 +458,19 @@ pub struct Activity {
     pub cause: String,
     /// Desired capacity after it.
     pub desired: u32,
+}
+
+impl Activity {
+    /// One of `group` at an instant, with nothing that brought it about.
+    pub(crate) fn new(
+        at: Time,
+        group: &str,
+        kind: ActivityKind,
+        description: String,
+        desired: u32,
+    ) -> Activity {
+        let at = at.as_secs_f64();
+        let (group, cause) = (group.to_string(), String::new());
+        Activity { at, until: at, times: 1, group, kind, description, cause, desired }
+    }
 }

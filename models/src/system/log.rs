@@ -89,15 +89,7 @@ impl System {
         now: Time,
         description: String,
     ) -> Activity {
-        Activity {
-            at: now.as_secs_f64(),
-            until: now.as_secs_f64(),
-            times: 1,
-            group: self.plan.groups[group.index()].name.clone(),
-            kind,
-            description,
-            cause: String::new(),
-            desired: self.fleets[group.index()].desired,
-        }
+        let desired = self.fleets[group.index()].desired;
+        Activity::new(now, &self.plan.groups[group.index()].name, kind, description, desired)
     }
 }

@@ -307,16 +307,8 @@ impl System {
         now: Time,
         description: String,
     ) -> Activity {
-        Activity {
-            at: now.as_secs_f64(),
-            until: now.as_secs_f64(),
-            times: 1,
-            group: self.plan.nodes[pool.index()].name.clone(),
-            kind,
-            description,
-            cause: String::new(),
-            desired: self.pool(pool).staying() as u32,
-        }
+        let staying = self.pool(pool).staying() as u32;
+        Activity::new(now, &self.plan.nodes[pool.index()].name, kind, description, staying)
     }
 
     /// Nodes that were used until now, for the bill.
