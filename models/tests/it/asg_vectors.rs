@@ -2,7 +2,36 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
 use serde_json::Value;
+
+/// A worked example.
+#[derive(Deserialize)]
+pub struct Vector {
+    /// Such as `asg-001`.
+    pub id: String,
+    kind: String,
+    /// What is given.
+    pub input: Value,
+    /// What comes of it.
+    pub expected: Value,
+}
+
+/// All worked examples of a kind, of which there is one at least.
+pub fn vectors(kind: &str) -> Vec<Vector> {
+    let those: Vec<Vector> = all().into_iter().filter(|vector| vector.kind == kind).collect();
+    assert!(!those.is_empty(), "{kind}");
+    those
+}
+
+fn all() -> Vec<Vector> {
+    #[derive(Deserialize)]
+    struct File {
+        vectors: Vec<Vector>,
+    }
+    let file: File = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
+    file.vectors
+}
 
 /// Kinds, and the tests that read all of their vectors through the code that decides in a run.
 const TESTED: &[(&str, &str)] = &[
@@ -45,11 +74,10 @@ const LEFT_OUT: &[(&str, &str)] = &[("sqs_dlq_age", "there are no queues yet")];
 
 #[test]
 fn no_kind_of_vector_is_forgotten() {
-    let file: Value = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
-    let vectors = file["vectors"].as_array().unwrap();
-    let there: BTreeSet<&str> = vectors.iter().map(|vector| vector["kind"].as_str().unwrap()).collect();
+    let vectors = all();
+    let there: BTreeSet<&str> = vectors.iter().map(|vector| vector.kind.as_str()).collect();
     let known: BTreeSet<&str> = TESTED.iter().chain(LEFT_OUT).map(|(kind, _)| *kind).collect();
     assert_eq!(there, known);
-    let left_out = |vector: &&Value| LEFT_OUT.iter().any(|(kind, _)| vector["kind"] == *kind);
+    let left_out = |vector: &&Vector| LEFT_OUT.iter().any(|(kind, _)| vector.kind == *kind);
     assert_eq!((vectors.len(), vectors.iter().filter(left_out).count()), (135, 1));
 }

@@ -11,66 +11,23 @@ use scalesim::scaling::{
 };
 use scalesim::traffic::Profile;
 use scalesim::{Experiment, NoFiles, Scenario};
-use serde::Deserialize;
 use serde_json::Value;
 use sim_core::{Seed, Span, Time};
 
-#[derive(Deserialize)]
-struct Vector {
-    id: String,
-    kind: String,
-    input: Value,
-    expected: Value,
-}
-
-fn vectors(kind: &str) -> Vec<Vector> {
-    #[derive(Deserialize)]
-    struct File {
-        vectors: Vec<Vector>,
-    }
-    let file: File = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
-    file.vectors.into_iter().filter(|vector| vector.kind == kind).collect()
-}
+use crate::asg_vectors::vectors;
+use crate::timelines::text;
 
 fn number(value: &Value, key: &str) -> Option<u32> {
     value.get(key)?.as_u64().map(|number| number as u32)
 }
 
-/// A scenario of a group of single vCPUs whose requests take 10 ms. It has detailed monitoring unless `group` says otherwise.
-fn text(head: &str, rate: &str, group: &str) -> String {
-    let monitoring = if group.contains("monitoring") { "" } else { "monitoring = \"detailed\"" };
-    format!(
-        r#"
-        [scenario]
-        {head}
-        [traffic.t]
-        to = "b"
-        profile = {rate}
-        timeout = "5s"
-        [service.s]
-        runtime = {{ thread-per-request = {{ most = 100 }} }}
-        [service.s.endpoint.e]
-        steps = [{{ cpu = "10ms" }}]
-        [machine.one]
-        vcpus = 1
-        [group.g]
-        service = "s"
-        machine = "one"
-        {monitoring}
-        {group}
-        [balancer.b]
-        targets = "g"
-        "#
-    )
-}
-
 fn plan(head: &str, rate: &str, group: &str) -> Plan {
-    let scenario = Scenario::parse(&text(head, rate, group)).unwrap_or_else(|errors| panic!("{errors}"));
+    let scenario = Scenario::parse(&text(head, rate, group, "")).unwrap_or_else(|errors| panic!("{errors}"));
     scenario.plan().clone()
 }
 
 fn play(head: &str, rate: &str, group: &str) -> Results {
-    let scenario = Scenario::parse(&text(head, rate, group)).unwrap_or_else(|errors| panic!("{errors}"));
+    let scenario = Scenario::parse(&text(head, rate, group, "")).unwrap_or_else(|errors| panic!("{errors}"));
     // The resolved scenario is the same one.
     let again = Scenario::parse(scenario.resolved()).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(scenario.resolved(), again.resolved());
@@ -286,7 +243,8 @@ fn replications_have_other_pasts_and_the_same_seed_has_the_same() {
     let group = r#"min = 2
         max = 20
         scaling = [{ predictive = { target = 50, history = { noise = 0.2, profile = { constant = "40/s" } } } }]"#;
-    let scenario = Scenario::parse(&text("duration = \"10min\"", r#"{ constant = "40/s" }"#, group)).unwrap();
+    let scenario =
+        Scenario::parse(&text("duration = \"10min\"", r#"{ constant = "40/s" }"#, group, "")).unwrap();
     let first =
         |seed: u64| Experiment::new(&scenario).seed(seed).run().run.forecasts[0].hours[0].forecast.unwrap();
     assert_eq!(first(7), first(7));
@@ -544,7 +502,7 @@ fn a_trace_of_the_past_is_cut_into_hours() {
     let group = r#"min = 1
         max = 9
         scaling = [{ predictive = { target = 50, history = { trace = { file = "past.csv", per = "15min", value = "count" } } } }]"#;
-    let text = text("duration = \"1h\"", r#"{ constant = "2/s" }"#, group);
+    let text = text("duration = \"1h\"", r#"{ constant = "2/s" }"#, group, "");
     let scenario =
         Scenario::read("s.toml", &text, &[], &OneFile(rows)).unwrap_or_else(|errors| panic!("{errors}"));
     let Scaling::Predictive(policy) = &scenario.plan().groups[0].scaling[0] else { panic!() };

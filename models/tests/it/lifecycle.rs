@@ -6,28 +6,10 @@ use scalesim::scaling::{
     replaced_at_once, surplus, to_next_hour, warm_pool_size,
 };
 use scalesim::{Experiment, Scenario};
-use serde::Deserialize;
 use serde_json::Value;
 use sim_core::{Seed, Span, Time};
 
-#[derive(Deserialize)]
-struct Vector {
-    id: String,
-    kind: String,
-    input: Value,
-    expected: Value,
-}
-
-fn vectors(kind: &str) -> Vec<Vector> {
-    #[derive(Deserialize)]
-    struct File {
-        vectors: Vec<Vector>,
-    }
-    let file: File = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
-    let vectors: Vec<Vector> = file.vectors.into_iter().filter(|vector| vector.kind == kind).collect();
-    assert!(!vectors.is_empty(), "{kind}");
-    vectors
-}
+use crate::asg_vectors::vectors;
 
 fn number(value: &Value) -> u32 {
     value.as_u64().unwrap() as u32

@@ -8,26 +8,10 @@ use scalesim::results::{Activity, ActivityKind, BillKind, Results, Run};
 use scalesim::scaling::{hard_limit, is_short, on_demand_units, price_per_unit};
 use scalesim::system::System;
 use scalesim::{Experiment, Scenario};
-use serde::Deserialize;
 use serde_json::Value;
 use sim_core::{Seed, Span, Time};
 
-#[derive(Deserialize)]
-struct Vector {
-    id: String,
-    kind: String,
-    input: Value,
-    expected: Value,
-}
-
-fn vectors(kind: &str) -> Vec<Vector> {
-    #[derive(Deserialize)]
-    struct File {
-        vectors: Vec<Vector>,
-    }
-    let file: File = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
-    file.vectors.into_iter().filter(|vector| vector.kind == kind).collect()
-}
+use crate::asg_vectors::vectors;
 
 fn number(value: &Value) -> u32 {
     u32::try_from(value.as_u64().unwrap()).unwrap()

@@ -6,26 +6,10 @@ use scalesim::scaling::{
     ActivityState, Alarm, AlarmState, Comparison, Consent, Datapoint, Decision, Memory, MissingData,
     Observation, Policy, TargetTracking, Verdict, combine, effective_warmup,
 };
-use serde::Deserialize;
 use serde_json::Value;
 use sim_core::{Span, Time};
 
-#[derive(Deserialize)]
-struct Vector {
-    id: String,
-    kind: String,
-    input: Value,
-    expected: Value,
-}
-
-fn vectors(kind: &str) -> Vec<Vector> {
-    #[derive(Deserialize)]
-    struct File {
-        vectors: Vec<Vector>,
-    }
-    let file: File = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
-    file.vectors.into_iter().filter(|vector| vector.kind == kind).collect()
-}
+use crate::asg_vectors::vectors;
 
 fn number(value: &Value) -> usize {
     value.as_u64().unwrap() as usize

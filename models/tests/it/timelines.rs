@@ -3,13 +3,14 @@
 use scalesim::results::{ActivityKind, CauseKind, Results};
 use scalesim::{Experiment, Scenario};
 
-/// Plays a group of threads whose requests take 10 ms of CPU. It has detailed monitoring unless `group` says otherwise.
-fn play(duration: &str, rate: &str, group: &str, rest: &str) -> Results {
+/// A group of threads whose requests take 10 ms of CPU. It has detailed monitoring unless `group` says otherwise; what stands
+/// behind `rest` begins with keys of the balancer.
+pub fn text(head: &str, rate: &str, group: &str, rest: &str) -> String {
     let monitoring = if group.contains("monitoring") { "" } else { "monitoring = \"detailed\"" };
-    let text = format!(
+    format!(
         r#"
         [scenario]
-        duration = "{duration}"
+        {head}
         [traffic.t]
         to = "b"
         profile = {rate}
@@ -27,10 +28,16 @@ fn play(duration: &str, rate: &str, group: &str, rest: &str) -> Results {
         {group}
         [balancer.b]
         targets = "g"
-        health_check = {{ interval = "10s", timeout = "5s" }}
         {rest}
         "#
-    );
+    )
+}
+
+/// Plays such a group.
+fn play(duration: &str, rate: &str, group: &str, rest: &str) -> Results {
+    let head = format!("duration = \"{duration}\"");
+    let rest = format!("health_check = {{ interval = \"10s\", timeout = \"5s\" }}\n{rest}");
+    let text = text(&head, rate, group, &rest);
     let scenario = Scenario::parse(&text).unwrap_or_else(|errors| panic!("{errors}"));
     Experiment::new(&scenario).run()
 }

@@ -1,10 +1,10 @@
 //! Targets that are not equal: weights, slow start, zones, minima of healthy targets.
 
+use crate::asg_vectors::vectors;
 use scalesim::balancer::{Client, Member, Rotation, Seen};
 use scalesim::plan::{Algorithm, Balancer, GroupId, Minimum, TargetGroup};
 use scalesim::results::Results;
 use scalesim::{Experiment, Scenario};
-use serde_json::Value;
 use sim_core::{Seed, Span, Time};
 
 /// Picks of so many requests, by target.
@@ -43,11 +43,10 @@ fn zones(plan: &Balancer, zones: &[(u32, u32)]) -> Rotation {
 /// asg-199: six registered, none healthy.
 #[test]
 fn without_any_healthy_target_all_are_used() {
-    let file: Value = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
-    let vectors = file["vectors"].as_array().unwrap().iter().filter(|v| v["kind"] == "lb_fail_open");
-    let mut seen = 0;
+    let vectors = vectors("lb_fail_open");
+    assert_eq!(vectors.len(), 1);
     for vector in vectors {
-        let of = |key: &str| vector["input"][key].as_u64().unwrap() as u32;
+        let of = |key: &str| vector.input[key].as_u64().unwrap() as u32;
         let plan = Balancer {
             algorithm: Algorithm::Random { anomaly_mitigation: false },
             ..Balancer::new("front", GroupId(0))
@@ -55,18 +54,13 @@ fn without_any_healthy_target_all_are_used() {
         let mut rotation = zones(&plan, &[(of("registered"), of("healthy"))]);
         let counts = spread(&mut rotation, at(100), of("registered") as usize, 20_000);
         let used = counts.iter().filter(|&&count| count > 0).count() as u64;
-        assert_eq!(Some(used), vector["expected"]["targets_used"].as_u64(), "{vector}");
-        seen += 1;
+        assert_eq!(Some(used), vector.expected["targets_used"].as_u64(), "{}", vector.id);
     }
-    assert_eq!(seen, 1);
 }
 
 /// asg-198 and its counterpart: zone A has 10 of 10 healthy, zone B 4 of 10, and both minima are 50 %.
 #[test]
 fn routing_failover_is_by_zone_without_cross_zone_and_over_all_with_it() {
-    let file: Value = serde_json::from_str(include_str!("../data/asg-vectors.json")).unwrap();
-    let vectors =
-        file["vectors"].as_array().unwrap().iter().filter(|v| v["kind"] == "lb_target_group_health");
     let half = Minimum::Share(0.5);
     let plan = |cross_zone| Balancer {
         cross_zone,
@@ -76,17 +70,17 @@ fn routing_failover_is_by_zone_without_cross_zone_and_over_all_with_it() {
         ..Balancer::new("front", GroupId(0))
     };
     let mut seen = 0;
-    for vector in vectors {
+    for vector in vectors("lb_target_group_health") {
         let of = |zone: &str| {
-            let zone = &vector["input"]["zones"][zone];
+            let zone = &vector.input["zones"][zone];
             (zone["registered"].as_u64().unwrap() as u32, zone["healthy"].as_u64().unwrap() as u32)
         };
-        let cross_zone = vector["input"]["cross_zone"].as_bool().unwrap();
+        let cross_zone = vector.input["cross_zone"].as_bool().unwrap();
         let mut rotation = zones(&plan(cross_zone), &[of("A"), of("B")]);
         if cross_zone {
             let counts = spread(&mut rotation, at(100), 20, 20_000);
             let used = counts.iter().filter(|&&count| count > 0).count() as u64;
-            assert_eq!(Some(used), vector["expected"]["all"]["targets_used"].as_u64(), "{vector}");
+            assert_eq!(Some(used), vector.expected["all"]["targets_used"].as_u64(), "{}", vector.id);
             seen += 1;
         }
     }

@@ -7,28 +7,10 @@ use scalesim::scaling::{
     Datapoint, Decision, Memory, MetricAlarm, MissingData, Observation, Policy, Samples, SimpleScaling,
     Statistic, Step, StepScaling, Trigger, Verdict, combine, effective_cooldown, rounded,
 };
-use serde::Deserialize;
 use serde_json::Value;
 use sim_core::{Span, Time};
 
-#[derive(Deserialize)]
-struct Vector {
-    id: String,
-    kind: String,
-    input: Value,
-    expected: Value,
-}
-
-fn vectors(kind: &str) -> Vec<Vector> {
-    #[derive(Deserialize)]
-    struct File {
-        vectors: Vec<Vector>,
-    }
-    let file: File = serde_json::from_str(include_str!("../../data/asg-vectors.json")).unwrap();
-    let those: Vec<Vector> = file.vectors.into_iter().filter(|vector| vector.kind == kind).collect();
-    assert!(!those.is_empty(), "{kind}");
-    those
-}
+use crate::asg_vectors::{Vector, vectors};
 
 fn whole(value: &Value) -> u32 {
     value.as_u64().unwrap() as u32

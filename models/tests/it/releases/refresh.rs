@@ -8,13 +8,9 @@ use scalesim::scaling::refresh::{
 use serde_json::Value;
 use sim_core::{Span, Time};
 
-use super::{minutes, of_kind, play, told};
+use crate::asg_vectors::{Vector, vectors};
 
-fn vectors(kind: &str) -> Vec<Value> {
-    let file: Value = serde_json::from_str(include_str!("../../data/asg-vectors.json")).unwrap();
-    let all = file["vectors"].as_array().unwrap().iter();
-    all.filter(|vector| vector["kind"] == kind).cloned().collect()
-}
+use super::{minutes, of_kind, play, told};
 
 fn number(value: &Value) -> u32 {
     u32::try_from(value.as_u64().unwrap()).unwrap()
@@ -25,9 +21,9 @@ fn a_batch_is_what_the_minimum_leaves_and_at_least_one() {
     let vectors = vectors("instance_refresh_batch");
     assert_eq!(vectors.len(), 3);
     for vector in vectors {
-        let input = &vector["input"];
+        let input = &vector.input;
         let seen = at_once(number(&input["instances"]), number(&input["min_healthy_pct"]));
-        assert_eq!(seen, number(&vector["expected"]["max_concurrent_replacements"]), "{}", vector["id"]);
+        assert_eq!(seen, number(&vector.expected["max_concurrent_replacements"]), "{}", vector.id);
     }
     // The minimum is rounded up to whole instances: 90 % of 11 are 10, of 25 are 23.
     assert_eq!([1, 4, 11, 25].map(|desired| at_once(desired, 90)), [1, 1, 1, 2]);
@@ -37,18 +33,18 @@ fn a_batch_is_what_the_minimum_leaves_and_at_least_one() {
 #[test]
 fn a_refreshs_warm_up_falls_back_and_zero_is_set() {
     let vectors = vectors("effective_setting");
-    let refresh: Vec<&Value> =
-        vectors.iter().filter(|vector| vector["input"]["setting"] == "refresh_warmup").collect();
+    let refresh: Vec<&Vector> =
+        vectors.iter().filter(|vector| vector.input["setting"] == "refresh_warmup").collect();
     assert_eq!(refresh.len(), 3);
     for vector in refresh {
-        let span = |key: &str| vector["input"][key].as_u64().map(Span::from_secs);
+        let span = |key: &str| vector.input[key].as_u64().map(Span::from_secs);
         let seen = refresh_warmup(
             span("instance_warmup"),
             span("default_instance_warmup"),
             span("health_check_grace_period").unwrap(),
         );
-        let expected = Span::from_secs(vector["expected"]["seconds"].as_u64().unwrap());
-        assert_eq!(seen, expected, "{}", vector["id"]);
+        let expected = Span::from_secs(vector.expected["seconds"].as_u64().unwrap());
+        assert_eq!(seen, expected, "{}", vector.id);
     }
     let seconds = Span::from_secs;
     assert_eq!(refresh_warmup(Some(seconds(0)), Some(seconds(120)), seconds(300)), seconds(0));
@@ -109,7 +105,7 @@ fn checkpoints_pause_once_what_was_replaced_is_warm() {
     let vectors = vectors("instance_refresh_timeline");
     assert_eq!(vectors.len(), 1);
     for vector in vectors {
-        let (input, expected) = (&vector["input"], &vector["expected"]);
+        let (input, expected) = (&vector.input, &vector.expected);
         let minutes = |key: &str| Span::from_secs(60 * u64::from(number(&input[key])));
         let checkpoints = input["checkpoints_pct"].as_array().unwrap().iter().map(number).collect();
         let preferences = Preferences {
@@ -129,7 +125,7 @@ fn checkpoints_pause_once_what_was_replaced_is_warm() {
         let replaced = events.filter(|event| event["replaced"].is_u64());
         let replaced: Vec<(u64, u32)> =
             replaced.map(|event| (event["t_min"].as_u64().unwrap(), number(&event["replaced"]))).collect();
-        assert_eq!(batches, replaced, "{}", vector["id"]);
+        assert_eq!(batches, replaced, "{}", vector.id);
         assert_eq!(over, expected["complete_at_min"].as_u64().unwrap());
         assert_eq!(batches.iter().map(|batch| batch.1).sum::<u32>(), number(&expected["total_replaced"]));
     }
