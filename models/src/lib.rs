@@ -30,6 +30,7 @@ pub mod supervisor;
 pub mod system;
 pub mod theory;
 pub mod traffic;
+mod words;
 
 pub use experiment::{Experiment, Progress};
 pub use scenario::{Diagnostics, Files, NoFiles, Scenario};

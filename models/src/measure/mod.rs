@@ -406,15 +406,8 @@ impl Measure {
 
     /// Notes a decision not to act. The same decision again and again is one entry.
     pub fn log_no_action(&mut self, last: &mut Option<usize>, activity: Activity, same: bool) {
-        if let Some(entry) = last.filter(|_| same).and_then(|index| self.log.get_mut(index)) {
-            debug_assert_eq!(entry.kind, ActivityKind::NoAction);
-            entry.until = activity.at;
-            entry.times += 1;
-            entry.description = activity.description;
-            return;
-        }
-        *last = (self.log.len() < MOST_ACTIVITIES).then_some(self.log.len());
-        self.log(activity);
+        debug_assert_eq!(activity.kind, ActivityKind::NoAction);
+        self.log_repeated(last, activity, same);
     }
 }
 

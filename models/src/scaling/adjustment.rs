@@ -61,6 +61,12 @@ pub fn clamped(capacity: i64, min: u32, max: u32) -> u32 {
     capacity.clamp(i64::from(min), i64::from(max.max(min))) as u32
 }
 
+/// Instances that hold a load at the target; what both are in, cancels.
+pub fn capacity_for(load: f64, target: f64) -> u32 {
+    // A hair less than the quotient, so that 10 × 5 / 5 is not 11. The cast saturates.
+    (load / target - 1e-9).ceil().max(0.0) as u32
+}
+
 /// A percentage of a capacity in whole instances: above 1 it is rounded toward zero (12.7 to 12, -6.67 to -6), between 0 and 1
 /// to 1, between -1 and 0 to -1.
 pub fn rounded(change: f64) -> i64 {

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 
 use sim_core::{Span, Time};
 
-use super::{Datapoint, Decision, Memory, Metric, Observation, Policy, Verdict};
+use super::{Datapoint, Decision, Memory, Metric, Observation, Policy, Verdict, capacity_for};
+use crate::words::capitalised;
 
 /// The shortest stabilization period: "the last 10 minutes or the initialization period, whichever is longer".
 pub const STABILIZATION: Span = Span::from_secs(600);
@@ -296,12 +297,6 @@ impl Policy for Mig {
     }
 }
 
-/// A sentence begins.
-fn capitalised(words: &str) -> String {
-    let mut letters = words.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
-}
-
 impl MigSignal {
     /// The size that a signal needs, given its newest datapoint and the size of the group. Instances without metrics are
     /// taken for idle when that makes the group grow, and for fully used when it would shrink.
@@ -309,7 +304,7 @@ impl MigSignal {
         let Some(point) = point else {
             return (size, format!("there are no metrics of {}, which keeps the size of {size}", self.name));
         };
-        let instances = |load: f64| (load / self.target - 1e-9).ceil().max(0.0) as u32;
+        let instances = |load: f64| capacity_for(load, self.target);
         let seen = format!("{} of {:.0} instances sums up to {:.1}", self.name, point.instances, point.total);
         let idle = instances(point.total);
         if idle >= size {

@@ -27,7 +27,7 @@ mod target_tracking;
 mod termination;
 mod vmss;
 
-pub use adjustment::{Adjustment, AdjustmentType, clamped, rounded};
+pub use adjustment::{Adjustment, AdjustmentType, capacity_for, clamped, rounded};
 pub use alarm::{Alarm, AlarmState, Comparison, MissingData};
 pub use cooldown::{ActivityState, Cooldown, Trigger, effective_cooldown};
 pub use forecast::{
@@ -52,8 +52,8 @@ pub use policy::{
     effective_warmup,
 };
 pub use predictive::{
-    Forecaster, HourForecast, MaxCapacityBreach, PastLoad, Predictive, PredictiveMode, capacity_for,
-    desired_for, effective_max,
+    Forecaster, HourForecast, MaxCapacityBreach, PastLoad, Predictive, PredictiveMode, desired_for,
+    effective_max,
 };
 pub use schedule::{ScheduledAction, Size, apply, set_desired};
 pub use simple::SimpleScaling;

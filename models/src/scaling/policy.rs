@@ -1,7 +1,5 @@
 //! What all scaling policies have in common: what they can see, what they remember, and what they say.
 
-use std::collections::VecDeque;
-
 use sim_core::{Span, Time};
 
 use super::{
@@ -167,8 +165,6 @@ pub struct Memory {
     alarms: Vec<AlarmState>,
     /// When its alarm's action was carried out.
     pub actions: Actions,
-    /// Sizes it has recommended and when, oldest first, where it needs them. Whoever adds to them drops what is too old.
-    pub recommendations: VecDeque<(Time, u32)>,
     /// What a predictive policy has measured and forecast.
     pub forecaster: Option<Box<Forecaster>>,
     /// The maximum that a predictive policy lifts the group's to while its forecast asks for it; 0 where it does not.

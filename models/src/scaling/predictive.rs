@@ -8,7 +8,7 @@ use rand_distr::{Distribution, StandardNormal};
 use sim_core::{Span, Stream, Time};
 
 use super::forecast::{Forecast, HORIZON, LEAST_HISTORY, MOST_HISTORY, forecast};
-use super::{Consent, Decision, Memory, Metric, Observation, Policy, Verdict};
+use super::{Consent, Decision, Memory, Metric, Observation, Policy, Verdict, capacity_for};
 
 /// An hour.
 pub const HOUR: Span = Span::from_secs(3_600);
@@ -79,12 +79,6 @@ impl PastLoad {
         };
         self.hours.iter().enumerate().map(noisy).collect()
     }
-}
-
-/// Instances that hold a load at the target; what both are in, cancels.
-pub fn capacity_for(load: f64, target: f64) -> u32 {
-    // A hair less than the quotient, so that 10 × 5 / 5 is not 11. The cast saturates.
-    (load / target - 1e-9).ceil().max(0.0) as u32
 }
 
 /// The maximum that holds while so many instances are predicted. A predicted 50 at a maximum of 40 with a buffer of 10 %

@@ -4,7 +4,7 @@ use sim_core::Span;
 
 use super::{
     Alarm, AlarmName, AlarmState, Comparison, Consent, Datapoint, Decision, Memory, Metric, MissingData,
-    Observation, Policy, Transition, Verdict,
+    Observation, Policy, Transition, Verdict, capacity_for,
 };
 
 /// A target tracking policy with the two alarms it makes.
@@ -130,8 +130,7 @@ type Judgement = (Verdict, Option<u32>, String);
 /// The size in proportion to the metric, rounded up. Its base are the instances that the datapoint is about: not those
 /// that warm up, and not those of now, which an action taken on this very datapoint has changed already.
 fn proportional(metric: Datapoint, target: f64) -> u32 {
-    // A hair less than the quotient, so that 10 × 5 / 5 is not 11. The cast saturates.
-    (metric.total / target - 1e-9).ceil().max(0.0) as u32
+    capacity_for(metric.total, target)
 }
 
 fn scale_out(policy: &TargetTracking, seen: &Observation, metric: Datapoint) -> Judgement {

@@ -6,6 +6,7 @@ use jiff::{ToSpan, Zoned};
 use sim_core::{Span, Time};
 
 use super::Context;
+use super::cron::time_zone;
 use super::node::Node;
 use super::predictive::one_of;
 use super::reader::{Reader, choice, read};
@@ -296,9 +297,7 @@ fn recurrence(context: &Context<'_>, options: &mut Reader<'_>) -> Option<Vec<(Ti
         context.findings.error(&options.place_of("end"), "it ends when it begins", label, None);
     }
     let zone = options.or("time_zone", "UTC".to_string());
-    let zone = context.findings_if_err(TimeZone::get(&zone), &options.place_of("time_zone"), |_| {
-        format!("`{zone}` is not a time zone; write an IANA name such as \"Asia/Kolkata\"")
-    });
+    let zone = time_zone(context, &zone, &options.place_of("time_zone"));
     let (days, start, end) = (days?, start?.0, end?.0);
     Some(stretches(context, &zone?, &days, start, end))
 }

@@ -12,6 +12,7 @@ use super::instance::{Instance, Phase};
 use crate::event::{Event, Ref};
 use crate::plan::{GroupId, Incident, IncidentKind, Plan, ServiceId, When};
 use crate::results::ActivityKind;
+use crate::words::capitalised;
 
 /// Two of an incident that comes at random are at least so far apart, whatever is drawn.
 const LEAST_BETWEEN: Span = Span::from_millis(1);
@@ -240,8 +241,8 @@ impl System {
         let numbers: Vec<u64> = slots.iter().map(|&slot| self.instances[slot].number).collect();
         let words = match numbers.as_slice() {
             [] => "No instance is there to stand still.".to_string(),
-            [_] => format!("{} stands still for {lasts}.", capital(&instances(&numbers))),
-            _ => format!("{} stand still for {lasts}.", capital(&instances(&numbers))),
+            [_] => format!("{} stands still for {lasts}.", capitalised(&instances(&numbers))),
+            _ => format!("{} stand still for {lasts}.", capitalised(&instances(&numbers))),
         };
         self.log(group, ActivityKind::IncidentBegan, now, words);
         self.note_trouble(group, 0, now);
@@ -292,11 +293,6 @@ fn words(incident: &Incident, lasts: Option<Span>) -> (ActivityKind, String) {
 /// `, for 10min`, and nothing where no end is known.
 pub(super) fn how_long(lasts: Option<Span>) -> String {
     lasts.map_or(String::new(), |lasts| format!(", for {lasts}"))
-}
-
-fn capital(words: &str) -> String {
-    let mut letters = words.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// `instance 3`, `instances 3 and 5`, `instances 0, 1 and 2`.

@@ -136,7 +136,7 @@ impl System {
     pub(super) fn measure_ten_seconds(&mut self, group: GroupId, now: Time) {
         let plan = self.plan.clone();
         let plan = &plan.groups[group.index()];
-        let memory = self.plan.services[plan.service.index()].memory;
+        let services = &self.plan.services;
         let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
         let fleet = &self.fleets[group.index()];
         let (mut serving, mut in_service) = (0, 0);
@@ -147,6 +147,7 @@ impl System {
             in_service += u32::from(instance.in_service());
             if instance.in_service() && !instance.impaired {
                 let sessions = self.sessions.as_ref().map_or(0, |sessions| sessions.at(slot));
+                let memory = services[instance.service.index()].memory;
                 memories.push(memory_used(memory, plan, instance, sessions));
             }
         }

@@ -5,7 +5,7 @@
 //! queue.
 
 use sim_core::chance::unit;
-use sim_core::{Calendar, Span};
+use sim_core::{Calendar, Span, Time};
 
 use super::System;
 use super::accept::FIRST_WORKER;
@@ -33,14 +33,7 @@ impl System {
         {
             return self.turned_away(slot, ending, calendar);
         }
-        let request = &self.requests[slot];
-        let asks_who = self.rotations[to.index()].asks_who();
-        let by_address = asks_who && self.rotations[to.index()].by_address();
-        let client = if asks_who { self.who_sends(request, by_address) } else { Client::ANY };
-        let rotation = &mut self.rotations[to.index()];
-        let (outstanding, latencies) = (&self.outstanding, &self.latencies);
-        let seen = Seen { now: calendar.now(), outstanding, latencies };
-        let Some(target) = rotation.pick(request.key(), client, &seen) else {
+        let Some(target) = self.pick_target(slot, to, calendar.now()) else {
             if self.cluster.is_some() && self.hold(slot, to) {
                 return;
             }
@@ -48,6 +41,17 @@ impl System {
             return;
         };
         self.arrive(slot, to, target, calendar);
+    }
+
+    /// The target that a balancer picks for a request; `None` where it has none.
+    #[inline(always)] // on every request's way; elsewhere it is rare
+    pub(super) fn pick_target(&mut self, slot: u32, to: BalancerId, now: Time) -> Option<u32> {
+        let request = &self.requests[slot];
+        let asks_who = self.rotations[to.index()].asks_who();
+        let by_address = asks_who && self.rotations[to.index()].by_address();
+        let client = if asks_who { self.who_sends(request, by_address) } else { Client::ANY };
+        let seen = Seen { now, outstanding: &self.outstanding, latencies: &self.latencies };
+        self.rotations[to.index()].pick(request.key(), client, &seen)
     }
 
     /// A request reaches an instance.

@@ -4,7 +4,6 @@
 use sim_core::Calendar;
 
 use super::super::System;
-use crate::balancer::{Client, Seen};
 use crate::event::{Event, Ref};
 use crate::plan::BalancerId;
 
@@ -51,13 +50,7 @@ impl System {
         let held: Vec<Ref> = cluster.held[balancer.index()].drain(..).collect();
         for request in held {
             let Some(slot) = self.requests.live(request) else { continue };
-            let asks_who = self.rotations[balancer.index()].asks_who();
-            let by_address = asks_who && self.rotations[balancer.index()].by_address();
-            let asked = &self.requests[slot];
-            let client = if asks_who { self.who_sends(asked, by_address) } else { Client::ANY };
-            let (outstanding, latencies) = (&self.outstanding, &self.latencies);
-            let seen = Seen { now: calendar.now(), outstanding, latencies };
-            match self.rotations[balancer.index()].pick(asked.key(), client, &seen) {
+            match self.pick_target(slot, balancer, calendar.now()) {
                 Some(target) => self.arrive(slot, balancer, target, calendar),
                 None => self.cluster().held[balancer.index()].push_back(request),
             }
