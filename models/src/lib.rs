@@ -21,6 +21,7 @@ pub mod measure;
 pub mod oracle;
 pub mod overload;
 pub mod plan;
+pub mod queue;
 pub mod results;
 pub mod runtime;
 pub mod scaling;

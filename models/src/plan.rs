@@ -13,6 +13,7 @@ mod lifecycle;
 mod mixed;
 mod objective;
 mod overload;
+mod queue;
 mod reach;
 mod release;
 mod service;
@@ -43,6 +44,9 @@ pub use lifecycle::{
 pub use mixed::{Interruptions, MixedInstances, PoolInterruptions, Spot, SpotPool};
 pub use objective::{Indicator, Objective};
 pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
+pub use queue::{
+    Assignor, BullMq, Commit, Kafka, Queue, QueueKind, RabbitMq, RedisList, RedisStream, Sqs, WhenFull,
+};
 pub use reach::Reach;
 pub use release::{BlueGreen, How, Release, Rolling, Template, Version};
 pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service, Workers};
@@ -83,6 +87,8 @@ id!(/// One entry of [`Plan::balancers`].
     BalancerId);
 id!(/// One entry of [`Plan::nodes`].
     NodePoolId);
+id!(/// One entry of [`Plan::queues`].
+    QueueId);
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -109,6 +115,8 @@ pub struct Plan {
     pub groups: Vec<Group>,
     /// The nodes that pods run on.
     pub nodes: Vec<NodePool>,
+    /// What jobs wait in for workers.
+    pub queues: Vec<Queue>,
     /// What stands before the groups.
     pub balancers: Vec<Balancer>,
     /// What goes wrong, and when.

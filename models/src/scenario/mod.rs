@@ -362,6 +362,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         endpoints,
         groups: groups.into_iter().collect::<Option<_>>()?,
         nodes: names.pools.into_iter().collect::<Option<_>>()?,
+        queues: Vec::new(),
         balancers: balancers.into_iter().collect::<Option<_>>()?,
         incidents,
         releases: releases.into_iter().collect::<Option<_>>()?,

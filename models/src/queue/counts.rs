@@ -1,0 +1,45 @@
+//! What a queue can be asked, and what it has counted.
+
+use sim_core::Time;
+
+/// How a queue stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that a consumer could receive now (`ApproximateNumberOfMessagesVisible`), or the lag of a consumer group.
+    pub visible: u64,
+    /// Messages that were received and not yet acknowledged (`ApproximateNumberOfMessagesNotVisible`).
+    pub in_flight: u64,
+    /// Messages that are not yet to be received (`ApproximateNumberOfMessagesDelayed`): delayed, or waiting for another try.
+    pub delayed: u64,
+    /// When the oldest message that is not acknowledged was sent; `None` while there is none.
+    pub oldest: Option<Time>,
+}
+
+/// What a queue has counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages refused because it was full.
+    pub refused: u64,
+    /// Deliveries, each time that a message was received.
+    pub received: u64,
+    /// Deliveries after the first of their message.
+    pub received_again: u64,
+    /// Messages acknowledged.
+    pub consumed: u64,
+    /// Acknowledgements that came too late: the receipt was stale.
+    pub stale: u64,
+    /// Messages that were received too often, or rejected.
+    pub dead_lettered: u64,
+    /// Messages lost.
+    pub lost: u64,
+    /// Requests to it, as providers bill them: sends, receives with and without a message, deletes, extensions.
+    pub requests: u64,
+    /// Receives that brought nothing.
+    pub empty_receives: u64,
+    /// Receives that it refused because too many messages were in flight (`OverLimit`).
+    pub over_limit: u64,
+    /// Times that a consumer group was reassigned its partitions.
+    pub rebalances: u64,
+}
