@@ -108,7 +108,8 @@ impl Plan {
                     own.cpu += demand.mean() * 1e-9;
                     own.held += demand.mean() * 1e-9;
                 }
-                Step::Wait(time) => own.held += time.mean() * 1e-9,
+                Step::Enqueue(_) | Step::AwaitJob(_) => {}
+                Step::Wait(time) | Step::Gpu(time) => own.held += time.mean() * 1e-9,
                 Step::Call { endpoint, .. } => own.held += took[endpoint.index()].held,
             }
         }

@@ -149,7 +149,8 @@ fn own_parts(plan: &Plan, id: EndpointId, service: ServiceId, parts: &[[Moments;
     for step in &endpoint.steps {
         match step {
             Step::Cpu(demand) | Step::Pool(demand) => cpu = cpu.plus(Moments::of(demand)),
-            Step::Wait(time) => rest = rest.plus(Moments::of(time)),
+            Step::Enqueue(_) | Step::AwaitJob(_) => {}
+            Step::Wait(time) | Step::Gpu(time) => rest = rest.plus(Moments::of(time)),
             Step::Call { endpoint, .. } => {
                 there = there.plus(parts[endpoint.index()][0]);
                 rest = rest.plus(parts[endpoint.index()][1]);

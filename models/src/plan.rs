@@ -18,8 +18,10 @@ mod reach;
 mod release;
 mod service;
 mod session;
+mod status;
 mod supervisor;
 mod traffic;
+mod worker;
 
 use jiff::{SignedDuration, Zoned};
 use sim_core::dist::Dist;
@@ -42,7 +44,7 @@ pub use lifecycle::{
     Transition, WarmPool,
 };
 pub use mixed::{Interruptions, MixedInstances, PoolInterruptions, Spot, SpotPool};
-pub use objective::{Indicator, Objective};
+pub use objective::{Indicator, Objective, Subject};
 pub use overload::{CircuitBreaker, Hedge, HedgeAfter, RateLimit, RetryBudget, Shed, Trip};
 pub use queue::{
     Assignor, BullMq, Commit, Kafka, Queue, QueueKind, RabbitMq, RedisList, RedisStream, Sqs, WhenFull,
@@ -51,8 +53,10 @@ pub use reach::Reach;
 pub use release::{BlueGreen, How, Release, Rolling, Template, Version};
 pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service, Workers};
 pub use session::{Direction, Message, Rooms, Sessions};
+pub use status::{Channel, JobStatus, PollClock};
 pub use supervisor::{GiveUp, Supervisor};
 pub use traffic::{Retry, Traffic};
+pub use worker::{Backoff, Worker};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -185,6 +189,24 @@ pub enum Step {
         /// The endpoint it asks for.
         endpoint: EndpointId,
     },
+    /// Work on a GPU of the instance, which one request has at a time: nanoseconds.
+    Gpu(Dist),
+    /// A job is sent to each of these queues (one, or several as a topic fans out); the request goes on without waiting for
+    /// the work.
+    Enqueue(Vec<Enqueue>),
+    /// Waits until the job that the request asks for is done, at most so long (long polling).
+    AwaitJob(Span),
+}
+
+/// How a job is sent to a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Enqueue {
+    /// Where.
+    pub queue: QueueId,
+    /// Jobs of the same key stay in order: keys are drawn from so many; `None` gives each job its own.
+    pub keys: Option<u32>,
+    /// Shares of priorities, from the most urgent; one of all where priorities do not matter.
+    pub priorities: Vec<f64>,
 }
 
 impl Plan {

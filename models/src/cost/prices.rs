@@ -151,6 +151,7 @@ impl InstanceType {
             name: name.to_string(),
             processor,
             memory_gib: self.memory_gib,
+            gpus: 0,
             hourly: Some(self.hourly),
             refill: Refill::linux(),
             background: Vec::new(),

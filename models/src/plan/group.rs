@@ -7,7 +7,7 @@ use sim_core::{Span, Time};
 
 use super::{
     Lifecycle, Mig, MixedInstances, PodAutoscaler, Pods, Predictive, ScaledObject, ScheduledAction,
-    ServiceId, TargetTracking, Version, Vmss,
+    ServiceId, TargetTracking, Version, Vmss, Worker,
 };
 use crate::machine::{Processor, Refill, Scheduler};
 use crate::scaling::{Policy, SimpleScaling, StepScaling};
@@ -57,6 +57,8 @@ pub struct Group {
     pub pods: Option<Pods>,
     /// Further versions of its launch template, of which its own settings are the first.
     pub versions: Vec<Version>,
+    /// What its instances take from a queue; `None` where they get requests.
+    pub worker: Option<Worker>,
 }
 
 impl Group {
@@ -120,6 +122,8 @@ pub struct Machine {
     pub processor: Processor,
     /// Memory in GiB.
     pub memory_gib: f64,
+    /// Its GPUs.
+    pub gpus: u32,
     /// Price of an hour in the price book's currency, where it is known.
     pub hourly: Option<f64>,
     /// What refilling its caches costs.

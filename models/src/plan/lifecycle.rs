@@ -94,6 +94,8 @@ pub struct LifecycleHook {
     pub fails: f64,
     /// Whether the work records heartbeats while it goes on.
     pub heartbeats: bool,
+    /// On its way out: a worker says that it is done once it has no job any more, and not after a time that is drawn.
+    pub until_idle: bool,
 }
 
 /// A warm pool: instances that are prepared and wait beside the group.

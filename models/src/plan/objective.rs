@@ -13,6 +13,8 @@ pub struct Objective {
     pub traffic: Option<TrafficId>,
     /// The endpoint it is about; `None` means any.
     pub endpoint: Option<EndpointId>,
+    /// Whether it is about requests or jobs.
+    pub subject: Subject,
     /// What is measured.
     pub indicator: Indicator,
     /// The bound: nanoseconds for response times, a share of requests for the others.
@@ -23,6 +25,18 @@ pub struct Objective {
     pub window: Span,
     /// Violation time that is still within the promise.
     pub allow: Span,
+}
+
+/// What an [`Objective`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Requests: their response times and endings.
+    Requests,
+    /// Jobs that requests of its traffic submit, from when their request was first sent until who submitted them knows that they
+    /// are done, or, where nobody asks, until they are done. A job that is lost, is a dead letter or is too late has failed.
+    Jobs,
+    /// Requests and jobs that a model generates tokens for: the time to first token.
+    FirstToken,
 }
 
 /// What an [`Objective`] measures over a window.

@@ -2,7 +2,7 @@
 
 use sim_core::Span;
 
-use super::{BalancerId, Connections, EndpointId, Hedge, Network, RetryBudget, Sessions};
+use super::{BalancerId, Connections, EndpointId, Hedge, JobStatus, Network, RetryBudget, Sessions};
 use crate::traffic::{Arrivals, RateFunction};
 
 /// A source of requests.
@@ -36,6 +36,8 @@ pub struct Traffic {
     pub connections: Option<Connections>,
     /// What is between them and the balancer; `None` takes no time.
     pub network: Option<Network>,
+    /// How they learn of the jobs that they submit; `None` where they do not ask.
+    pub status: Option<JobStatus>,
 }
 
 impl Traffic {

@@ -287,7 +287,7 @@ impl Plan {
             steps[endpoint.index()] = self.endpoints[endpoint.index()].steps.iter().fold(0.0, |sum, step| {
                 sum + match step {
                     Step::Call { endpoint, .. } => 1.0 + steps[endpoint.index()],
-                    Step::Cpu(_) | Step::Pool(_) | Step::Wait(_) => 1.0,
+                    _ => 1.0,
                 }
             });
         }

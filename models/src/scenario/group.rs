@@ -125,6 +125,7 @@ pub fn group(
         scaling: policies,
         pods: draft.map(|draft| draft.pods),
         versions: Vec::new(),
+        worker: None,
     };
     let versions = versions?;
     if group.mixed.is_some() {

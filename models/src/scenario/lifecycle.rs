@@ -194,7 +194,19 @@ fn hook(context: &Context<'_>, path: &str, node: &Node) -> Option<(LifecycleHook
         ));
     }
     let (_, on) = on?;
-    Some((LifecycleHook { name, on, heartbeat_timeout, default_result, takes, fails, heartbeats }, shown))
+    Some((
+        LifecycleHook {
+            name,
+            on,
+            heartbeat_timeout,
+            default_result,
+            takes,
+            fails,
+            heartbeats,
+            until_idle: false,
+        },
+        shown,
+    ))
 }
 
 /// Hooks are told apart by their names.

@@ -32,6 +32,7 @@ pub fn machine(
         name: String::new(),
         processor: Processor { scheduler: Scheduler::Shares(Kernel::LINUX), ..Processor::plain(1) },
         memory_gib: 4.0,
+        gpus: 0,
         hourly: None,
         refill: Refill::linux(),
         background: Vec::new(),

@@ -6,7 +6,7 @@ use super::node::{Node, Value};
 use super::reader::{Read, Reader};
 use super::units::Period;
 use super::{Context, Names};
-use crate::plan::{Endpoint, EndpointId, Indicator, Objective};
+use crate::plan::{Endpoint, EndpointId, Indicator, Objective, Subject};
 
 /// The most windows that one objective may have.
 const MOST_WINDOWS: u64 = 200_000;
@@ -45,7 +45,17 @@ pub fn objective(
         let traffic = traffic.map_or(Some(None), |found| found.map(Some))?;
         let endpoint = endpoint.map_or(Some(None), |found| found.map(Some))?;
         let Stated { indicator, bound, text } = stated;
-        Some(Objective { name: name?, traffic, endpoint, indicator, bound, text, window, allow })
+        Some(Objective {
+            name: name?,
+            traffic,
+            endpoint,
+            subject: Subject::Requests,
+            indicator,
+            bound,
+            text,
+            window,
+            allow,
+        })
     })();
     (objective, table.finish())
 }

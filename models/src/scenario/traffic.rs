@@ -75,6 +75,7 @@ pub fn traffic(
             clients_per_address,
             connections,
             network,
+            status: None,
         })
     })();
     (traffic, resolved)

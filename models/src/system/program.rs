@@ -5,7 +5,7 @@ use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span};
 
 use super::versions;
 use crate::event::Event;
-use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Plan, ServiceId, Step};
+use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Enqueue, Plan, ServiceId, Step};
 
 /// An endpoint, ready to run.
 #[derive(Clone, Debug)]
@@ -58,6 +58,17 @@ pub(super) enum Op {
         to: BalancerId,
         endpoint: EndpointId,
     },
+    Gpu {
+        demand: Dist,
+        draws: Keyed,
+    },
+    /// Jobs are submitted.
+    Enqueue {
+        sends: Vec<Enqueue>,
+        draws: Keyed,
+    },
+    /// The answer is held back until a job is done.
+    AwaitJob(Span),
 }
 
 impl Program {
@@ -81,6 +92,9 @@ impl Program {
                     None => Op::Wait { time: time.clone(), draws },
                 },
                 &Step::Call { to, endpoint } => Op::Call { to, endpoint },
+                Step::Gpu(demand) => Op::Gpu { demand: demand.clone(), draws },
+                Step::Enqueue(sends) => Op::Enqueue { sends: sends.clone(), draws },
+                &Step::AwaitJob(most) => Op::AwaitJob(most),
             }
         };
         let mut steps: Vec<Op> = endpoint.steps.iter().enumerate().map(op).collect();

@@ -244,6 +244,7 @@ impl System {
                 }
                 self.leave(slot, holding, if fails { Ending::Error } else { Ending::Completed }, calendar);
             }
+            Some(Op::Gpu { .. } | Op::Enqueue { .. } | Op::AwaitJob(_)) => {}
             None => self.leave(slot, holding, Ending::Completed, calendar),
         }
     }
