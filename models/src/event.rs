@@ -1,6 +1,6 @@
 //! What can happen: the one event enum of the world, and the references it carries. Read this first.
 
-use crate::plan::{BalancerId, GroupId, NodePoolId, TrafficId};
+use crate::plan::{BalancerId, GroupId, NodePoolId, QueueId, TrafficId};
 
 /// A reference into a [`Slab`]: a slot and the generation it was handed out in. Once the slot is freed the
 /// reference is stale, and an event that still carries it is dropped by its handler.
@@ -14,6 +14,8 @@ pub struct Ref {
 impl Ref {
     /// Refers to nothing, in any slab.
     pub const NONE: Ref = Ref { slot: u32::MAX, generation: 0 };
+    /// Stands for the queue that a consumer has its job from, where another request would be that waits for an answer.
+    pub const JOB: Ref = Ref { slot: u32::MAX, generation: 1 };
 }
 
 /// Everything that can happen to a [`System`](crate::system::System).
@@ -54,6 +56,17 @@ pub enum Event {
     Unreached(Ref),
     /// The connection of a source that idles longest has idled long enough.
     ConnectionIdle(TrafficId),
+
+    /// Something happens at a queue by itself: a visibility timeout ends, somebody is missed, a message expires.
+    Queue(QueueId),
+    /// A request is done with its GPU.
+    GpuOver(Ref),
+    /// The client of a job asks whether it is done.
+    Ask(Ref),
+    /// The news of a job reaches its client.
+    News(Ref),
+    /// A request's answer was held back for as long as it may.
+    HeldLongEnough(Ref),
 
     /// An instance reaches the next stage of its life.
     Stage(Ref),

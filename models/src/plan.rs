@@ -146,6 +146,8 @@ pub struct Limits {
     pub in_flight: u32,
     /// Sessions that may be open or about to be at once, and seats of rooms.
     pub sessions: u32,
+    /// Jobs that may be in queues or in work at once, or whose client waits for news.
+    pub jobs: u32,
 }
 
 /// A request's way through a service: steps, one after another, then the response.

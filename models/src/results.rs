@@ -6,6 +6,7 @@
 mod bill;
 mod connections;
 mod forecasts;
+mod jobs;
 mod kinds;
 mod nodes;
 mod oracle;
@@ -21,6 +22,7 @@ use sim_core::Time;
 pub use bill::{Bill, BillKind, BillLine};
 pub use connections::ConnectionsResult;
 pub use forecasts::{ForecastHour, ForecastResult};
+pub use jobs::{JobCounts, JobsResult, QueueResult};
 pub use kinds::{ActivityKind, CauseKind};
 pub use nodes::NodesResult;
 pub use oracle::{Oracle, OracleGroup};

@@ -2,6 +2,7 @@
 //! names in its plan, never with the number of requests.
 
 mod facts;
+mod jobs;
 mod rows;
 mod trouble;
 mod windows;
@@ -10,11 +11,12 @@ use sim_core::stats::{Histogram, Precision};
 use sim_core::{Span, Time};
 
 use crate::machine::{Machine, Tally};
-use crate::plan::{BalancerId, EndpointId, Plan, TrafficId};
+use crate::plan::{BalancerId, EndpointId, Plan, Subject, TrafficId};
 use crate::results::{Activity, ActivityKind, Distribution, Limits, Repeats, Requests, StatusCount, Wait};
-use crate::system::{Ending, EndingKind, Instance, Request};
+use crate::system::{Ending, EndingKind, Instance, Job, JobState, Request};
 
 pub use facts::MinuteFacts;
+pub use jobs::{JobCollector, JobMeasure};
 pub use rows::{RowRecord, Rows};
 pub use trouble::Trouble;
 pub use windows::{ViolationRecord, WindowCollector};
@@ -39,6 +41,8 @@ pub struct Measure {
     pub limits: Vec<Limits>,
     /// What clients sent beside one attempt for each request, by source.
     pub repeats: Vec<Repeats>,
+    /// What is counted of jobs.
+    pub jobs: JobMeasure,
     /// The activity log.
     pub log: Vec<Activity>,
     /// Activities that did not fit into the log.
@@ -254,6 +258,7 @@ impl Measure {
             balancers: plan.balancers.iter().map(|_| Carried::default()).collect(),
             limits: plan.balancers.iter().map(|_| Limits::default()).collect(),
             repeats: plan.traffic.iter().map(|_| Repeats::default()).collect(),
+            jobs: JobMeasure::new(plan),
             log: Vec::new(),
             log_dropped: 0,
             since: Time::ZERO,
@@ -276,6 +281,7 @@ impl Measure {
             endpoint.waits.clear();
             endpoint.started_at_once = 0;
         }
+        self.jobs.begin(now);
         self.limits.fill(Limits::default());
         self.repeats.fill(Repeats::default());
         self.windows.iter_mut().for_each(|window| window.begin(now));
@@ -360,8 +366,37 @@ impl Measure {
         self.rows.end(ending, time);
         for (window, objective) in self.windows.iter_mut().zip(&plan.objectives) {
             let of_source = objective.traffic.is_none_or(|traffic| traffic == request.source);
-            if of_source && objective.endpoint.is_none_or(|endpoint| endpoint == request.endpoint) {
+            if objective.subject == Subject::Requests
+                && of_source
+                && objective.endpoint.is_none_or(|endpoint| endpoint == request.endpoint)
+            {
                 window.end(ending, time);
+            }
+        }
+    }
+
+    /// A job has ended: what was promised of jobs is broken where it is not done, and kept or broken where it is done and nobody
+    /// asks for it.
+    pub fn job_ended(&mut self, plan: &Plan, job: &Job, now: Time) {
+        if job.state != JobState::Done {
+            return self.job_seen(plan, job, Ending::Lost, now);
+        }
+        if plan.traffic.get(job.source.index()).is_some_and(|traffic| traffic.status.is_none()) {
+            self.job_known(plan, job, now);
+        }
+    }
+
+    /// A client knows that its job is done.
+    pub fn job_known(&mut self, plan: &Plan, job: &Job, now: Time) {
+        self.jobs.known(job, now.since(job.done), now.since(job.born));
+        self.job_seen(plan, job, Ending::Completed, now);
+    }
+
+    fn job_seen(&mut self, plan: &Plan, job: &Job, ending: Ending, now: Time) {
+        for (window, objective) in self.windows.iter_mut().zip(&plan.objectives) {
+            let of_source = objective.traffic.is_none_or(|traffic| traffic == job.source);
+            if objective.subject == Subject::Jobs && of_source {
+                window.end(ending, now.since(job.born));
             }
         }
     }

@@ -382,13 +382,15 @@ fn limits(root: &mut Reader<'_>, findings: &Findings, empty: &Node) -> Limits {
     let events = table.or("events", 20_000_000_000u64);
     let in_flight = table.or("in_flight", 1_000_000u32);
     let sessions = table.or("sessions", 2_000_000u32);
-    for (key, zero) in [("events", events == 0), ("in_flight", in_flight == 0), ("sessions", sessions == 0)] {
+    let jobs = table.or("jobs", 5_000_000u32);
+    let zeros = [events == 0, in_flight == 0, sessions == 0, jobs == 0];
+    for (key, zero) in ["events", "in_flight", "sessions", "jobs"].into_iter().zip(zeros) {
         if zero {
             findings.error(&table.place_of(key), format!("a limit of no {key}"), "expected 1 or more", None);
         }
     }
     root.resolve("limits", table.finish());
-    Limits { events, in_flight, sessions }
+    Limits { events, in_flight, sessions, jobs }
 }
 
 fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&PriceBook>) -> Names<'a> {

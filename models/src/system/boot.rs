@@ -58,7 +58,7 @@ impl System {
                 self.register(balancer, reference, false, calendar);
             }
         }
-        self.serves_alone(slot, calendar.now());
+        self.serves_alone(slot, calendar);
         let instance = &self.instances[slot];
         if instance.rotations > 0 {
             // Without health checks it gets requests since it runs.

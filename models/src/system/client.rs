@@ -230,6 +230,9 @@ impl System {
         if attempt.instance == NOWHERE {
             return self.attempt_ends(slot, Ending::TimedOut, calendar); // it is on its way, and no server has it
         }
+        if self.jobs.is_some() {
+            self.errand_given_up(slot, calendar);
+        }
         self.abandon(slot);
         self.took(&attempt, calendar.now());
         self.guard_sees(&attempt, Verdict::Failed, calendar.now());

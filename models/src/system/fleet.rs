@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::System;
 use super::ending::Ending;
 use super::instance::{Instance, Interruption, Phase};
+use super::jobs::Gpus;
 use super::lifecycle::{GroupLife, Standing, State, Visit};
 use super::mixed::Launch;
 use super::spot::{self, PoolState, SpotCounts, SpotDraws};
@@ -48,6 +49,8 @@ pub struct Fleet {
     pub shed: u64,
     /// Requests inside its instances.
     pub inside: TimeWeighted,
+    /// GPUs of its instances that are in use.
+    pub gpus: TimeWeighted,
     /// Open sessions at its instances, since the start of the run.
     pub connections: TimeWeighted,
     /// Their integral at the last minute.
@@ -151,6 +154,7 @@ impl Fleet {
             refused: 0,
             shed: 0,
             inside: TimeWeighted::new(Time::ZERO, 0.0),
+            gpus: TimeWeighted::new(Time::ZERO, 0.0),
             connections: TimeWeighted::new(Time::ZERO, 0.0),
             connections_at_minute: 0.0,
             serving: TimeWeighted::new(Time::ZERO, 0.0),
@@ -269,7 +273,7 @@ impl System {
                 for balancer in self.balancers_of(group) {
                     self.register(balancer, instance, true, calendar);
                 }
-                self.serves_alone(instance.slot, Time::ZERO);
+                self.serves_alone(instance.slot, calendar);
             }
             self.start_lifecycle(group, calendar);
             self.start_pools(group, calendar);
@@ -369,6 +373,7 @@ impl System {
             weight: service.weight,
             pinned: runtime.workers.is_some_and(|workers| workers.pinned),
             server: Server::new(&runtime, machine.processor.vcpus),
+            gpus: Gpus::new(machine.gpus),
             rotations: 0,
             targets: SmallVec::new(),
             first_healthy: None,
@@ -522,7 +527,7 @@ impl System {
             return self.let_go(slot, because, calendar);
         }
         let actual = self.units(group);
-        let delay = self.deregister(slot, now);
+        let delay = self.deregister(slot, calendar).max(self.stop_grace(slot));
         if self.instances[slot].phase == Phase::Crashed {
             self.reset_flows(slot, calendar);
         }
@@ -558,7 +563,7 @@ impl System {
             self.fleets[group.index()].cause = cause.clone();
             self.log_because(group, ActivityKind::Terminate, now, description, cause);
         }
-        if idle {
+        if idle || self.works_in_hooks(slot) {
             self.drained(slot, calendar);
         } else {
             calendar.after(delay, Event::Stage(self.instances.reference(slot)));
@@ -568,6 +573,7 @@ impl System {
     /// An instance is no more; its bill is closed.
     pub(super) fn gone(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         self.reset_flows(slot, calendar);
+        self.workers_lost(slot, calendar);
         self.instances[slot].machine.settle(calendar.now());
         self.detach_unanswered(slot);
         let pool = if self.cluster.is_some() { self.pod_gone(slot, calendar.now()) } else { None };

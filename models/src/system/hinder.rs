@@ -9,6 +9,7 @@ use super::ending::Ending;
 use super::fleet::Fleet;
 use super::instance::Phase;
 use super::program::Program;
+use super::versions::program_of;
 use crate::event::{Event, Ref};
 use crate::measure::Trouble;
 use crate::plan::{Endpoint, Group, GroupId, IncidentKind, Plan, ServiceId};
@@ -52,7 +53,7 @@ impl System {
         }
         let hindered = now.factor != 1.0 || !now.down.is_empty();
         self.dependencies[service.index()] = now;
-        self.tell_programs(service, |program| program.waits_differ = hindered);
+        self.tell_programs(service, |program| program.waits_differ = hindered || program.resumes);
     }
 
     fn tell_programs(&mut self, service: ServiceId, tell: impl Fn(&mut Program)) {
@@ -81,9 +82,14 @@ impl System {
     pub(super) fn wait_differently(&mut self, slot: u32, usual: Span, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
         let (reference, service) = (self.requests.reference(slot), self.instances[request.instance].service);
-        let dependency = &self.dependencies[service.index()];
-        let mut takes = if dependency.factor == 1.0 { usual } else { usual.mul_f64(dependency.factor) };
+        let program = &self.programs[program_of(&self.variants, request)];
+        let usual = if program.resumes { self.left_of_step(slot, usual, calendar.now()) } else { usual };
+        let request = &self.requests[slot];
         let mut event = Event::WaitOver(reference);
+        let Some(dependency) = self.dependencies.get(service.index()) else {
+            return calendar.after(usual, event);
+        };
+        let mut takes = if dependency.factor == 1.0 { usual } else { usual.mul_f64(dependency.factor) };
         let key =
             request.key().wrapping_mul(Endpoint::MOST_STEPS as u64 + 1).wrapping_add(u64::from(request.step));
         for &index in &dependency.down {

@@ -3,6 +3,7 @@
 use sim_core::{Span, Time, Timer};
 use smallvec::SmallVec;
 
+use super::jobs::Gpus;
 use super::lifecycle::{Standing, State};
 use super::supervise::Life;
 use crate::machine::Machine;
@@ -59,6 +60,8 @@ pub struct Instance {
     pub pinned: bool,
     /// The server's processes.
     pub server: Server,
+    /// Its GPUs; `None` where it has none.
+    pub gpus: Option<Box<Gpus>>,
     /// Balancers in whose rotation it is.
     pub rotations: u32,
     /// What its balancers believe of it: slots of [`Target`](super::Target)s.

@@ -63,6 +63,9 @@ impl System {
             return self.session_attempt_ends(&request, ending, calendar);
         }
         if request.abandoned {
+            if self.jobs.is_some() {
+                self.errand_over(slot, &request, ending, calendar);
+            }
             return;
         }
         if request.instance != NOWHERE {
@@ -72,6 +75,9 @@ impl System {
             if ending == Ending::Completed {
                 self.answered(&request, calendar.now());
             }
+        }
+        if self.jobs.is_some() {
+            self.errand_over(slot, &request, ending, calendar);
         }
         self.tell(slot, &request, ending, calendar);
     }
@@ -129,6 +135,8 @@ impl System {
         if self.sessions.is_some() {
             self.lose_sessions(target, calendar);
         }
+        self.empty_gpus(target, calendar);
+        self.workers_lost(target, calendar);
         self.losing = None;
         self.outstanding[target as usize] = 0;
         self.loaded(target);

@@ -9,6 +9,7 @@
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`leave`](self): how attempts leave it, and who learns of that;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
+//! * [`jobs`](self): work that outlives its request: queues, workers, how clients find out;
 //! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
 //! * [`forecasts`](self): the past that predictive policies know;
@@ -44,6 +45,7 @@ mod hedge;
 mod hinder;
 mod incidents;
 mod instance;
+mod jobs;
 mod kubernetes;
 mod leave;
 mod lifecycle;
@@ -88,6 +90,7 @@ pub use ending::{Ending, EndingKind};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Interruption, Phase};
+pub use jobs::{Consumer, Gpus, Job, JobState, Jobs};
 pub use kubernetes::Cluster;
 pub use lifecycle::{GroupLife, Pooled, Standing, State};
 pub use program::Program;
@@ -136,6 +139,8 @@ pub struct System {
     sources: Vec<Source>,
     /// Connections that stay open; `None` where no source has any.
     sessions: Option<Box<Sessions>>,
+    /// Jobs and the queues that they wait in; `None` where there are none.
+    jobs: Option<Box<Jobs>>,
     /// What hashes of connections are drawn from.
     connections: Keyed,
     programs: Vec<Program>,
@@ -200,6 +205,7 @@ impl System {
             sources: client::sources(&plan, seed, &mut calendar),
             programs: program::programs(&plan, seed, &mut calendar),
             sessions: Sessions::new(&plan, seed, &mut calendar),
+            jobs: Jobs::new(&plan, seed, &mut calendar),
             connections: seed.keyed("connections"),
             variants: versions::variants(&plan),
             releases: release::underway(&plan.releases),
@@ -299,6 +305,11 @@ impl Model for System {
             Event::Reaches(request) => self.reaches(request, calendar),
             Event::Unreached(request) => self.unreached(request, calendar),
             Event::ConnectionIdle(source) => self.idle_over(source, calendar),
+            Event::Queue(queue) => self.queue_due(queue, calendar),
+            Event::GpuOver(request) => self.gpu_over(request, calendar),
+            Event::Ask(job) => self.ask(job, calendar),
+            Event::News(job) => self.news(job, calendar),
+            Event::HeldLongEnough(request) => self.held_long_enough(request, calendar),
             Event::Spot(instance) => self.spot(instance, calendar),
             Event::PoolInterrupted(group, pool) => self.pool_interrupted(group, pool, calendar),
             Event::PoolReturns(group, pool) => self.pool_returns(group, pool, calendar),

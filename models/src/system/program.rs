@@ -1,5 +1,7 @@
 //! Endpoints, ready to run.
 
+use std::sync::Arc;
+
 use sim_core::dist::Dist;
 use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span};
 
@@ -23,8 +25,10 @@ pub struct Program {
     pub(super) slow: bool,
     /// A new connection of clients costs its server something.
     greeted: bool,
-    /// What it waits for is slow or down.
+    /// What it waits for is slow or down, or it goes on from checkpoints.
     pub(super) waits_differ: bool,
+    /// It is a job that goes on from checkpoints, or that is broken off when it takes too long.
+    pub(super) resumes: bool,
     /// How long its server lets a new request wait; the longest span where that does not matter.
     pub(super) queue_time: Span,
 }
@@ -64,7 +68,7 @@ pub(super) enum Op {
     },
     /// Jobs are submitted.
     Enqueue {
-        sends: Vec<Enqueue>,
+        sends: Arc<[Enqueue]>,
         draws: Keyed,
     },
     /// The answer is held back until a job is done.
@@ -93,7 +97,7 @@ impl Program {
                 },
                 &Step::Call { to, endpoint } => Op::Call { to, endpoint },
                 Step::Gpu(demand) => Op::Gpu { demand: demand.clone(), draws },
-                Step::Enqueue(sends) => Op::Enqueue { sends: sends.clone(), draws },
+                Step::Enqueue(sends) => Op::Enqueue { sends: sends.as_slice().into(), draws },
                 &Step::AwaitJob(most) => Op::AwaitJob(most),
             }
         };
@@ -126,6 +130,7 @@ impl Program {
             slow: false,
             greeted,
             waits_differ: false,
+            resumes: false,
             queue_time: service.shed.and_then(|shed| shed.queue_time).unwrap_or(Span::MAX),
         };
         program.set_slow(false);
@@ -143,7 +148,8 @@ impl Program {
     /// Some instance that runs it is slow, or none is any more.
     pub(super) fn set_slow(&mut self, slow: bool) {
         self.slow = slow;
-        self.work_differs = slow || self.greeted || self.cold.is_some() || self.collector.is_some();
+        self.work_differs =
+            slow || self.resumes || self.greeted || self.cold.is_some() || self.collector.is_some();
     }
 }
 
@@ -153,6 +159,13 @@ pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) 
     let ids = (0u16..).map(EndpointId);
     let mut programs: Vec<Program> =
         ids.zip(&plan.endpoints).map(|(id, endpoint)| program(endpoint, plan.overhead(id))).collect();
+    for worker in plan.groups.iter().filter_map(|group| group.worker.as_ref()) {
+        if worker.checkpoint.is_some() || worker.timeout.is_some() {
+            let program = &mut programs[worker.job.index()];
+            (program.resumes, program.waits_differ) = (true, true);
+            program.set_slow(false);
+        }
+    }
     for balancer in &plan.balancers {
         let service = plan.groups[balancer.first_group().index()].service;
         let asked = plan.checked_endpoint(balancer).cloned().unwrap_or_else(|| bare(service));

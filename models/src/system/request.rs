@@ -120,6 +120,8 @@ pub enum Stage {
     Accepting,
     /// A worker takes its connection over.
     Handover,
+    /// Nothing: its answer is held back until a job is done.
+    Held,
     /// An answer in front of the service: that it has too much to do.
     Shedding,
     /// The same on the thread it holds, after too long a wait.

@@ -73,7 +73,7 @@ impl System {
         }
         let now = calendar.now();
         let at = match roll.stage {
-            Stage::Next => match self.take_next_out(release, &roll, now) {
+            Stage::Next => match self.take_next_out(release, &roll, calendar) {
                 Some(taken) => {
                     roll.stage = Stage::Draining(taken);
                     now + way.drain
@@ -121,9 +121,15 @@ impl System {
     }
 
     /// Takes the next instance out of its target groups; none where all are replaced.
-    fn take_next_out(&mut self, release: &Release, roll: &Roll, now: Time) -> Option<Ref> {
+    fn take_next_out(
+        &mut self,
+        release: &Release,
+        roll: &Roll,
+        calendar: &mut Calendar<Event>,
+    ) -> Option<Ref> {
+        let now = calendar.now();
         let slot = *self.to_replace(release.group, |instance| roll.is_old(instance)).first()?;
-        self.deregister(slot, now);
+        self.deregister(slot, calendar);
         let How::Rolling(Rolling { drain, .. }) = release.how else { return None };
         let instance = &self.instances[slot];
         let words = format!(

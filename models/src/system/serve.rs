@@ -154,8 +154,13 @@ impl System {
     /// Hands free slots to the requests that wait for them.
     #[inline]
     pub(super) fn settle(&mut self, calendar: &mut Calendar<Event>) {
-        while let Some((instance, process)) = self.dirty.pop() {
-            self.fill_slots(instance, process, calendar);
+        loop {
+            while let Some((instance, process)) = self.dirty.pop() {
+                self.fill_slots(instance, process, calendar);
+            }
+            if self.jobs.is_none() || !self.settle_jobs(calendar) {
+                return;
+            }
         }
     }
 
@@ -237,6 +242,8 @@ impl System {
                 self.call(slot, to, endpoint, calendar);
             }
             Some(Op::Fails { share, draws }) => {
+                // Each try of a job may fail by itself.
+                let key = if request.parent == Ref::JOB { key ^ u64::from(request.hedge) << 48 } else { key };
                 let fails = unit(&mut draws.at(key)) < *share;
                 if fails {
                     let group = self.instances[request.instance].group;
@@ -244,13 +251,29 @@ impl System {
                 }
                 self.leave(slot, holding, if fails { Ending::Error } else { Ending::Completed }, calendar);
             }
-            Some(Op::Gpu { .. } | Op::Enqueue { .. } | Op::AwaitJob(_)) => {}
+            Some(Op::Gpu { demand, draws }) => {
+                let demand = demand.span(&mut draws.at(key));
+                self.yield_loop(slot, holding);
+                self.gpu(slot, demand, calendar);
+            }
+            Some(Op::Enqueue { .. }) => self.enqueue(slot, holding, calendar),
+            Some(&Op::AwaitJob(most)) => {
+                if self.holds_back(slot, most, calendar) {
+                    self.yield_loop(slot, holding);
+                } else {
+                    self.requests[slot].step += 1;
+                    self.proceed(slot, holding, calendar);
+                }
+            }
             None => self.leave(slot, holding, Ending::Completed, calendar),
         }
     }
 
     /// What a CPU step takes on a server that is cold or slow, or whose collector is due, or that greets a new connection.
     fn slowed(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) -> Span {
+        let request = &self.requests[slot];
+        let program = &self.programs[program_of(&self.variants, request)];
+        let demand = if program.resumes { self.left_of_step(slot, demand, calendar.now()) } else { demand };
         let request = &self.requests[slot];
         let program = &self.programs[program_of(&self.variants, request)];
         let instance = &mut self.instances[request.instance];
@@ -361,7 +384,7 @@ impl System {
                 request.step += 1;
                 self.proceed(slot, true, calendar);
             }
-            Stage::Connecting => {}
+            Stage::Connecting | Stage::Held => {}
             Stage::Locked => self.turn_over(slot, calendar),
             Stage::Pool => self.pool_done(slot, calendar),
             Stage::Accepting => self.accepted(slot, calendar),

@@ -253,7 +253,7 @@ impl System {
         self.log(group, ActivityKind::InterruptionNotice, now, words);
         self.next_interruption(slot, now + notice, calendar);
         if drains {
-            self.deregister(slot, now);
+            self.deregister(slot, calendar);
             self.instances[slot].phase = Phase::Draining;
             self.instances[slot].held = true;
             self.rooms_leave(slot, calendar);

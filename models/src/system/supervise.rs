@@ -228,6 +228,8 @@ impl System {
             Some(next) => calendar.set_at(instance.timer, next, Event::Cpu(slot)),
             None => calendar.clear(instance.timer),
         }
+        self.leave_gpus(slot, &tasks, calendar);
+        let instance = &mut self.instances[slot];
         let lost = tasks.len() as u32;
         instance.server.inside -= lost;
         self.fleets[instance.group.index()].inside.add(now, -f64::from(lost));

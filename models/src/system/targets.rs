@@ -18,7 +18,7 @@ use crate::results::ActivityKind;
 /// How long a balancer waits for a connection to a target (ALB: 10 s, then it answers 504).
 const CONNECT_TIMEOUT: Span = Span::from_secs(10);
 /// A check opens a connection of its own, and none that any balancer keeps.
-const NO_BALANCER: BalancerId = BalancerId(u16::MAX);
+pub(super) const NO_BALANCER: BalancerId = BalancerId(u16::MAX);
 
 /// An instance as a balancer sees it.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,8 @@ impl System {
     }
 
     /// Takes an instance out of all target groups. Returns how long it may take to finish what it has.
-    pub(super) fn deregister(&mut self, slot: u32, now: Time) -> Span {
+    pub(super) fn deregister(&mut self, slot: u32, calendar: &mut Calendar<Event>) -> Span {
+        let now = calendar.now();
         let mut delay = Span::ZERO;
         for target in std::mem::take(&mut self.instances[slot].targets) {
             let balancer = self.targets[target].balancer;
@@ -108,6 +109,7 @@ impl System {
             delay = delay.max(self.plan.balancers[balancer.index()].deregistration_delay);
         }
         self.stands_down(slot, now);
+        self.workers_stop(slot, calendar);
         delay
     }
 

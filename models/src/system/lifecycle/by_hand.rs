@@ -114,7 +114,7 @@ impl System {
     /// An instance leaves service for a while: it gets no new requests, and what it has may go on until the deregistration
     /// delay is over.
     fn enter_standby(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
-        let delay = self.deregister(slot, calendar.now());
+        let delay = self.deregister(slot, calendar);
         self.rooms_leave(slot, calendar);
         let reference = self.instances.reference(slot);
         let instance = &mut self.instances[slot];

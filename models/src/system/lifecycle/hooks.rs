@@ -1,14 +1,15 @@
 //! Lifecycle hooks: an instance waits in `Pending:Wait` or `Terminating:Wait` until the work is done, or until nobody has said
 //! so for too long.
 
-use sim_core::Calendar;
 use sim_core::chance::unit;
+use sim_core::{Calendar, Span};
 
 use super::{State, System};
 use crate::event::Event;
 use crate::plan::{GroupId, LifecycleHook, Transition};
 use crate::results::ActivityKind;
 use crate::scaling::{HookEnd, HookResult, hook_end, hooks_end};
+use crate::system::Ending;
 
 /// Which time it is that an instance waits in its group's hooks: each has draws of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ impl System {
         let end = |(hook, draws): (&LifecycleHook, &sim_core::Keyed)| {
             let mut draws = draws.at(number << 2 | visit as u64);
             let takes = hook.takes.as_ref().map(|takes| takes.span(&mut draws)).filter(|_| !dead);
+            // When a worker is done nobody knows yet; one that records heartbeats has until the global timeout.
+            let takes = if hook.until_idle { Some(Span::MAX) } else { takes };
             let fails = unit(&mut draws) < hook.fails;
             hook_end(hook.heartbeat_timeout, hook.default_result, takes, fails, hook.heartbeats)
         };
@@ -59,9 +62,10 @@ impl System {
     pub(in crate::system) fn drained(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let instance = &self.instances[slot];
         if instance.standing.state == State::TerminatingWait {
-            return;
+            return self.idle_in_hooks(slot, calendar);
         }
         let hooks = instance.standing.since.is_some() && instance.standing.state == State::Terminating;
+        let hooks = hooks && !(instance.server.inside == 0 && self.ends_when_idle(instance.group));
         let end = hooks.then(|| {
             self.wait_in_hooks(instance.group, instance.number, Visit::Out, instance.crashed.is_some())
         });
@@ -118,8 +122,41 @@ impl System {
                 let words =
                     format!("The termination hooks of instance {number} ended with {how}: it is gone.");
                 self.log(group, ActivityKind::Lifecycle, calendar.now(), words);
+                if self.instances[slot].server.inside > 0 {
+                    self.lose_requests(slot, Ending::CutOff, calendar);
+                }
                 self.departs(slot, calendar);
             }
+        }
+    }
+
+    /// True where an instance on its way out goes on with its job while its termination hooks wait: nobody sends requests to a
+    /// worker, so there is no draining before them.
+    pub(in crate::system) fn works_in_hooks(&self, slot: u32) -> bool {
+        let instance = &self.instances[slot];
+        let group = &self.plan.groups[instance.group.index()];
+        group.worker.is_some()
+            && instance.standing.since.is_some()
+            && instance.standing.state == State::Terminating
+            && group.lifecycle.hooks_on(Transition::Terminating).next().is_some()
+    }
+
+    /// True where the termination hooks of a group wait for its workers' jobs and for nothing else.
+    fn ends_when_idle(&self, group: GroupId) -> bool {
+        let mut hooks =
+            self.plan.groups[group.index()].lifecycle.hooks_on(Transition::Terminating).peekable();
+        hooks.peek().is_some() && hooks.all(|hook| hook.until_idle)
+    }
+
+    /// A worker that waits in its termination hooks has no job any more: it says so where it is to.
+    fn idle_in_hooks(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let ends = self.ends_when_idle(self.instances[slot].group);
+        let instance = &mut self.instances[slot];
+        if ends && let Some(end) = &mut instance.standing.ends {
+            let left = instance.standing.until.map_or(Span::ZERO, |until| until.since(calendar.now()));
+            (end.result, end.timed_out) = (HookResult::Continue, false);
+            end.after = end.after.saturating_sub(left);
+            self.hook_over(slot, calendar);
         }
     }
 

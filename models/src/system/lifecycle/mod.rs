@@ -177,18 +177,20 @@ impl System {
                 self.register(balancer, reference, false, calendar);
             }
         }
-        self.serves_alone(slot, now);
+        self.serves_alone(slot, calendar);
         self.activity_goes_on(group, now);
     }
 
     /// An instance that no balancer sends to serves once it is in service and its app is up.
-    pub(super) fn serves_alone(&mut self, slot: u32, now: Time) {
+    pub(super) fn serves_alone(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let now = calendar.now();
         let instance = &mut self.instances[slot];
         let in_service = instance.standing.alone && instance.standing.state == State::InService;
         if in_service && instance.phase == Phase::Up && instance.rotations == 0 {
             instance.rotations = 1;
             instance.first_healthy.get_or_insert(now);
             self.fleets[instance.group.index()].serving.add(now, 1.0);
+            self.workers_begin(slot, calendar);
         }
     }
 

@@ -1,0 +1,296 @@
+//! Consumers: what they have in hand, how tries end, and what is lost when their instance goes.
+
+use sim_core::chance::unit;
+use sim_core::{Calendar, Span, Time};
+use smallvec::SmallVec;
+
+use super::{Errand, JobState, Jobs, NONE, Pending, System};
+use crate::event::{Event, Ref};
+use crate::plan::{QueueId, Worker};
+use crate::queue::{Happened, Receipt};
+use crate::system::supervise::Losing;
+use crate::system::targets::NO_BALANCER;
+use crate::system::{Ending, Request};
+
+/// One of the places of a worker in which a job can be worked on.
+#[derive(Clone, Copy, Debug)]
+pub struct Consumer {
+    /// Its instance.
+    instance: u32,
+    /// Where its jobs come from.
+    queue: QueueId,
+    /// The job in its hands; [`NONE`] while it waits for one.
+    job: u32,
+    /// What it acknowledges that with.
+    receipt: Receipt,
+    /// How often that was delivered.
+    receives: u32,
+    /// When it began.
+    since: Time,
+    /// What its try may leave out, because checkpoints have it.
+    skip: Span,
+}
+
+/// What a try has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Try {
+    Done,
+    Failed,
+    Cut,
+}
+
+impl System {
+    /// What an instance takes from a queue; `None` where it takes nothing.
+    fn worker_of(&self, instance: u32) -> Option<&Worker> {
+        self.plan.groups[self.instances[instance].group.index()].worker.as_ref()
+    }
+
+    /// An instance serves from now on: where it is a worker, its consumers are there and ask for jobs.
+    pub(in crate::system) fn workers_begin(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let Some(worker) = self.worker_of(slot) else { return };
+        let (queue, count) = (worker.queue, worker.concurrency);
+        let Some(jobs) = &mut self.jobs else { return };
+        for _ in jobs.at_instance(slot).len()..count as usize {
+            jobs.new_consumer(slot, queue, calendar);
+        }
+    }
+
+    /// How long an instance that is told to stop goes on with its jobs.
+    pub(in crate::system) fn stop_grace(&self, slot: u32) -> Span {
+        self.worker_of(slot).map_or(Span::ZERO, |worker| worker.stop_grace)
+    }
+
+    /// An instance is taken out in good order: consumers without a job leave, others when they are done with theirs.
+    pub(in crate::system) fn workers_stop(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let Some(jobs) = &mut self.jobs else { return };
+        let all: SmallVec<[u32; 2]> = jobs.at_instance(slot).into();
+        for number in all {
+            let Consumer { queue, job, .. } = jobs.consumers[number];
+            if job == NONE && !jobs.is_delivered(number) {
+                jobs.with(queue, calendar, |queue, now, happened| queue.leave(number, now, happened));
+                jobs.forget(number);
+            }
+        }
+    }
+
+    /// An instance is lost with all that its consumers had; jobs in their hands have been cut before.
+    pub(in crate::system) fn workers_lost(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
+        let Some(jobs) = &mut self.jobs else { return };
+        let all: SmallVec<[u32; 2]> = jobs.at_instance(slot).into();
+        for number in all {
+            jobs.crash(number, calendar);
+        }
+    }
+
+    /// A consumer gets a job.
+    pub(super) fn delivered(
+        &mut self,
+        number: u32,
+        job: u32,
+        receipt: Receipt,
+        receives: u32,
+        calendar: &mut Calendar<Event>,
+    ) {
+        let now = calendar.now();
+        let Some(jobs) = &mut self.jobs else { return };
+        let consumer = &mut jobs.consumers[number];
+        (consumer.job, consumer.receipt, consumer.receives) = (job, receipt, receives);
+        consumer.since = now;
+        let (instance, entry) = (consumer.instance, &mut jobs.all[job]);
+        consumer.skip = entry.saved;
+        entry.hands += 1;
+        let entry = *entry;
+        let plan = self.plan.clone();
+        let group = &plan.groups[self.instances[instance].group.index()];
+        let worker = group.worker.as_ref().expect("consumers are those of workers");
+        let again = entry.state == JobState::Done;
+        self.measure.jobs.delivered(entry.source, receives > 1);
+        let too_late = !again && worker.deadline.is_some_and(|deadline| now.since(entry.born) > deadline);
+        if (again && worker.idempotent) || too_late {
+            if too_late && entry.state == JobState::InProcess {
+                self.job_ends(job, JobState::TooLate, calendar);
+            }
+            self.measure.jobs.skipped(entry.source, again);
+            self.acknowledge(number, calendar);
+            return self.hands_free(number, calendar);
+        }
+        if entry.started == Time::NEVER
+            && let Some(jobs) = &mut self.jobs
+        {
+            jobs.all[job].started = now;
+            self.measure.jobs.waited(entry.source, now.since(entry.queued));
+        }
+        let request = Request {
+            born: now,
+            parent: Ref::JOB,
+            hedge: receives.min(255) as u8,
+            ..Request::new(entry.source, worker.job, entry.number, now)
+        };
+        let reference = self.admit(request);
+        if let Some(jobs) = &mut self.jobs {
+            jobs.set_errand(reference.slot, Errand::Works(number));
+        }
+        self.measure.checked(worker.job);
+        self.receive(reference.slot, NO_BALANCER, instance, calendar);
+    }
+
+    /// A consumer's try is over.
+    pub(super) fn try_over(&mut self, number: u32, ending: Ending, calendar: &mut Calendar<Event>) {
+        let now = calendar.now();
+        let plan = self.plan.clone();
+        let Some(jobs) = &mut self.jobs else { return };
+        let consumer = jobs.consumers[number];
+        let job = jobs.all[consumer.job];
+        let took = now.since(consumer.since);
+        let worker = plan.groups[self.instances[consumer.instance].group.index()].worker.as_ref();
+        let worker = worker.expect("consumers are those of workers");
+        let poisoned = worker.poison > 0.0 && unit(&mut jobs.poison.at(job.number)) < worker.poison;
+        let late = worker.timeout.is_some_and(|timeout| took >= timeout);
+        let end = match ending {
+            Ending::Completed if !poisoned && !late => Try::Done,
+            Ending::Lost | Ending::CutOff => Try::Cut,
+            _ => Try::Failed,
+        };
+        self.measure.jobs.tried(&job, took, end == Try::Done);
+        match end {
+            Try::Done => {
+                if job.state != JobState::Done {
+                    self.job_ends(consumer.job, JobState::Done, calendar);
+                }
+                self.acknowledge(number, calendar);
+                self.hands_free(number, calendar);
+            }
+            Try::Failed => {
+                let delay = worker.retry.map(|retry| {
+                    let wait = retry.wait(consumer.receives);
+                    let key = job.number.wrapping_add(u64::from(consumer.receives));
+                    if retry.jitter { wait.mul_f64(unit(&mut jobs.waits.at(key))) } else { wait }
+                });
+                let receipt = consumer.receipt;
+                jobs.with(consumer.queue, calendar, |queue, now, happened| {
+                    queue.fail(receipt, delay, now, happened);
+                });
+                self.hands_free(number, calendar);
+            }
+            Try::Cut => {
+                let saved = worker.checkpoint.map_or(Span::ZERO, |every| {
+                    let all = (job.saved + took).as_nanos();
+                    Span::from_nanos(all - all % every.as_nanos().max(1))
+                });
+                let kept = saved.saturating_sub(job.saved);
+                self.measure.jobs.cut(&job, kept);
+                let entry = &mut jobs.all[consumer.job];
+                entry.saved = entry.saved.max(saved);
+                entry.hands -= 1;
+                jobs.consumers[number].job = NONE;
+                jobs.crash(number, calendar);
+                jobs.release(consumer.job);
+                // Whoever starts a process again that died starts its consumer too.
+                if self.losing != Some(Losing::Everything(consumer.instance))
+                    && self.instances[consumer.instance].serving()
+                {
+                    self.workers_begin(consumer.instance, calendar);
+                }
+            }
+        }
+    }
+
+    /// The work of a message is done, or is not wanted any more.
+    fn acknowledge(&mut self, number: u32, calendar: &mut Calendar<Event>) {
+        let Some(jobs) = &mut self.jobs else { return };
+        let Consumer { queue, receipt, .. } = jobs.consumers[number];
+        jobs.with(queue, calendar, |queue, now, happened| queue.acknowledge(receipt, now, happened));
+    }
+
+    /// A consumer is done with its job: it asks for another, or leaves where its instance is to stop.
+    fn hands_free(&mut self, number: u32, calendar: &mut Calendar<Event>) {
+        let Some(jobs) = &mut self.jobs else { return };
+        let consumer = &mut jobs.consumers[number];
+        let job = std::mem::replace(&mut consumer.job, NONE);
+        let Consumer { queue, instance, .. } = *consumer;
+        jobs.all[job].hands -= 1;
+        jobs.release(job);
+        if self.instances[instance].serving() {
+            jobs.with(queue, calendar, |queue, now, happened| queue.receive(number, now, happened));
+        } else {
+            jobs.with(queue, calendar, |queue, now, happened| queue.leave(number, now, happened));
+            jobs.forget(number);
+        }
+    }
+
+    /// What is left of a step's time for a job that goes on from a checkpoint, and that is broken off when it takes too long.
+    pub(in crate::system) fn left_of_step(&mut self, slot: u32, time: Span, now: Time) -> Span {
+        let Some(jobs) = &mut self.jobs else { return time };
+        let Errand::Works(number) = jobs.errand(slot) else { return time };
+        let consumer = &mut jobs.consumers[number];
+        let skipped = consumer.skip.min(time);
+        consumer.skip = consumer.skip.saturating_sub(skipped);
+        let since = consumer.since;
+        let group = self.instances[self.requests[slot].instance].group;
+        let timeout = self.plan.groups[group.index()].worker.as_ref().and_then(|worker| worker.timeout);
+        let most = timeout.map_or(Span::MAX, |timeout| (since + timeout).since(now));
+        time.saturating_sub(skipped).min(most)
+    }
+
+    /// A queue has put a consumer out.
+    pub(super) fn put_out(&mut self, number: u32) {
+        if let Some(jobs) = &mut self.jobs {
+            let job = jobs.consumers[number].job;
+            if job != NONE {
+                self.measure.jobs.put_out(jobs.all[job].source);
+            }
+        }
+    }
+}
+
+impl Jobs {
+    fn at_instance(&self, slot: u32) -> &[u32] {
+        self.at.get(slot as usize).map_or(&[], SmallVec::as_slice)
+    }
+
+    /// A new consumer of an instance asks for its first job.
+    fn new_consumer(&mut self, instance: u32, queue: QueueId, calendar: &mut Calendar<Event>) {
+        let consumer = Consumer {
+            instance,
+            queue,
+            job: NONE,
+            receipt: Receipt { place: 0, number: 0 },
+            receives: 0,
+            since: calendar.now(),
+            skip: Span::ZERO,
+        };
+        let number = self.consumers.insert(consumer).slot;
+        if self.at.len() <= instance as usize {
+            self.at.resize(instance as usize + 1, SmallVec::new());
+        }
+        self.at[instance as usize].push(number);
+        self.with(queue, calendar, |queue, now, happened| {
+            queue.join(number, now, happened);
+            queue.receive(number, now, happened);
+        });
+    }
+
+    /// A consumer is gone without a word.
+    fn crash(&mut self, number: u32, calendar: &mut Calendar<Event>) {
+        // What it was about to get, it does not get.
+        self.pending.retain(|pending| {
+            !matches!(pending, Pending::Of(_, Happened::Delivered { consumer, .. }) if *consumer == number)
+        });
+        let queue = self.consumers[number].queue;
+        self.with(queue, calendar, |queue, now, happened| queue.crash(number, now, happened));
+        self.forget(number);
+    }
+
+    fn forget(&mut self, number: u32) {
+        let instance = self.consumers[number].instance as usize;
+        self.at[instance].retain(|other| *other != number);
+        self.consumers.free(number);
+    }
+
+    /// True where a consumer is about to get a job.
+    fn is_delivered(&self, number: u32) -> bool {
+        self.pending.iter().any(|pending| {
+            matches!(pending, Pending::Of(_, Happened::Delivered { consumer, .. }) if *consumer == number)
+        })
+    }
+}
