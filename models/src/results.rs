@@ -162,6 +162,10 @@ pub struct Run {
     pub versions: Vec<VersionResult>,
     /// By source of sessions, in the scenario's order.
     pub sessions: Vec<SessionsResult>,
+    /// What became of jobs, by the source that submitted them; empty where nothing does.
+    pub jobs: Vec<JobsResult>,
+    /// What became of queues; empty where there are none.
+    pub queues: Vec<QueueResult>,
     /// By objective, in the scenario's order.
     pub objectives: Vec<ObjectiveResult>,
     /// The fleets that would have been enough, where there are objectives.

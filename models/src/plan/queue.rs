@@ -159,3 +159,18 @@ pub struct BullMq {
     /// How often a job may stall before it fails (1).
     pub max_stalled_count: u32,
 }
+
+impl QueueKind {
+    /// What it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            QueueKind::Sqs(Sqs { fifo: false, .. }) => "SQS",
+            QueueKind::Sqs(_) => "SQS FIFO",
+            QueueKind::Kafka(_) => "Kafka",
+            QueueKind::RedisList(_) => "Redis list",
+            QueueKind::RedisStream(_) => "Redis stream",
+            QueueKind::RabbitMq(_) => "RabbitMQ",
+            QueueKind::BullMq(_) => "BullMQ",
+        }
+    }
+}

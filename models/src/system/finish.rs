@@ -69,6 +69,8 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         nodes: system.nodes_results(now),
         versions: system.version_results(),
         sessions: system.session_results(now),
+        jobs: system.job_results(),
+        queues: system.queue_results(now),
         objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
         oracle: oracle::compare(&system, &series, now),
         bill: plan.prices.as_ref().map(|prices| bill(prices, &plan.terms, &system.usage(now))),

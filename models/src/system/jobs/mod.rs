@@ -9,6 +9,7 @@
 //! A job is one entry of a slab, however often its message is delivered. Queues (see [`crate::queue`]) are state machines of their
 //! own: what they say is kept in a list, and carried out before the event ends, so that no function calls itself through a queue.
 
+mod finish;
 mod gpu;
 mod know;
 mod submit;
@@ -62,7 +63,11 @@ pub(super) struct Line {
     /// Requests that wait for room, where senders do.
     senders: VecDeque<Ref>,
     /// Requests that were turned away because it was full.
-    pub(super) refused: u64,
+    refused: u64,
+    /// The most that waited at the end of a minute.
+    visible_max: u64,
+    /// The greatest age of its oldest message at the end of a minute.
+    oldest_max: Span,
 }
 
 impl Line {
@@ -168,6 +173,8 @@ impl Jobs {
             due: Time::NEVER,
             senders: VecDeque::new(),
             refused: 0,
+            visible_max: 0,
+            oldest_max: Span::ZERO,
         });
         Some(Box::new(Jobs {
             lines: lines.collect(),
