@@ -21,6 +21,8 @@ pub struct Consumer {
     queue: QueueId,
     /// The job in its hands; [`NONE`] while it waits for one.
     job: u32,
+    /// The slot of the request that it works on that as.
+    request: u32,
     /// What it acknowledges that with.
     receipt: Receipt,
     /// How often that was delivered.
@@ -78,7 +80,16 @@ impl System {
         let Some(jobs) = &mut self.jobs else { return };
         let all: SmallVec<[u32; 2]> = jobs.at_instance(slot).into();
         for number in all {
-            jobs.crash(number, calendar);
+            let Some(jobs) = &mut self.jobs else { return };
+            let Consumer { job, request, since, .. } = jobs.consumers[number];
+            if job == NONE {
+                jobs.crash(number, calendar);
+                continue;
+            }
+            // Its instance broke down under the request that it was about to begin.
+            jobs.take_errand(request);
+            self.measure.jobs.tried(&jobs.all[job], calendar.now().since(since), false);
+            self.cut(number, calendar);
         }
     }
 
@@ -128,6 +139,7 @@ impl System {
         };
         let reference = self.admit(request);
         if let Some(jobs) = &mut self.jobs {
+            jobs.consumers[number].request = reference.slot;
             jobs.set_errand(reference.slot, Errand::Works(number));
         }
         self.measure.checked(worker.job);
@@ -173,26 +185,34 @@ impl System {
                 self.hands_free(number, calendar);
             }
             Try::Cut => {
-                let saved = worker.checkpoint.map_or(Span::ZERO, |every| {
-                    let all = (job.saved + took).as_nanos();
-                    Span::from_nanos(all - all % every.as_nanos().max(1))
-                });
-                let kept = saved.saturating_sub(job.saved);
-                self.measure.jobs.cut(&job, kept);
-                let entry = &mut jobs.all[consumer.job];
-                entry.saved = entry.saved.max(saved);
-                entry.hands -= 1;
-                jobs.consumers[number].job = NONE;
-                jobs.crash(number, calendar);
-                jobs.release(consumer.job);
+                self.cut(number, calendar);
                 // Whoever starts a process again that died starts its consumer too.
-                if self.losing != Some(Losing::Everything(consumer.instance))
-                    && self.instances[consumer.instance].serving()
-                {
-                    self.workers_begin(consumer.instance, calendar);
+                let instance = consumer.instance;
+                if self.losing != Some(Losing::Everything(instance)) && self.instances[instance].serving() {
+                    self.workers_begin(instance, calendar);
                 }
             }
         }
+    }
+
+    /// A try ends because its worker goes away, and the consumer with it. What checkpoints have is kept.
+    fn cut(&mut self, number: u32, calendar: &mut Calendar<Event>) {
+        let Some(jobs) = &mut self.jobs else { return };
+        let consumer = &mut jobs.consumers[number];
+        let slot = std::mem::replace(&mut consumer.job, NONE);
+        let (instance, since) = (consumer.instance, consumer.since);
+        let job = &mut jobs.all[slot];
+        let worker = self.plan.groups[self.instances[instance].group.index()].worker.as_ref();
+        let every = worker.and_then(|worker| worker.checkpoint);
+        let saved = every.map_or(Span::ZERO, |every| {
+            let all = (job.saved + calendar.now().since(since)).as_nanos();
+            Span::from_nanos(all - all % every.as_nanos().max(1))
+        });
+        self.measure.jobs.cut(job, saved.saturating_sub(job.saved));
+        job.saved = job.saved.max(saved);
+        job.hands -= 1;
+        jobs.crash(number, calendar);
+        jobs.release(slot);
     }
 
     /// The work of a message is done, or is not wanted any more.
@@ -254,6 +274,7 @@ impl Jobs {
             instance,
             queue,
             job: NONE,
+            request: NONE,
             receipt: Receipt { place: 0, number: 0 },
             receives: 0,
             since: calendar.now(),
