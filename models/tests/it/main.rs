@@ -13,6 +13,7 @@ mod golden;
 mod hpa_vectors;
 mod incidents;
 mod job_tables;
+mod jobs;
 mod kernel;
 mod kubernetes;
 mod lifecycle;
