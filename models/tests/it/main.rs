@@ -20,6 +20,7 @@ mod lifecycle;
 mod machine;
 mod money;
 mod overload;
+mod polling_vectors;
 mod real_traces;
 mod releases;
 mod replay;
