@@ -1,12 +1,14 @@
 //! `[group.NAME.worker]`: what a group's instances take from a queue, and how.
 
 use sim_core::Span;
+use sim_core::dist::Dist;
 
+use super::dist::duration;
 use super::queue::{share, within};
 use super::reader::Reader;
 use super::units::{Period, Positive};
 use super::{Context, Names};
-use crate::plan::{Backoff, Endpoint, EndpointId, ServiceId, Worker};
+use crate::plan::{Backoff, Endpoint, EndpointId, Load, ServiceId, Worker};
 
 /// Reads the key, where it is there; the inner `None` is a group that gets requests.
 ///
@@ -34,7 +36,9 @@ pub fn worker(
     let poison = share(context, &mut table, "poison");
     let retry = retry(context, &mut table);
     let mut period = |key: &'static str| table.optional::<Period>(key).map(|period| period.0);
-    let (timeout, deadline, checkpoint) = (period("timeout"), period("deadline"), period("checkpoint"));
+    let (timeout, checkpoint) = (period("timeout"), period("checkpoint"));
+    let deadline = deadline(context, &mut table);
+    let load = load(context, &mut table);
     let stop_grace = table.or("stop_grace", Span::ZERO);
     group.resolve("worker", table.finish());
     Some(Some(Worker {
@@ -45,10 +49,38 @@ pub fn worker(
         poison,
         retry,
         timeout,
-        deadline,
+        deadline: deadline?,
         checkpoint,
+        load: load?,
         stop_grace,
     }))
+}
+
+/// `deadline = "1h"`, or a distribution: each job has its own then.
+fn deadline(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Option<Dist>> {
+    let path = table.path_of("deadline");
+    let Some(node) = table.node("deadline") else { return Some(None) };
+    let (deadline, shown) = duration(context, &path, node)?;
+    table.resolve("deadline", shown);
+    Some(Some(deadline))
+}
+
+/// `load = { takes = "40s", keep = "5min" }`; without `keep` what is loaded stays.
+fn load(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Option<Load>> {
+    let path = table.path_of("load");
+    let Some(node) = table.node("load") else { return Some(None) };
+    let mut options = Reader::new(context.findings, path.clone(), node);
+    let takes = options.node("takes");
+    if takes.is_none() {
+        options.missing("takes", "how long it takes, such as \"40s\"");
+    }
+    let takes = takes.and_then(|node| duration(context, &format!("{path}.takes"), node));
+    if let Some((_, shown)) = &takes {
+        options.resolve("takes", shown.clone());
+    }
+    let keep = options.optional::<Span>("keep");
+    table.resolve("load", options.finish());
+    Some(Some(Load { takes: takes?.0, keep }))
 }
 
 /// `retry = { backoff = "1s", multiplier = 2, max_backoff = "5min", jitter = true }`; left out, a worker tells the queue

@@ -151,7 +151,10 @@ fn a_queue_that_says_nothing_has_the_defaults_of_its_original() {
         ["exports", "dead", "imports", "audit", "mails", "stream", "bull"].map(|name| queue(&plan, name));
     let QueueKind::Sqs(sqs) = exports.kind else { panic!() };
     let [seconds, minutes] = [Span::from_secs, |n| Span::from_secs(60 * n)];
-    assert_eq!([sqs.visibility_timeout, sqs.wait_time, sqs.poll_interval], [seconds(30), Span::ZERO, seconds(1)]);
+    assert_eq!(
+        [sqs.visibility_timeout, sqs.wait_time, sqs.poll_interval],
+        [seconds(30), Span::ZERO, seconds(1)]
+    );
     assert_eq!((sqs.batch, sqs.heartbeat, sqs.fifo, sqs.in_flight), (1, None, false, 120_000));
     assert_eq!((sqs.misses, sqs.duplicates), (0.0, 0.0));
     assert_eq!((exports.retention, exports.delay), (Some(seconds(4 * 86_400)), Span::ZERO));
@@ -212,7 +215,16 @@ fn a_worker_takes_an_endpoint_of_its_own_service_for_its_job() {
 fn questions_are_a_source_of_their_own_after_all_others() {
     let plan = plan();
     let names: Vec<&str> = plan.traffic.iter().map(|traffic| traffic.name.as_str()).collect();
-    let all = ["desk", "mobile", "partner", "shop", "desk status", "mobile status", "partner status", "shop status"];
+    let all = [
+        "desk",
+        "mobile",
+        "partner",
+        "shop",
+        "desk status",
+        "mobile status",
+        "partner status",
+        "shop status",
+    ];
     assert_eq!(names, all);
     for (index, traffic) in plan.traffic.iter().enumerate().take(4) {
         assert_eq!(traffic.status.as_ref().unwrap().source, TrafficId(4 + index as u16));
@@ -225,7 +237,10 @@ fn questions_are_a_source_of_their_own_after_all_others() {
     assert_eq!((questions.to, questions.timeout, questions.retry.max), (shop.to, shop.timeout, 0));
     assert!(questions.status.is_none() && questions.network.is_some());
     assert_eq!(plan.objectives[0].subject, Subject::Jobs);
-    assert_eq!((plan.objectives[1].subject, plan.objectives[1].traffic), (Subject::Requests, Some(TrafficId(7))));
+    assert_eq!(
+        (plan.objectives[1].subject, plan.objectives[1].traffic),
+        (Subject::Requests, Some(TrafficId(7)))
+    );
 }
 
 /// A quarter of a request a second exports, and each asks once at least; webhooks ask nothing.
@@ -266,7 +281,8 @@ fn what_a_key_means_that_is_left_out_stands_in_the_resolved_scenario() {
 #[test]
 fn a_push_may_make_work_on_the_http_layer() {
     let plan = plan();
-    let Some(Channel::Push { endpoint, .. }) = traffic(&plan, "desk").status.as_ref().map(|s| &s.channel) else {
+    let Some(Channel::Push { endpoint, .. }) = traffic(&plan, "desk").status.as_ref().map(|s| &s.channel)
+    else {
         panic!()
     };
     assert_eq!(plan.endpoints[endpoint.unwrap().index()].name, "GET /export");

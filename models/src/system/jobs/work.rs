@@ -31,6 +31,10 @@ pub struct Consumer {
     since: Time,
     /// What its try may leave out, because checkpoints have it.
     skip: Span,
+    /// What it loads before its try.
+    load: Span,
+    /// Since when what it has loaded is not in use; `None` while it has nothing.
+    loaded: Option<Time>,
 }
 
 /// What a try has come to.
@@ -109,6 +113,7 @@ impl System {
         consumer.since = now;
         let (instance, entry) = (consumer.instance, &mut jobs.all[job]);
         consumer.skip = entry.saved;
+        consumer.load = Span::ZERO;
         entry.hands += 1;
         let entry = *entry;
         let plan = self.plan.clone();
@@ -116,7 +121,11 @@ impl System {
         let worker = group.worker.as_ref().expect("consumers are those of workers");
         let again = entry.state == JobState::Done;
         self.measure.jobs.delivered(entry.source, receives > 1);
-        let too_late = !again && worker.deadline.is_some_and(|deadline| now.since(entry.born) > deadline);
+        let Some(jobs) = &mut self.jobs else { return };
+        let too_late = !again
+            && worker.deadline.as_ref().is_some_and(|deadline| {
+                now.since(entry.born) > deadline.span(&mut jobs.deadlines.at(entry.number))
+            });
         if (again && worker.idempotent) || too_late {
             if too_late && entry.state == JobState::InProcess {
                 self.job_ends(job, JobState::TooLate, calendar);
@@ -124,6 +133,18 @@ impl System {
             self.measure.jobs.skipped(entry.source, again);
             self.acknowledge(number, calendar);
             return self.hands_free(number, calendar);
+        }
+        if let Some(load) = &worker.load
+            && let Some(jobs) = &mut self.jobs
+        {
+            let draws = jobs.loads;
+            let consumer = &mut jobs.consumers[number];
+            let kept =
+                consumer.loaded.is_some_and(|since| load.keep.is_none_or(|keep| now.since(since) <= keep));
+            if !kept {
+                consumer.load =
+                    load.takes.span(&mut draws.at(entry.number.wrapping_add(u64::from(receives))));
+            }
         }
         if entry.started == Time::NEVER
             && let Some(jobs) = &mut self.jobs
@@ -151,6 +172,7 @@ impl System {
         let now = calendar.now();
         let plan = self.plan.clone();
         let Some(jobs) = &mut self.jobs else { return };
+        jobs.consumers[number].loaded = Some(now);
         let consumer = jobs.consumers[number];
         let job = jobs.all[consumer.job];
         let took = now.since(consumer.since);
@@ -238,18 +260,20 @@ impl System {
         }
     }
 
-    /// What is left of a step's time for a job that goes on from a checkpoint, and that is broken off when it takes too long.
+    /// What a step of a job takes that goes on from a checkpoint, that has to load something first, or that is broken off when
+    /// it takes too long.
     pub(in crate::system) fn left_of_step(&mut self, slot: u32, time: Span, now: Time) -> Span {
         let Some(jobs) = &mut self.jobs else { return time };
         let Errand::Works(number) = jobs.errand(slot) else { return time };
         let consumer = &mut jobs.consumers[number];
         let skipped = consumer.skip.min(time);
         consumer.skip = consumer.skip.saturating_sub(skipped);
+        let load = std::mem::replace(&mut consumer.load, Span::ZERO);
         let since = consumer.since;
         let group = self.instances[self.requests[slot].instance].group;
         let timeout = self.plan.groups[group.index()].worker.as_ref().and_then(|worker| worker.timeout);
         let most = timeout.map_or(Span::MAX, |timeout| (since + timeout).since(now));
-        time.saturating_sub(skipped).min(most)
+        (load + time.saturating_sub(skipped)).min(most)
     }
 
     /// A queue has put a consumer out.
@@ -279,6 +303,8 @@ impl Jobs {
             receives: 0,
             since: calendar.now(),
             skip: Span::ZERO,
+            load: Span::ZERO,
+            loaded: None,
         };
         let number = self.consumers.insert(consumer).slot;
         if self.at.len() <= instance as usize {
