@@ -6,6 +6,9 @@
 //! poll's records) is kept here for them.
 
 mod counts;
+mod entries;
+mod rules;
+mod timers;
 
 use sim_core::{Span, Time};
 
