@@ -5,6 +5,9 @@ use std::collections::BinaryHeap;
 
 use sim_core::Time;
 
+#[cfg(test)]
+use super::Depth;
+use super::timers::Timer;
 use super::{Message, Receipt};
 
 /// No place: the end of a list.
@@ -212,6 +215,13 @@ impl<T: Copy> Entries<T> {
         Receipt { place, number: u64::from(entry.stamp) }
     }
 
+    /// True where the message of a timer has not changed since, and is in this state.
+    #[inline]
+    pub fn is(&self, timer: &Timer, state: State) -> bool {
+        let entry = self.at(timer.place);
+        entry.stamp == timer.stamp && entry.state == state
+    }
+
     /// The message of a receipt, if it is here and was not received again.
     #[inline]
     pub fn of(&self, receipt: Receipt) -> Option<&Entry<T>> {
@@ -244,10 +254,22 @@ impl<T: Copy> Entries<T> {
         self.oldest().map(|place| self.at(place).sent)
     }
 
-    /// All that are here, with their places.
+    /// How the messages stand, counted one by one.
     #[cfg(test)]
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Entry<T>)> {
-        (0..).zip(&self.entries).filter(|(_, entry)| entry.state != State::Gone)
+    pub fn recount(&self) -> Depth {
+        let count = |state| self.iter().filter(|entry| entry.state == state).count() as u64;
+        Depth {
+            visible: count(State::Waiting),
+            in_flight: count(State::InFlight),
+            delayed: count(State::Delayed),
+            oldest: self.iter().map(|entry| entry.sent).min(),
+        }
+    }
+
+    /// All that are here.
+    #[cfg(test)]
+    pub fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.entries.iter().filter(|entry| entry.state != State::Gone)
     }
 }
 

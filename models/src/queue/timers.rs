@@ -19,7 +19,7 @@ pub struct Timer {
     pub stamp: u32,
 }
 
-/// Timers in order of time; those of one instant in no order that matters to anybody but is always the same.
+/// Timers in order of time. Those of one instant are in the order they were set in, if all come with one delay.
 ///
 /// Nearly all come with one constant delay, and so in order: a lane takes these, a heap the others. Nobody takes one back: a
 /// message that has changed leaves a stale one behind, and [`Timers::tidy`] sees that few of these are kept and none is next.
