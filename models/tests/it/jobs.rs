@@ -70,3 +70,145 @@ fn jobs_are_done_and_none_is_lost() {
     assert_eq!(queue.received_again, 0);
     assert!((jobs.served.mean - 10.0).abs() < 0.6, "{}", jobs.served.mean);
 }
+
+/// What has become of every job is counted once, whatever happened to workers, messages and clients.
+fn assert_conserved(results: &Results) {
+    for jobs in &results.run.jobs {
+        let counts = &jobs.counts;
+        let ended = counts.done + counts.dead_lettered + counts.too_late + counts.lost();
+        assert_eq!(counts.submitted, ended + counts.in_progress(), "{counts:?}");
+    }
+    for queue in &results.run.queues {
+        let left = queue.visible + queue.in_flight + queue.delayed;
+        assert_eq!(queue.sent, queue.consumed + queue.dead_lettered + queue.lost + left, "{queue:?}");
+    }
+    let requests = &results.run.requests;
+    assert!(requests.conserved(), "{requests:?}");
+}
+
+/// 6 of 20 workers are busy when 12 of the 20 are taken out.
+const SCALE_IN: &str =
+    "min = 1\ndesired = 20\nmax = 20\nscaling = [{ manual = { at = \"30min\", desired = 8 } }]";
+
+fn scaled_in(more: &str) -> Results {
+    let group = format!("{SCALE_IN}\n{more}");
+    let queue = "sqs = { visibility_timeout = \"10min\", wait_time = \"20s\" }";
+    run(&system(queue, &group, "").replace("0.5/s", "0.1/s").replace("\"10s\"", "\"60s\""))
+}
+
+#[test]
+fn without_protection_a_job_is_cut_and_seen_again_after_the_visibility_timeout() {
+    let results = scaled_in("worker = { queue = \"jobs\", job = \"job\" }");
+    let (jobs, queue) = of(&results);
+    let cut = jobs.counts.cut_tries;
+    assert!((1..=12).contains(&cut), "{cut}");
+    assert_eq!((queue.received_again, jobs.counts.delivered_again), (cut, cut));
+    assert!(jobs.counts.wasted_seconds > 0.0 && jobs.served.max > 600.0);
+    assert_eq!(jobs.counts.lost(), 0);
+    assert_conserved(&results);
+}
+
+#[test]
+fn protected_while_busy_no_job_is_cut() {
+    let results = scaled_in("worker = { queue = \"jobs\", job = \"job\" }\nscale_in_protection = \"while-busy\"");
+    assert_eq!(of(&results).0.counts.cut_tries, 0);
+    assert_conserved(&results);
+}
+
+#[test]
+fn a_termination_hook_lets_a_worker_finish_its_job() {
+    let hook = "lifecycle_hooks = [{ name = \"finish\", on = \"terminating\", heartbeat_timeout = \"30min\", until_idle = true }]";
+    let results = scaled_in(&format!("worker = {{ queue = \"jobs\", job = \"job\" }}\n{hook}"));
+    assert_eq!(of(&results).0.counts.cut_tries, 0);
+    assert_eq!(results.run.groups[1].terminated, 12);
+    assert_conserved(&results);
+    // One that waits for less than the job takes does not help it.
+    let short = hook.replace("30min", "30s");
+    let results = scaled_in(&format!("worker = {{ queue = \"jobs\", job = \"job\" }}\n{short}"));
+    assert!((1..12).contains(&of(&results).0.counts.cut_tries));
+    assert_conserved(&results);
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_finishes_within_its_grace() {
+    let results = scaled_in("worker = { queue = \"jobs\", job = \"job\", stop_grace = \"1h\" }");
+    assert_eq!(of(&results).0.counts.cut_tries, 0);
+    let results = scaled_in("worker = { queue = \"jobs\", job = \"job\", stop_grace = \"10s\" }");
+    assert!((1..=12).contains(&of(&results).0.counts.cut_tries));
+    assert_conserved(&results);
+}
+
+#[test]
+fn checkpoints_keep_what_was_done_before_a_cut() {
+    let plain = scaled_in("worker = { queue = \"jobs\", job = \"job\" }");
+    let kept = scaled_in("worker = { queue = \"jobs\", job = \"job\", checkpoint = \"5s\" }");
+    let (plain, kept) = (of(&plain).0.counts, of(&kept).0.counts);
+    assert_eq!(plain.cut_tries, kept.cut_tries);
+    assert!(kept.wasted_seconds < 5.0 * kept.cut_tries as f64);
+    assert!(plain.wasted_seconds > 2.0 * kept.wasted_seconds);
+}
+
+#[test]
+fn a_heartbeat_brings_a_cut_job_back_sooner() {
+    let long = scaled_in("worker = { queue = \"jobs\", job = \"job\" }");
+    let queue = "sqs = { visibility_timeout = \"1min\", wait_time = \"20s\", heartbeat = \"20s\" }";
+    let group = format!("{SCALE_IN}\nworker = {{ queue = \"jobs\", job = \"job\" }}");
+    let beats = run(&system(queue, &group, "").replace("0.5/s", "0.1/s").replace("\"10s\"", "\"60s\""));
+    let (counts, served) = (of(&beats).0.counts, of(&beats).0.served);
+    assert_eq!((counts.delivered_again, counts.done_again), (counts.cut_tries, 0));
+    assert!(served.max < of(&long).0.served.max);
+}
+
+/// Jobs take 10 s on average, exponentially: `exp(-1)` of them longer than the timeout.
+#[test]
+fn a_visibility_timeout_below_the_jobs_length_has_them_done_twice() {
+    let queue = "sqs = { visibility_timeout = \"10s\", wait_time = \"20s\" }";
+    let group = "min = 60\nworker = { queue = \"jobs\", job = \"job\" }";
+    let results = run(&system(queue, group, "").replace("\"2h\"", "\"10h\""));
+    let (jobs, queue) = of(&results);
+    let share = jobs.counts.delivered_again as f64 / jobs.counts.submitted as f64;
+    // Each further timeout that a job outlasts is one more delivery, to a worker that works as long again.
+    let expected = (-1.0f64).exp() / (1.0 - (-1.0f64).exp());
+    let half_width = 3.0 * (expected / jobs.counts.submitted as f64).sqrt() * 2.0;
+    assert!((share - expected).abs() < half_width, "{share} for {expected}");
+    assert!(jobs.counts.done_again > 0 && queue.stale > 0);
+    assert!(jobs.counts.duplicated_seconds > 0.0);
+    assert_conserved(&results);
+    let idempotent = group.replace("\"job\" }", "\"job\", idempotent = true }");
+    let results = run(&system("sqs = { visibility_timeout = \"10s\", wait_time = \"20s\" }", &idempotent, ""));
+    assert!(of(&results).0.counts.delivered_again > 0);
+    assert_conserved(&results);
+}
+
+#[test]
+fn poison_jobs_are_dead_letters_after_their_receives() {
+    let queue = "sqs = { visibility_timeout = \"1min\", wait_time = \"20s\" }\nmax_receives = 3\ndead_letter = \"failed\"";
+    let group = "min = 20\nworker = { queue = \"jobs\", job = \"job\", poison = 0.1, retry = { backoff = \"1s\" } }";
+    let results = run(&system(queue, group, "[queue.failed]\nsqs = {}"));
+    let (jobs, _) = of(&results);
+    let counts = jobs.counts;
+    let share = counts.dead_lettered as f64 / counts.submitted as f64;
+    assert!((share - 0.1).abs() < 3.0 * (0.09 / counts.submitted as f64).sqrt(), "{share}");
+    let (failed, open) = (counts.failed_tries as f64, 3.0 * counts.dead_lettered as f64);
+    assert!(failed >= open && failed < open + 30.0, "three tries each: {failed} for {open}");
+    assert_eq!(results.run.queues[1].visible, counts.dead_lettered);
+    assert_conserved(&results);
+}
+
+#[test]
+fn a_bounded_queue_refuses_drops_or_lets_senders_wait() {
+    let group = "min = 1\nworker = { queue = \"jobs\", job = \"job\" }";
+    let queue = |when: &str| format!("sqs = {{ visibility_timeout = \"10min\", wait_time = \"20s\" }}\ncapacity = 20\nwhen_full = \"{when}\"");
+    let refused = run(&system(&queue("refuse"), group, ""));
+    assert!(refused.run.requests.refused > 1_000);
+    assert_eq!(of(&refused).1.visible_max, 19);
+    assert_conserved(&refused);
+    let dropped = run(&system(&queue("drop-oldest"), group, ""));
+    assert!(of(&dropped).0.counts.dropped > 1_000);
+    assert_eq!(dropped.run.requests.refused, 0);
+    assert_conserved(&dropped);
+    let blocked = run(&system(&queue("block"), group, ""));
+    assert!(blocked.run.requests.in_flight > 1_000, "{:?}", blocked.run.requests);
+    assert_eq!(of(&blocked).0.counts.lost(), 0);
+    assert_conserved(&blocked);
+}
