@@ -7,12 +7,21 @@
 
 mod counts;
 mod entries;
+mod kafka;
+mod redis_list;
+mod redis_store;
+mod redis_stream;
 mod rules;
 mod timers;
+#[cfg(test)]
+mod walks;
 
 use sim_core::{Span, Time};
 
 pub use counts::{Counts, Depth};
+pub use kafka::Kafka;
+pub use redis_list::RedisList;
+pub use redis_stream::RedisStream;
 
 /// A job to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
