@@ -45,6 +45,10 @@ fn kinds() -> Vec<(&'static str, plan::QueueKind)> {
         ("SQS, batches of 10", plan::QueueKind::Sqs(plan::Sqs { batch: 10, ..sqs })),
         ("SQS, heartbeats", plan::QueueKind::Sqs(plan::Sqs { heartbeat: Some(secs(10)), ..sqs })),
         ("SQS FIFO, 1000 groups", plan::QueueKind::Sqs(plan::Sqs { fifo: true, ..sqs })),
+        ("Kafka, 10 partitions", plan::QueueKind::Kafka(kafka)),
+        ("Redis list", plan::QueueKind::RedisList(plan::RedisList { processing: None })),
+        ("Redis list, LMOVE", plan::QueueKind::RedisList(plan::RedisList { processing: Some(secs(300)) })),
+        ("Redis stream", plan::QueueKind::RedisStream(stream)),
         ("RabbitMQ", plan::QueueKind::RabbitMq(rabbitmq)),
         ("BullMQ", plan::QueueKind::BullMq(bullmq)),
     ]
@@ -66,7 +70,8 @@ fn play(kind: &plan::QueueKind, waiting: u32, messages: u64) -> (f64, f64) {
     let mut happened = Vec::new();
     let mut now = Time::ZERO;
     let mut number = 0_u64;
-    let mut free: Vec<u32> = (waiting..waiting + 1_000).rev().collect();
+    // Kafka holds what was consumed until it is committed: there are job numbers for that as well.
+    let mut free: Vec<u32> = (waiting..waiting + 200_000).rev().collect();
     for job in 0..waiting {
         let sent = queue.send(message(job, now), now, &mut happened);
         assert!(sent.is_ok(), "it has no bound");

@@ -5,7 +5,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use sim_core::{Seed, Span, Time};
+use sim_core::{Span, Time};
 
 use super::entries::{Entries, Entry, State};
 use super::priorities::Priorities;
@@ -82,10 +82,10 @@ struct Orphan {
 
 impl BullMq {
     /// An empty queue.
-    pub fn new(plan: &plan::Queue, own: &plan::BullMq, _seed: Seed) -> BullMq {
+    pub fn new(plan: &plan::Queue, own: plan::BullMq) -> BullMq {
         BullMq {
             rules: Rules::new(plan),
-            own: *own,
+            own,
             entries: Entries::new(),
             waiting: Priorities::default(),
             active: 0,
@@ -115,9 +115,10 @@ impl BullMq {
     }
 
     fn make_room(&mut self, happened: &mut Vec<Happened>) -> Result<(), Full> {
-        match (self.rules.when_full, self.waiting.first()) {
+        let first = self.waiting.first().map(|(_, place)| place);
+        match (self.rules.when_full, self.entries.unreceived().or(first)) {
             (WhenFull::Block, _) => Err(Full),
-            (WhenFull::DropOldest, Some((_, place))) => {
+            (WhenFull::DropOldest, Some(place)) => {
                 self.lose(place, Loss::Dropped, happened);
                 Ok(())
             }

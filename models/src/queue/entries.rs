@@ -249,6 +249,11 @@ impl<T: Copy> Entries<T> {
         }
     }
 
+    /// Where the oldest is, if nobody has it in hand.
+    pub fn unreceived(&self) -> Option<u32> {
+        self.oldest().filter(|&place| self.at(place).state != State::InFlight)
+    }
+
     /// When the oldest was sent.
     pub fn oldest_sent(&self) -> Option<Time> {
         self.oldest().map(|place| self.at(place).sent)
@@ -382,7 +387,7 @@ mod tests {
         let mut model: Vec<(Time, u32)> = Vec::new();
         for step in 0..20_000_u64 {
             let draw = stream.next_u64();
-            if draw % 2 == 0 || model.is_empty() {
+            if draw.is_multiple_of(2) || model.is_empty() {
                 let late = if draw & 4 == 0 { (draw >> 8) % 500 } else { 0 };
                 let sent = (1000 + step).saturating_sub(late);
                 let place = entries.insert(message(0, sent), State::Waiting, ());

@@ -6,16 +6,21 @@
 //! poll's records) is kept here for them.
 
 mod bullmq;
-mod closed;
 mod counts;
 mod entries;
+mod kafka;
 mod priorities;
 mod rabbitmq;
+mod redis_list;
+mod redis_store;
+mod redis_stream;
 mod rules;
 mod sqs;
 #[cfg(test)]
 mod tests;
 mod timers;
+#[cfg(test)]
+mod walks;
 
 use sim_core::{Seed, Span, Time};
 
@@ -23,7 +28,10 @@ use crate::plan::{self, QueueKind};
 
 pub use bullmq::BullMq;
 pub use counts::{Counts, Depth};
+pub use kafka::Kafka;
 pub use rabbitmq::RabbitMq;
+pub use redis_list::RedisList;
+pub use redis_stream::RedisStream;
 pub use sqs::Sqs;
 
 /// A job to send.
@@ -116,9 +124,11 @@ pub struct Queue {
 #[derive(Clone, Debug)]
 enum Kind {
     Sqs(Box<Sqs>),
+    Kafka(Box<Kafka>),
+    RedisList(Box<RedisList>),
+    RedisStream(Box<RedisStream>),
     RabbitMq(Box<RabbitMq>),
     BullMq(Box<BullMq>),
-    Closed(closed::Closed),
 }
 
 /// Asks a queue of whatever kind.
@@ -126,9 +136,11 @@ macro_rules! ask {
     ($kind:expr, $queue:ident => $answer:expr) => {
         match $kind {
             Kind::Sqs($queue) => $answer,
+            Kind::Kafka($queue) => $answer,
+            Kind::RedisList($queue) => $answer,
+            Kind::RedisStream($queue) => $answer,
             Kind::RabbitMq($queue) => $answer,
             Kind::BullMq($queue) => $answer,
-            Kind::Closed($queue) => $answer,
         }
     };
 }
@@ -136,13 +148,13 @@ macro_rules! ask {
 impl Queue {
     /// An empty queue.
     pub fn new(plan: &plan::Queue, seed: Seed) -> Queue {
-        let kind = match &plan.kind {
+        let kind = match plan.kind {
             QueueKind::Sqs(own) => Kind::Sqs(Box::new(Sqs::new(plan, own, seed))),
-            QueueKind::RabbitMq(own) => Kind::RabbitMq(Box::new(RabbitMq::new(plan, own, seed))),
-            QueueKind::BullMq(own) => Kind::BullMq(Box::new(BullMq::new(plan, own, seed))),
-            QueueKind::Kafka(_) | QueueKind::RedisList(_) | QueueKind::RedisStream(_) => {
-                Kind::Closed(closed::Closed::default())
-            }
+            QueueKind::Kafka(own) => Kind::Kafka(Box::new(Kafka::new(plan, own))),
+            QueueKind::RedisList(own) => Kind::RedisList(Box::new(RedisList::new(plan, own))),
+            QueueKind::RedisStream(own) => Kind::RedisStream(Box::new(RedisStream::new(plan, own))),
+            QueueKind::RabbitMq(own) => Kind::RabbitMq(Box::new(RabbitMq::new(plan, own))),
+            QueueKind::BullMq(own) => Kind::BullMq(Box::new(BullMq::new(plan, own))),
         };
         Queue { kind }
     }
@@ -216,15 +228,14 @@ impl Queue {
         ask!(&self.kind, queue => queue.counts())
     }
 
-    /// [`depth`](Queue::depth), counted slowly, with all that must be true besides.
+    /// [`depth`](Queue::depth), counted slowly, with all that must be true besides; of kinds that keep entries.
     #[cfg(test)]
-    fn recount(&self, _now: Time) -> Depth {
-        ask!(&self.kind, queue => queue.recount())
-    }
-
-    /// True for a queue in which an acknowledged message is gone only later.
-    #[cfg(test)]
-    fn commits_later(&self) -> bool {
-        false
+    fn recount(&self, now: Time) -> Depth {
+        match &self.kind {
+            Kind::Sqs(queue) => queue.recount(),
+            Kind::RabbitMq(queue) => queue.recount(),
+            Kind::BullMq(queue) => queue.recount(),
+            _ => self.depth(now),
+        }
     }
 }

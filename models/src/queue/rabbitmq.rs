@@ -6,7 +6,7 @@ mod tests;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use sim_core::{Seed, Span, Time};
+use sim_core::{Span, Time};
 
 use super::entries::{Entries, Entry, NOWHERE, State};
 use super::priorities::Priorities;
@@ -88,10 +88,10 @@ const STALE_RETURNED: usize = 64;
 
 impl RabbitMq {
     /// An empty queue.
-    pub fn new(plan: &plan::Queue, own: &plan::RabbitMq, _seed: Seed) -> RabbitMq {
+    pub fn new(plan: &plan::Queue, own: plan::RabbitMq) -> RabbitMq {
         RabbitMq {
             rules: Rules::new(plan),
-            own: *own,
+            own,
             entries: Entries::new(),
             fresh: Priorities::default(),
             returned: BinaryHeap::new(),

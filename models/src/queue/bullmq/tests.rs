@@ -29,7 +29,7 @@ fn test(change: impl FnOnce(&mut plan::Queue, &mut plan::BullMq)) -> Test {
         delay: Span::ZERO,
     };
     change(&mut plan, &mut own);
-    Test { queue: BullMq::new(&plan, &own, Seed::new(1)), happened: Vec::new() }
+    Test { queue: BullMq::new(&plan, own), happened: Vec::new() }
 }
 
 impl Test {

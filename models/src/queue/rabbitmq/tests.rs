@@ -30,7 +30,7 @@ fn test(change: impl FnOnce(&mut plan::Queue, &mut plan::RabbitMq)) -> Test {
         delay: Span::ZERO,
     };
     change(&mut plan, &mut own);
-    Test { queue: RabbitMq::new(&plan, &own, Seed::new(1)), happened: Vec::new() }
+    Test { queue: RabbitMq::new(&plan, own), happened: Vec::new() }
 }
 
 impl Test {

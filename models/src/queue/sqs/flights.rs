@@ -54,11 +54,13 @@ impl Flights {
         self.flights[number as usize]
     }
 
+    /// One that is open.
     #[inline]
     pub fn at(&self, number: u32) -> &Flight {
         &self.flights[number as usize]
     }
 
+    /// One that is open.
     #[inline]
     pub fn at_mut(&mut self, number: u32) -> &mut Flight {
         &mut self.flights[number as usize]

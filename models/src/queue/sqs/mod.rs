@@ -36,6 +36,7 @@ use crate::plan::{self, WhenFull};
 /// * FIFO: a message group has one message in flight; what comes back is first in its group. A batch takes one message of each
 ///   group (AWS may put several of one group into a batch). Nothing is missed or delivered twice.
 /// * SQS knows no rejecting: a consumer sends the message to the dead-letter queue itself and deletes it, two requests.
+/// * Where it is bounded, which SQS is not, the oldest is dropped if nobody has it in hand, and else the next one in line.
 /// * A consumer that leaves or dies says nothing of what it has: that comes back when its visibility timeout is over.
 ///
 /// `visible` in its [`Depth`] counts messages of blocked groups too, as `ApproximateNumberOfMessagesVisible` does. Each send,
@@ -73,11 +74,11 @@ struct Consumer {
 
 impl Sqs {
     /// An empty queue.
-    pub fn new(plan: &plan::Queue, own: &plan::Sqs, seed: Seed) -> Sqs {
+    pub fn new(plan: &plan::Queue, own: plan::Sqs, seed: Seed) -> Sqs {
         Sqs {
             rules: Rules::new(plan),
-            own: *own,
-            heartbeats: Heartbeats::new(own),
+            own,
+            heartbeats: Heartbeats::new(&own),
             entries: Entries::new(),
             lineup: Lineup::new(own.fifo),
             flights: Flights::default(),
@@ -85,7 +86,7 @@ impl Sqs {
             delays: Timers::default(),
             timeouts: Timers::default(),
             consumers: Vec::new(),
-            polls: Polls::new(own),
+            polls: Polls::new(&own),
             next_poll: Time::NEVER,
             misses: seed.stream(&format!("queue/{}/misses", plan.name)),
             duplicates: seed.stream(&format!("queue/{}/duplicates", plan.name)),
@@ -120,7 +121,7 @@ impl Sqs {
     }
 
     fn make_room(&mut self, now: Time, happened: &mut Vec<Happened>) -> Result<(), Full> {
-        match (self.rules.when_full, self.lineup.first()) {
+        match (self.rules.when_full, self.entries.unreceived().or(self.lineup.first())) {
             (WhenFull::Block, _) => Err(Full),
             (WhenFull::DropOldest, Some(place)) => {
                 self.lose(place, Loss::Dropped, now, happened);

@@ -48,7 +48,7 @@ fn defaults() -> (plan::Queue, plan::Sqs) {
 fn test(change: impl FnOnce(&mut plan::Queue, &mut plan::Sqs)) -> Test {
     let (mut plan, mut own) = defaults();
     change(&mut plan, &mut own);
-    let queue = Sqs::new(&plan, &own, Seed::new(1));
+    let queue = Sqs::new(&plan, own, Seed::new(1));
     Test { queue, happened: Vec::new() }
 }
 
