@@ -204,16 +204,7 @@ fn hook(
     }
     let (_, on) = on?;
     Some((
-        LifecycleHook {
-            name,
-            on,
-            heartbeat_timeout,
-            default_result,
-            takes,
-            fails,
-            heartbeats,
-            until_idle,
-        },
+        LifecycleHook { name, on, heartbeat_timeout, default_result, takes, fails, heartbeats, until_idle },
         shown,
     ))
 }

@@ -163,7 +163,8 @@ fn commit(context: &Context<'_>, options: &mut Reader<'_>) -> Commit {
         Commit::Auto(usual) => Commit::Auto(options.or("commit_interval", Period(usual)).0),
         other => {
             if let Some(node) = options.node("commit_interval") {
-                let message = format!("`{}` goes with `commit = \"auto\"`", options.path_of("commit_interval"));
+                let message =
+                    format!("`{}` goes with `commit = \"auto\"`", options.path_of("commit_interval"));
                 context.findings.error(&node.place, message, "leave this out", None);
             }
             other
@@ -319,8 +320,7 @@ fn recipients(context: &Context<'_>, names: &Names<'_>, options: &mut Reader<'_>
     if !several {
         options.resolve("to", queues[0].as_str());
     }
-    let found: Vec<QueueId> =
-        queues.iter().filter_map(|name| names.queue(context, name, &place)).collect();
+    let found: Vec<QueueId> = queues.iter().filter_map(|name| names.queue(context, name, &place)).collect();
     (found.len() == queues.len() && !found.is_empty()).then_some(found)
 }
 
