@@ -48,12 +48,14 @@ pub fn check(args: &ScenarioArgs) -> Result<u8, Failure> {
 /// Utilisation of a group by hour, at its smallest, initial and largest size.
 fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
     let group = &plan.groups[id.index()];
+    if let Some(each) = plan.jobs_per_instance(id) {
+        return worker(out, plan, id, each);
+    }
     let each = plan.capacity_per_instance(id);
     let demand = plan.demands()[id.index()];
     if demand.visits == 0.0 {
         return writeln!(out, "\nGroup {}: no traffic reaches it", group.name);
     }
-    let clock = Clock::of(&plan.start.to_string(), plan.duration.as_secs_f64());
     writeln!(
         out,
         "\nGroup {}: one {} serves {}/s; {} of CPU a request",
@@ -65,30 +67,65 @@ fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
     if let Some(line) = scheduling(plan, id, demand.cpu / demand.visits) {
         writeln!(out, "  {line}")?;
     }
-    let sizes = [group.min, group.desired, group.max];
+    let load = |from: Time, to: Time| {
+        let seconds = to.since(from).as_secs_f64();
+        let clients = plan.traffic.iter().map(|traffic| traffic.expected_requests(from, to) / seconds);
+        clients.sum::<f64>() * demand.visits
+    };
+    let heading = format!("theory at {}", group.desired);
+    table(out, plan, id, ("load/s", &heading), each, load, |load| theory(plan, id, load, group.desired))
+}
+
+/// The same of a group that takes jobs from a queue, by the jobs that come.
+fn worker(out: &mut impl Write, plan: &Plan, id: GroupId, each: f64) -> io::Result<()> {
+    let group = &plan.groups[id.index()];
+    let Some(worker) = &group.worker else { return Ok(()) };
+    let demand = plan.job_demands()[worker.job.index()];
     writeln!(
         out,
-        "  {:<10} {:>10} {:>12} {:>12} {:>12}   {:>14}   theory at {}",
+        "\nGroup {}: one {} does {} jobs/s of queue {}; {} of work a job, {} consumers an instance",
+        group.name,
+        group.machine().name,
+        short(each),
+        plan.queues[worker.queue.index()].name,
+        value(demand.length, "s"),
+        worker.concurrency
+    )?;
+    let load = |from: Time, to: Time| plan.expected_jobs_of(id, from, to) / to.since(from).as_secs_f64();
+    table(out, plan, id, ("jobs/s", ""), each, load, |_| String::new())
+}
+
+/// Rows of the utilisation of a group whose instances can serve `each` a second.
+fn table(
+    out: &mut impl Write,
+    plan: &Plan,
+    id: GroupId,
+    (of, last): (&str, &str),
+    each: f64,
+    load: impl Fn(Time, Time) -> f64,
+    theory: impl Fn(f64) -> String,
+) -> io::Result<()> {
+    let group = &plan.groups[id.index()];
+    let clock = Clock::of(&plan.start.to_string(), plan.duration.as_secs_f64());
+    let sizes = [group.min, group.desired, group.max];
+    let heading = format!(
+        "  {:<10} {:>10} {:>12} {:>12} {:>12}   {:>14}   {last}",
         "from",
-        "load/s",
+        of,
         format!("at min {}", sizes[0]),
         format!("at start {}", sizes[1]),
         format!("at max {}", sizes[2]),
-        "needed at 70 %",
-        sizes[1]
-    )?;
+        "needed at 70 %"
+    );
+    writeln!(out, "{}", heading.trim_end())?;
     let step = row_length(plan.duration);
     let rows = plan.duration.as_nanos().div_ceil(step.as_nanos());
     for row in 0..rows {
         let from = Time::ZERO + step.saturating_mul(row);
         let to = (from + step).min(Time::ZERO + plan.duration);
-        let seconds = to.since(from).as_secs_f64();
-        let clients: f64 =
-            plan.traffic.iter().map(|traffic| traffic.expected_requests(from, to) / seconds).sum();
-        let load = clients * demand.visits;
+        let load = load(from, to);
         let utilisation = sizes.map(|size| load / (each * f64::from(size)));
-        writeln!(
-            out,
+        let row = format!(
             "  {:<10} {:>10} {:>12} {:>12} {:>12}   {:>14}   {}",
             clock.time(from.as_secs_f64()),
             short(load),
@@ -96,8 +133,9 @@ fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
             percent(utilisation[1]),
             percent(utilisation[2]),
             (load / each / 0.7).ceil(),
-            theory(plan, id, load, group.desired)
-        )?;
+            theory(load)
+        );
+        writeln!(out, "{}", row.trim_end())?;
     }
     Ok(())
 }

@@ -1,19 +1,240 @@
-//! What a plan's jobs come to on average: how many there are, and how long they take; for checks before a run.
+//! What a plan's jobs come to on average: how many there are, how long they take, what workers can do; for checks before a
+//! run. Jobs are done once here: what is delivered twice, fails or dies comes on top.
 
-use crate::plan::{EndpointId, Plan, Step};
+use std::collections::BTreeMap;
+
+use sim_core::dist::Dist;
+use sim_core::{Seed, Span, Time};
+
+use crate::plan::{EndpointId, Group, GroupId, Plan, QueueId, Step, Worker};
+
+/// Jobs that are drawn where their length has no formula.
+const DRAWN: u32 = 2_000;
+/// Steps of a drawn job, those of its calls included; what calls more is drawn with the means of its calls.
+const MOST_STEPS_DRAWN: f64 = 100.0;
+/// How often jobs that submit jobs are followed.
+const MOST_ROUNDS: usize = 1_000;
+
+/// Seconds that the steps of an endpoint take on average.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct JobDemand {
+    /// On the CPU.
+    pub cpu: f64,
+    /// On a GPU.
+    pub gpu: f64,
+    /// From its first step to its last, calls included, where it waits for nobody.
+    pub length: f64,
+}
+
+const NONE: JobDemand = JobDemand { cpu: 0.0, gpu: 0.0, length: 0.0 };
 
 impl Plan {
     /// Jobs that a request for each endpoint submits, those of its calls included: one for each queue that it sends to.
     pub fn jobs_per_request(&self) -> Vec<f64> {
-        let mut jobs = vec![0.0; self.endpoints.len()];
-        for EndpointId(index) in self.callees_first() {
-            let steps = &self.endpoints[usize::from(index)].steps;
-            jobs[usize::from(index)] = steps.iter().fold(0.0, |sum, step| match step {
-                Step::Enqueue(sends) => sum + sends.len() as f64,
-                Step::Call { endpoint, .. } => sum + jobs[endpoint.index()],
-                _ => sum,
-            });
-        }
-        jobs
+        self.sends().iter().map(|sends| sends.values().sum()).collect()
     }
+
+    /// By endpoint: the queues that a request for it sends to, through calls as well, and how many messages each gets.
+    pub fn sends(&self) -> Vec<BTreeMap<QueueId, f64>> {
+        let mut sends: Vec<BTreeMap<QueueId, f64>> = vec![BTreeMap::new(); self.endpoints.len()];
+        for id in self.callees_first() {
+            let mut own = BTreeMap::new();
+            for step in &self.endpoints[id.index()].steps {
+                match step {
+                    Step::Enqueue(to) => {
+                        to.iter().for_each(|send| *own.entry(send.queue).or_insert(0.0) += 1.0);
+                    }
+                    Step::Call { endpoint, .. } => {
+                        let theirs = &sends[endpoint.index()];
+                        theirs.iter().for_each(|(&queue, count)| *own.entry(queue).or_insert(0.0) += count);
+                    }
+                    _ => {}
+                }
+            }
+            sends[id.index()] = own;
+        }
+        sends
+    }
+
+    /// The groups that take jobs from a queue.
+    pub fn workers_of(&self, queue: QueueId) -> impl Iterator<Item = (GroupId, &Group, &Worker)> {
+        let groups = (0u16..).map(GroupId).zip(&self.groups);
+        let workers = groups.filter_map(|(id, group)| Some((id, group, group.worker.as_ref()?)));
+        workers.filter(move |(_, _, worker)| worker.queue == queue)
+    }
+
+    /// What a job of a queue leads to: for each other queue, the jobs that its own work submits there. Groups that share a queue
+    /// take of it by their consumers at the start.
+    pub fn follow_ups(&self, queue: QueueId, sends: &[BTreeMap<QueueId, f64>]) -> BTreeMap<QueueId, f64> {
+        let mut follow = BTreeMap::new();
+        for (_, share, worker) in self.shares_of(queue) {
+            for (&to, count) in &sends[worker.job.index()] {
+                *follow.entry(to).or_insert(0.0) += share * count;
+            }
+        }
+        follow
+    }
+
+    /// The workers of a queue, and which share of its jobs each group takes.
+    fn shares_of(&self, queue: QueueId) -> Vec<(GroupId, f64, &Worker)> {
+        let consumers = |group: &Group, worker: &Worker| {
+            f64::from(group.desired.max(1)) * f64::from(worker.concurrency.max(1))
+        };
+        let all: f64 = self.workers_of(queue).map(|(_, group, worker)| consumers(group, worker)).sum();
+        let share = |(id, group, worker)| (id, consumers(group, worker) / all, worker);
+        self.workers_of(queue).map(share).collect()
+    }
+
+    /// Jobs that each queue is expected to get between two instants, those that jobs submit included, as if they did so at
+    /// once. Of no use where jobs submit themselves without end.
+    pub fn expected_jobs(&self, from: Time, to: Time) -> Vec<f64> {
+        if self.queues.is_empty() {
+            return Vec::new();
+        }
+        let (sends, end) = (self.sends(), Time::ZERO + self.duration);
+        let mut fresh = vec![0.0; self.queues.len()];
+        for traffic in &self.traffic {
+            let requests = traffic.expected_requests(from, to);
+            for (endpoint, share) in traffic.shares(end) {
+                for (queue, count) in &sends[endpoint.index()] {
+                    fresh[queue.index()] += requests * share * count;
+                }
+            }
+        }
+        let queues = || (0..self.queues.len() as u16).map(QueueId);
+        let follow: Vec<_> = queues().map(|queue| self.follow_ups(queue, &sends)).collect();
+        let mut all = fresh.clone();
+        for _ in 0..MOST_ROUNDS {
+            let mut next = vec![0.0; fresh.len()];
+            for (count, follow) in fresh.iter().zip(&follow).filter(|(count, _)| **count > 0.0) {
+                follow.iter().for_each(|(to, each)| next[to.index()] += count * each);
+            }
+            if next.iter().all(|&count| count < 1e-6) {
+                break;
+            }
+            all.iter_mut().zip(&next).for_each(|(sum, more)| *sum += more);
+            fresh = next;
+        }
+        all
+    }
+
+    /// Jobs that a worker group is expected to get between two instants; none where it is no worker.
+    pub fn expected_jobs_of(&self, group: GroupId, from: Time, to: Time) -> f64 {
+        let Some(worker) = &self.groups[group.index()].worker else { return 0.0 };
+        let mut shares = self.shares_of(worker.queue).into_iter();
+        let share = shares.find(|(id, ..)| *id == group).map_or(0.0, |(_, share, _)| share);
+        self.expected_jobs(from, to)[worker.queue.index()] * share
+    }
+
+    /// What the steps of each endpoint take as a job.
+    pub fn job_demands(&self) -> Vec<JobDemand> {
+        let mut demands = vec![JobDemand::default(); self.endpoints.len()];
+        for id in self.callees_first() {
+            let overhead = self.overhead(id).as_secs_f64();
+            let mut own = JobDemand { cpu: overhead, gpu: 0.0, length: overhead };
+            for step in &self.endpoints[id.index()].steps {
+                let took = match step {
+                    Step::Cpu(time) | Step::Pool(time) => JobDemand { cpu: seconds(time), ..NONE },
+                    Step::Gpu(time) => JobDemand { gpu: seconds(time), ..NONE },
+                    Step::Wait(time) => JobDemand { length: seconds(time), ..NONE },
+                    Step::Call { endpoint, .. } => {
+                        JobDemand { length: demands[endpoint.index()].length, ..NONE }
+                    }
+                    Step::Enqueue(_) | Step::AwaitJob(_) => NONE,
+                };
+                own.cpu += took.cpu;
+                own.gpu += took.gpu;
+                own.length += took.cpu + took.gpu + took.length;
+            }
+            demands[id.index()] = own;
+        }
+        demands
+    }
+
+    /// Jobs a second that an instance of a worker group can do: what its consumers can, its vCPUs, its GPUs. Infinite where its
+    /// jobs take no time; `None` where the group is no worker.
+    pub fn jobs_per_instance(&self, group: GroupId) -> Option<f64> {
+        let group = &self.groups[group.index()];
+        let worker = group.worker.as_ref()?;
+        let (machine, demand) = (group.machine(), self.job_demands()[worker.job.index()]);
+        let runtime = self.services[group.service.index()].runtime;
+        let threads = runtime.computing_threads(machine.processor.vcpus);
+        Some(
+            (f64::from(worker.concurrency) / demand.length)
+                .min(machine.processor.capacity_of(threads) / demand.cpu)
+                .min(f64::from(machine.gpus) / demand.gpu),
+        )
+    }
+
+    /// The share of jobs whose steps take longer than `limit`, where they wait for nobody: exact where one step at most is not
+    /// constant, else of a few thousand that are drawn.
+    pub fn longer_than(&self, job: EndpointId, limit: Span) -> f64 {
+        let limit = limit.as_nanos() as f64;
+        let (mut constant, mut others) = (self.overhead(job).as_nanos() as f64, Vec::new());
+        for step in &self.endpoints[job.index()].steps {
+            match step {
+                Step::Cpu(time) | Step::Pool(time) | Step::Wait(time) | Step::Gpu(time) => {
+                    match time.constant_span() {
+                        Some(span) => constant += span.as_nanos() as f64,
+                        None => others.push(time),
+                    }
+                }
+                Step::Call { .. } => return self.drawn_longer_than(job, limit),
+                Step::Enqueue(_) | Step::AwaitJob(_) => {}
+            }
+        }
+        match others[..] {
+            [] => f64::from(u8::from(constant > limit)),
+            [time] => 1.0 - time.cdf(limit - constant),
+            _ => self.drawn_longer_than(job, limit),
+        }
+    }
+
+    fn drawn_longer_than(&self, job: EndpointId, limit: f64) -> f64 {
+        let mut steps = vec![0.0; self.endpoints.len()];
+        for id in self.callees_first() {
+            let own = self.endpoints[id.index()].steps.iter();
+            let of = |step: &Step| match step {
+                Step::Call { endpoint, .. } => steps[endpoint.index()],
+                _ => 1.0,
+            };
+            steps[id.index()] = own.map(of).sum();
+        }
+        let drawing = Drawing { plan: self, steps, demands: self.job_demands() };
+        let mut stream = Seed::new(0).stream("jobs/length");
+        let longer = (0..DRAWN).filter(|_| drawing.length(job, &mut stream) > limit).count();
+        longer as f64 / f64::from(DRAWN)
+    }
+}
+
+/// What draws lengths of jobs.
+struct Drawing<'a> {
+    plan: &'a Plan,
+    /// Steps of each endpoint, those of its calls included.
+    steps: Vec<f64>,
+    demands: Vec<JobDemand>,
+}
+
+impl Drawing<'_> {
+    /// Nanoseconds of one job.
+    fn length(&self, job: EndpointId, stream: &mut sim_core::Stream) -> f64 {
+        let mut length = self.plan.overhead(job).as_nanos() as f64;
+        for step in &self.plan.endpoints[job.index()].steps {
+            length += match step {
+                Step::Cpu(time) | Step::Pool(time) | Step::Wait(time) | Step::Gpu(time) => {
+                    time.sample(stream)
+                }
+                Step::Call { endpoint, .. } if self.steps[endpoint.index()] <= MOST_STEPS_DRAWN => {
+                    self.length(*endpoint, stream)
+                }
+                Step::Call { endpoint, .. } => self.demands[endpoint.index()].length * 1e9,
+                Step::Enqueue(_) | Step::AwaitJob(_) => 0.0,
+            };
+        }
+        length
+    }
+}
+
+fn seconds(time: &Dist) -> f64 {
+    time.mean() * 1e-9
 }

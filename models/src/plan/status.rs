@@ -3,7 +3,7 @@
 use sim_core::Span;
 use sim_core::dist::Dist;
 
-use super::{Backoff, EndpointId, TrafficId};
+use super::{Backoff, EndpointId, Plan, TrafficId};
 
 /// How the clients of a source learn of their jobs.
 #[derive(Clone, Debug)]
@@ -64,4 +64,14 @@ pub enum Channel {
         /// Calls after the first.
         retries: u32,
     },
+}
+
+impl Plan {
+    /// True of a source that the questions of another's clients count as, and that no scenario states.
+    pub fn is_status(&self, source: TrafficId) -> bool {
+        self.traffic
+            .iter()
+            .filter_map(|traffic| traffic.status.as_ref())
+            .any(|status| status.source == source)
+    }
 }

@@ -9,7 +9,7 @@ use crate::kubernetes::nodes_at_start;
 use crate::machine::Scheduler;
 use crate::plan::{
     Algorithm, Balancer, BalancerId, Group, GroupId, Hashing, HealthCheckKind, Machine, Metric, NodePoolId,
-    Objective, Plan, Step, StickyBy,
+    Objective, Plan, QueueId, Step, StickyBy, TrafficId,
 };
 
 /// Endpoints of all services together: each measures its response times and waits in half a megabyte.
@@ -104,7 +104,8 @@ fn passed_on(findings: &Findings, document: &Node, plan: &Plan) {
 
 /// Clients that share addresses matter to balancers that look at these.
 fn addresses(findings: &Findings, document: &Node, plan: &Plan) {
-    for traffic in plan.traffic.iter().filter(|traffic| traffic.clients_per_address > 1) {
+    let stated = (0u16..).map(TrafficId).zip(&plan.traffic).filter(|&(id, _)| !plan.is_status(id));
+    for (_, traffic) in stated.filter(|(_, traffic)| traffic.clients_per_address > 1) {
         let balancer = &plan.balancers[traffic.to.index()];
         let by_address = balancer.stickiness.is_some_and(|stickiness| stickiness.by == StickyBy::SourceIp);
         if !by_address && balancer.algorithm != Algorithm::Hash(Hashing::Modulo) {
@@ -118,6 +119,7 @@ fn addresses(findings: &Findings, document: &Node, plan: &Plan) {
 
 /// Checks a plan as a whole, and notes what people are usually surprised by.
 pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
+    super::jobs::check(findings, document, plan);
     clients(findings, document, plan);
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     super::session::check(findings, document, plan);
@@ -298,18 +300,31 @@ impl Plan {
             let each = EVENTS_BESIDE_STEPS + on_its_way + steps;
             traffic.expected_requests(sim_core::Time::ZERO, end) * each
         };
-        self.traffic.iter().map(of_traffic).sum()
+        let of_jobs = |(queue, jobs): (u16, f64)| {
+            let longest = self.workers_of(QueueId(queue)).map(|(_, _, worker)| steps[worker.job.index()]);
+            jobs * (EVENTS_BESIDE_STEPS + longest.fold(0.0, f64::max))
+        };
+        let requests: f64 = self.traffic.iter().map(of_traffic).sum();
+        requests + (0u16..).zip(self.expected_jobs(sim_core::Time::ZERO, end)).map(of_jobs).sum::<f64>()
     }
 }
 
-/// Where a table stands.
+/// Where a table stands, or an item of a list by its number.
 pub fn place_of(document: &Node, path: &[&str]) -> Place {
     let mut node = document;
     let mut place = document.place.clone();
     for key in path {
-        let Value::Table(entries) = &node.value else { break };
-        let Some(entry) = entries.iter().find(|entry| entry.key == *key) else { break };
-        (node, place) = (&entry.node, entry.place.clone());
+        let next = match &node.value {
+            Value::Table(entries) => {
+                entries.iter().find(|entry| entry.key == *key).map(|entry| (&entry.node, &entry.place))
+            }
+            Value::Array(items) => {
+                key.parse().ok().and_then(|index: usize| items.get(index)).map(|item| (item, &item.place))
+            }
+            _ => None,
+        };
+        let Some((found, at)) = next else { break };
+        (node, place) = (found, at.clone());
     }
     place
 }

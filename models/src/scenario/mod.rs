@@ -15,6 +15,8 @@ mod group;
 mod health_check;
 mod hpa;
 mod incident;
+mod job_notes;
+mod jobs;
 mod kernel;
 mod kubernetes;
 mod lifecycle;

@@ -162,8 +162,8 @@ pub fn source(of: &Traffic) -> Option<Traffic> {
         clients: of.clients,
         sessions: None,
         clients_per_address: of.clients_per_address,
-        connections: of.connections.clone(),
-        network: of.network.clone(),
+        connections: of.connections,
+        network: of.network,
         status: None,
     })
 }
@@ -181,7 +181,8 @@ pub fn sources(context: &Context<'_>, traffic: &[Entry]) -> Vec<String> {
     };
     let names: Vec<String> = traffic.iter().filter(has).map(|entry| source_name(&entry.key)).collect();
     for entry in traffic.iter().filter(|entry| names.contains(&entry.key)) {
-        let message = format!("traffic `{}` is called as the questions of another", entry.key);
+        let message =
+            format!("`{}` is what the questions of another source for its jobs are called", entry.key);
         context.findings.error(&entry.place, message, "give it another name", None);
     }
     names

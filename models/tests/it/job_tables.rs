@@ -46,7 +46,7 @@ steps = [{ cpu = "5ms" }]
 [service.api.endpoint."POST /export"]
 steps = [{ cpu = "5ms" }, { enqueue = "exports" }]
 [service.api.endpoint."POST /import"]
-steps = [{ enqueue = { to = ["imports", "audit"], keys = 1000 } }, { enqueue = { to = "mails", priorities = [1, 9] } }]
+steps = [{ enqueue = { to = ["imports", "audit"], keys = 1000 } }, { enqueue = { to = "mails", priorities = [1, 9] } }, { enqueue = { to = ["orders", "stream", "bull"] } }]
 [service.api.endpoint."GET /export"]
 steps = [{ cpu = "1ms" }]
 [service.api.endpoint."GET /wait"]
@@ -63,8 +63,10 @@ sqs = {}
 max_receives = 3
 dead_letter = "dead"
 [queue.dead]
-sqs = { fifo = true }
+sqs = {}
 retention = "14days"
+[queue.orders]
+sqs = { fifo = true, batch = 10, heartbeat = "20s", wait_time = "20s" }
 [queue.imports]
 kafka = { partitions = 12, assignor = "cooperative-sticky", commit = "each-poll" }
 [queue.audit]
@@ -147,8 +149,8 @@ fn resolved() -> toml::Table {
 #[test]
 fn a_queue_that_says_nothing_has_the_defaults_of_its_original() {
     let plan = plan();
-    let [exports, dead, imports, audit, mails, stream, bull] =
-        ["exports", "dead", "imports", "audit", "mails", "stream", "bull"].map(|name| queue(&plan, name));
+    let [exports, orders, imports, audit, mails, stream, bull] =
+        ["exports", "orders", "imports", "audit", "mails", "stream", "bull"].map(|name| queue(&plan, name));
     let QueueKind::Sqs(sqs) = exports.kind else { panic!() };
     let [seconds, minutes] = [Span::from_secs, |n| Span::from_secs(60 * n)];
     assert_eq!(
@@ -160,8 +162,9 @@ fn a_queue_that_says_nothing_has_the_defaults_of_its_original() {
     assert_eq!((exports.retention, exports.delay), (Some(seconds(4 * 86_400)), Span::ZERO));
     let dead_letter = &plan.queues[exports.dead_letter.unwrap().index()];
     assert_eq!((exports.max_receives, dead_letter.name.as_str()), (Some(3), "dead"));
-    let QueueKind::Sqs(fifo) = dead.kind else { panic!() };
-    assert_eq!((fifo.fifo, fifo.in_flight), (true, 20_000));
+    let QueueKind::Sqs(fifo) = orders.kind else { panic!() };
+    assert_eq!((fifo.fifo, fifo.in_flight, fifo.batch), (true, 20_000, 10));
+    assert_eq!((fifo.heartbeat, fifo.wait_time), (Some(seconds(20)), seconds(20)));
     let QueueKind::Kafka(kafka) = imports.kind else { panic!() };
     assert_eq!((kafka.partitions, kafka.assignor), (12, Assignor::CooperativeSticky));
     assert_eq!((kafka.commit, kafka.max_poll_records), (Commit::EachPoll, 500));
@@ -183,13 +186,16 @@ fn a_queue_that_says_nothing_has_the_defaults_of_its_original() {
 fn a_step_sends_to_several_queues_and_shares_of_priorities_sum_to_one() {
     let plan = plan();
     let import = plan.endpoints.iter().find(|endpoint| endpoint.name == "POST /import").unwrap();
-    let [Step::Enqueue(topic), Step::Enqueue(mails)] = &import.steps[..] else { panic!() };
+    let [Step::Enqueue(topic), Step::Enqueue(mails), Step::Enqueue(others)] = &import.steps[..] else {
+        panic!()
+    };
     let name = |send: &Enqueue| plan.queues[send.queue.index()].name.clone();
     assert_eq!(topic.iter().map(name).collect::<Vec<_>>(), ["imports", "audit"]);
     assert!(topic.iter().all(|send| send.keys == Some(1000) && send.priorities == [1.0]));
     assert_eq!((name(&mails[0]), &mails[0].priorities), ("mails".to_string(), &vec![0.1, 0.9]));
+    assert!(others.iter().all(|send| send.keys.is_none()));
     let index = plan.endpoints.iter().position(|endpoint| endpoint.name == "POST /import").unwrap();
-    assert_eq!(plan.jobs_per_request()[index], 3.0);
+    assert_eq!(plan.jobs_per_request()[index], 6.0);
 }
 
 #[test]
@@ -249,7 +255,7 @@ fn questions_are_expected_once_for_each_job() {
     let plan = plan();
     let peak = |name: &str| traffic(&plan, name).expected.peak().1;
     assert_eq!([peak("shop status"), peak("partner status")], [0.25, 0.0]);
-    assert!((peak("mobile status") - 0.6).abs() < 1e-12 && (peak("desk status") - 0.3).abs() < 1e-12);
+    assert!((peak("mobile status") - 1.2).abs() < 1e-12 && (peak("desk status") - 0.6).abs() < 1e-12);
     let mut arrivals = traffic(&plan, "shop status").arrivals.clone();
     let mut stream = sim_core::Seed::new(1).stream("test");
     assert_eq!(arrivals.next(&mut stream), sim_core::Time::NEVER);
@@ -286,4 +292,221 @@ fn a_push_may_make_work_on_the_http_layer() {
         panic!()
     };
     assert_eq!(plan.endpoints[endpoint.unwrap().index()].name, "GET /export");
+}
+
+/// A shop that exports, with nothing wrong; `{queue}` and the like are what a test is about.
+const EXPORTS: &str = r#"
+[scenario]
+duration = "1h"
+[traffic.shop]
+to = "front"
+profile = { constant = "1/s" }
+mix = { "POST /export" = 1 }
+{status}
+[service.api]
+runtime = { event-loop = { overhead = "0s" } }
+[service.api.endpoint."POST /export"]
+steps = [{ cpu = "5ms" }, { enqueue = {enqueue} }]
+[service.api.endpoint."GET /export"]
+steps = [{ cpu = "10ms" }]
+[service.render]
+runtime = { event-loop = { overhead = "0s" } }
+[service.render.endpoint.export]
+steps = [{job}]
+[queue.exports]
+{queue}
+[group.web]
+service = "api"
+machine = "c6i.large"
+min = 2
+[group.renderers]
+service = "render"
+machine = "c6i.large"
+min = 4
+max = 12
+worker = { queue = "exports", job = "export", concurrency = 3{worker} }
+[balancer.front]
+targets = "web"
+"#;
+
+/// The notes about `EXPORTS` where some of it is something else.
+fn notes(parts: &[(&str, &str)]) -> Vec<String> {
+    let usual = [
+        ("status", ""),
+        ("enqueue", "\"exports\""),
+        ("job", "{ wait = \"1s\" }"),
+        ("queue", "sqs = {}"),
+        ("worker", ""),
+    ];
+    let text = usual.iter().fold(EXPORTS.to_string(), |text, (key, value)| {
+        let own = parts.iter().find(|(part, _)| part == key).map_or(value, |(_, own)| own);
+        text.replace(&format!("{{{key}}}"), own)
+    });
+    let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+    scenario.plan().notes.clone()
+}
+
+/// Exactly one note is about `subject`, and this is it.
+fn says(parts: &[(&str, &str)], note: &str) {
+    let notes = notes(parts);
+    let own: Vec<&String> =
+        notes.iter().filter(|note| note.contains("queue `exports`") || note.contains("clients of")).collect();
+    assert_eq!(own, [note]);
+}
+
+#[test]
+fn a_sound_scenario_of_jobs_has_no_notes() {
+    assert_eq!(notes(&[]), Vec::<String>::new());
+}
+
+/// exp(-30/30) of exponential jobs of 30 s on average.
+#[test]
+fn jobs_that_outlast_the_visibility_timeout_are_counted() {
+    let job = ("job", "{ wait = { exp = { mean = \"30s\" } } }");
+    says(
+        &[job],
+        "queue `exports`: about 37 % of jobs take longer in group `renderers` than the visibility timeout of 30s: each of them is delivered again while it is still worked on",
+    );
+    let quiet: [&[(&str, &str)]; 3] = [
+        &[job, ("queue", "sqs = { heartbeat = \"10s\" }")],
+        &[job, ("queue", "sqs = { visibility_timeout = \"12h\" }")],
+        &[job, ("worker", ", timeout = \"20s\"")],
+    ];
+    for parts in quiet {
+        assert_eq!(notes(parts), Vec::<String>::new(), "{parts:?}");
+    }
+}
+
+/// The same job as two exponential steps of 15 s: exp(-2) * (1 + 2) = 40.6 % are longer.
+#[test]
+fn jobs_of_several_steps_are_drawn() {
+    let half = "{ wait = { exp = { mean = \"15s\" } } }";
+    let text = notes(&[("job", &format!("{half}, {half}"))]).join("\n");
+    let share: f64 = text.split("about ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((share - 40.6).abs() < 3.0, "{text}");
+}
+
+#[test]
+fn other_queues_have_their_own_patience() {
+    let job = ("job", "{ wait = \"2min\" }");
+    for (queue, name) in [
+        ("redis_list = { processing = \"1min\" }", "`processing` time of 1min"),
+        ("redis_stream = {}", "`min_idle` time of 1min"),
+        ("rabbitmq = { consumer_timeout = \"1min\" }", "`consumer_timeout` of 1min"),
+    ] {
+        let said = notes(&[job, ("queue", queue)]).join("\n");
+        assert!(
+            said.contains(&format!("about 100 % of jobs take longer in group `renderers` than the {name}")),
+            "{said}"
+        );
+    }
+    for queue in ["redis_list = {}", "bullmq = {}", "rabbitmq = {}"] {
+        assert!(!notes(&[job, ("queue", queue)]).join("\n").contains("take longer"), "{queue}");
+    }
+}
+
+#[test]
+fn a_batch_is_visible_again_before_its_last_job_is_begun() {
+    says(
+        &[("job", "{ wait = \"6s\" }"), ("queue", "sqs = { batch = 10 }")],
+        "queue `exports`: 10 jobs of a batch of 10 take 60 s together, longer than the visibility timeout of 30s: the last of them are delivered again before they are begun",
+    );
+    assert!(notes(&[("job", "{ wait = \"6s\" }"), ("queue", "sqs = { batch = 5 }")]).is_empty());
+}
+
+#[test]
+fn a_poll_of_many_records_outlasts_the_poll_interval() {
+    says(
+        &[("job", "{ wait = \"2s\" }"), ("queue", "kafka = { partitions = 100 }")],
+        "queue `exports`: 500 records of a poll take 1000 s, longer than `max_poll_interval` of 5min: a consumer with so many is put out of its group, and they are done again; `max_poll_records = 150` would fit each",
+    );
+}
+
+#[test]
+fn consumers_beyond_the_partitions_are_idle() {
+    let notes = notes(&[("queue", "kafka = { partitions = 10, max_poll_records = 10 }")]);
+    let said = [
+        "queue `exports`: 2 of 12 consumers are idle at the start: partitions 10 < 4 instances × 3 consumers",
+        "queue `exports`: 26 of 36 consumers are idle at the largest size: partitions 10 < 12 instances × 3 consumers",
+    ];
+    assert_eq!(notes, said);
+}
+
+/// 12 instances with 3 consumers each do 36 jobs of a minute in a minute, and 60 come.
+#[test]
+fn a_queue_whose_workers_are_too_few_grows() {
+    says(
+        &[("job", "{ wait = \"1min\" }"), ("queue", "bullmq = {}")],
+        "queue `exports` gets 1 jobs a second on average, and workers at their largest size do 0.60: it grows without end",
+    );
+    let kafka = ("queue", "kafka = { partitions = 20, max_poll_records = 1 }");
+    let notes = notes(&[("job", "{ wait = \"30s\" }"), kafka]);
+    let note = "queue `exports` gets 1 jobs a second on average, and the consumers of 20 partitions do 0.67: it grows without end";
+    assert_eq!(notes.last().map(String::as_str), Some(note), "beside a note that some consumers are idle");
+}
+
+#[test]
+fn jobs_that_nobody_takes_are_never_done() {
+    let text = EXPORTS
+        .replace("worker = { queue = \"exports\", job = \"export\", concurrency = 3{worker} }", "")
+        .replace("{status}", "")
+        .replace("{enqueue}", "\"exports\"")
+        .replace("{job}", "")
+        .replace("{queue}", "sqs = {}");
+    let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+    let notes = &scenario.plan().notes;
+    assert!(notes.iter().any(|note| note.starts_with("nobody consumes queue `exports`")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("group `renderers` gets no requests")), "{notes:?}");
+}
+
+#[test]
+fn keys_matter_where_a_queue_keeps_them_in_order() {
+    let enqueue = ("enqueue", "{ to = \"exports\", keys = 10 }");
+    says(
+        &[enqueue],
+        "`POST /export` sends to queue `exports` by keys, and that queue keeps no order by key: `keys` changes nothing",
+    );
+    assert!(notes(&[enqueue, ("queue", "sqs = { fifo = true }")]).is_empty());
+}
+
+/// A job of 20 s is asked for at 0, 2, … 18 s: 10 times. One a second makes 10 questions a second; at 10 ms of CPU on an
+/// instance of one loop, two of them answer 200.
+#[test]
+fn polls_that_the_store_cannot_answer_are_counted() {
+    let job = ("job", "{ wait = \"20s\" }");
+    let poll =
+        |every: &str| format!("status = {{ poll = {{ endpoint = \"GET /export\", every = \"{every}\" }} }}");
+    assert!(notes(&[job, ("status", &poll("2s"))]).is_empty());
+    says(
+        &[job, ("status", &poll("50ms"))],
+        "clients of `shop` ask 400 times a second for the 20 jobs that are in progress (1 a second for 20 s each), and what is behind `GET /export` answers 200 at its largest size",
+    );
+}
+
+/// Two groups share a queue, and only one submits again: one job in two leads to one more, which dies out.
+#[test]
+fn jobs_that_submit_fewer_than_one_job_die_out() {
+    let text = r#"
+[group.again]
+service = "retry"
+machine = "c6i.large"
+min = 4
+worker = { queue = "exports", job = "retry", concurrency = 3 }
+[service.retry]
+runtime = "event-loop"
+[service.retry.endpoint.retry]
+steps = [{ enqueue = "exports" }]
+"#;
+    let base = [
+        ("{status}", ""),
+        ("{enqueue}", "\"exports\""),
+        ("{job}", ""),
+        ("{queue}", "sqs = {}"),
+        ("{worker}", ""),
+    ];
+    let text = base.iter().fold(format!("{EXPORTS}{text}"), |text, (key, value)| text.replace(key, value));
+    let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+    let end = sim_core::Time::ZERO + Span::from_secs(3_600);
+    let jobs = scenario.plan().expected_jobs(sim_core::Time::ZERO, end);
+    assert!((jobs[0] - 7_200.0).abs() < 0.01, "{jobs:?}");
 }
