@@ -204,10 +204,4 @@ impl Partition {
     pub fn oldest(&self) -> Option<&Record> {
         self.records.iter().find(|record| !record.gone)
     }
-
-    /// All records that are not committed.
-    #[cfg(test)]
-    pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter().filter(|record| !record.gone)
-    }
 }
