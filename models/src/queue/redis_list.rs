@@ -324,6 +324,18 @@ mod tests {
     }
 
     #[test]
+    fn what_came_back_too_late_for_the_trimming_is_found_too_old_when_it_is_taken() {
+        let mut list = list(None, |plan| plan.retention = Some(Span::from_secs(100)));
+        send(&mut list, 1, 0);
+        let (_, receipt) = take(&mut list, 0, 0).unwrap();
+        send(&mut list, 2, 20);
+        list.fail(receipt, Some(Span::ZERO), secs(50), &mut Vec::new());
+        assert_eq!(take(&mut list, 1, 105).unwrap().0, 2);
+        assert!(take(&mut list, 2, 105).is_none());
+        assert_eq!(list.counts().lost, 1);
+    }
+
+    #[test]
     fn a_full_list_refuses_or_drops_the_oldest() {
         for (when_full, lost) in [(WhenFull::Block, 0), (WhenFull::Refuse, 0), (WhenFull::DropOldest, 1)] {
             let mut list = list(None, |plan| (plan.capacity, plan.when_full) = (Some(1), when_full));

@@ -364,6 +364,29 @@ mod tests {
     }
 
     #[test]
+    fn a_consumer_that_blocked_has_looked_in_the_meantime() {
+        let mut stream = stream(|_| {});
+        stream.join(0, secs(0), &mut Vec::new());
+        stream.join(1, secs(0), &mut Vec::new());
+        assert!(read(&mut stream, 1, 0).is_none() && read(&mut stream, 0, 1).is_none());
+        stream.stop_receiving(1, secs(1), &mut Vec::new());
+        send(&mut stream, 1, 2);
+        read(&mut stream, 1, 3);
+        stream.crash(0, secs(4), &mut Vec::new());
+        until(&mut stream, 61);
+        let mut happened = Vec::new();
+        let message = Message { job: 2, key: 0, priority: 0, sent: secs(61) };
+        stream.send(message, secs(61), &mut happened).unwrap();
+        let (consumer, job, _, receipt) = delivery(&happened).unwrap();
+        assert_eq!((consumer, job), (1, 2));
+        until(&mut stream, 65);
+        assert!(stream.acknowledge(receipt, secs(65), &mut Vec::new()));
+        assert!(read(&mut stream, 1, 65).is_none(), "it looked at 60 s, before the entry was idle");
+        assert!(until(&mut stream, 69).is_empty());
+        assert!(delivery(&until(&mut stream, 70)).is_some());
+    }
+
+    #[test]
     fn claiming_begins_the_idle_time_anew() {
         let mut stream = stream(|_| {});
         for consumer in 0..3 {

@@ -41,7 +41,9 @@ use crate::plan::{self, Commit, WhenFull};
 /// for a job. The retention is per record, not per segment. There is no capacity in Kafka but by bytes; here a full topic does
 /// as any other queue. Kafka is not billed by requests, and none are counted.
 ///
-/// Sources: Kafka documentation 4.0, consumer configs and broker configs; KIP-62 (`max.poll.interval.ms`), KIP-134 (initial
+/// A static member is known by its consumer's number: one that comes with the number of one that is away is that one.
+///
+/// Sources: Kafka documentation, consumer configs and broker configs; KIP-62 (`max.poll.interval.ms`), KIP-134 (initial
 /// rebalance delay), KIP-345 (static membership), KIP-429 (incremental cooperative rebalancing).
 #[derive(Clone, Debug)]
 pub struct Kafka {
