@@ -54,7 +54,8 @@ pub fn run(text: &str) -> Results {
 }
 
 fn of(results: &Results) -> (&JobsResult, &QueueResult) {
-    (&results.run.jobs[0], &results.run.queues[0])
+    let jobs = results.run.queues.iter().find(|queue| queue.name == "jobs").unwrap();
+    (&results.run.jobs[0], jobs)
 }
 
 const WORKERS: &str = "min = 8\nworker = { queue = \"jobs\", job = \"job\" }";
@@ -190,7 +191,7 @@ fn an_idempotent_worker_leaves_what_is_done() {
 
 #[test]
 fn poison_jobs_are_dead_letters_after_their_receives() {
-    let queue = "sqs = { visibility_timeout = \"1min\", wait_time = \"20s\" }\nmax_receives = 3\ndead_letter = \"failed\"";
+    let queue = "sqs = { visibility_timeout = \"10min\", wait_time = \"20s\" }\nmax_receives = 3\ndead_letter = \"failed\"";
     let group = "min = 20\nworker = { queue = \"jobs\", job = \"job\", poison = 0.1, retry = { backoff = \"1s\" } }";
     let results = run(&system(queue, group, "[queue.failed]\nsqs = {}"));
     let (jobs, _) = of(&results);
@@ -199,7 +200,8 @@ fn poison_jobs_are_dead_letters_after_their_receives() {
     assert!((share - 0.1).abs() < 3.0 * (0.09 / counts.submitted as f64).sqrt(), "{share}");
     let (failed, open) = (counts.failed_tries as f64, 3.0 * counts.dead_lettered as f64);
     assert!(failed >= open && failed < open + 30.0, "three tries each: {failed} for {open}");
-    assert_eq!(results.run.queues[1].visible, counts.dead_lettered, "{:?}", results.run.queues);
+    let failed = results.run.queues.iter().find(|queue| queue.name == "failed").unwrap();
+    assert_eq!(failed.visible, counts.dead_lettered);
     assert_conserved(&results);
 }
 
@@ -219,4 +221,56 @@ fn a_bounded_queue_refuses_drops_or_lets_senders_wait() {
     assert!(blocked.run.requests.timed_out > 1_000, "{:?}", blocked.run.requests);
     assert_eq!(of(&blocked).0.counts.lost(), 0);
     assert_conserved(&blocked);
+}
+
+const KINDS: [&str; 9] = [
+    "sqs = { visibility_timeout = \"20s\", wait_time = \"20s\", batch = 10 }\nmax_receives = 4\ndead_letter = \"failed\"",
+    "sqs = { visibility_timeout = \"40s\", heartbeat = \"15s\", poll_interval = \"2s\", duplicates = 0.05, misses = 0.3 }",
+    "sqs = { fifo = true, visibility_timeout = \"1min\", wait_time = \"10s\" }\nmax_receives = 5\ndead_letter = \"failed\"",
+    "kafka = { partitions = 12, max_poll_interval = \"40s\", max_poll_records = 5 }",
+    "kafka = { partitions = 8, assignor = \"cooperative-sticky\", commit = \"each-record\" }\nmax_receives = 3\ndead_letter = \"failed\"",
+    "redis_list = {}",
+    "redis_list = { processing = \"1min\" }",
+    "redis_stream = { min_idle = \"30s\" }\nmax_receives = 3\ndead_letter = \"failed\"",
+    "bullmq = {}\nmax_receives = 3\ndead_letter = \"failed\"",
+];
+
+/// Workers crash, scale in, lose their zone and come back, jobs fail and are poison, and some queues are full.
+#[test]
+fn jobs_are_conserved_whatever_happens_to_their_workers() {
+    let kinds = KINDS.into_iter().chain(["rabbitmq = { prefetch = 3 }\nmax_receives = 3\ndead_letter = \"failed\""]);
+    for (number, kind) in kinds.enumerate() {
+        let bound = ["", "\ncapacity = 40", "\ncapacity = 30\nwhen_full = \"drop-oldest\""][number % 3];
+        let group = r#"min = 2
+desired = 10
+max = 12
+zones = ["a", "b"]
+startup = { provision = "10s", boot = "10s", app = "20s" }
+worker = { queue = "jobs", job = "job", concurrency = 2, poison = 0.05, timeout = "45s", checkpoint = "4s", deadline = { exp = { mean = "10min" } }, retry = { backoff = "2s" }, load = { takes = "3s", keep = "30s" } }
+scaling = [
+  { manual = { at = "10min", desired = 3 } }, { manual = { at = "20min", desired = 12 } },
+  { manual = { at = "40min", desired = 2 } }, { manual = { at = "70min", desired = 9 } },
+]"#;
+        let more = r#"[queue.failed]
+sqs = {}
+[[incident]]
+crash = { group = "workers", every = { constant = "7min" } }
+[[incident]]
+zone_loss = { zone = "b", at = "30min", for = "8min" }
+"#;
+        let more = &more.replace("sqs = {}", if kind.contains("fifo") { "sqs = { fifo = true }" } else { "sqs = {}" });
+        let more = if kind.contains("dead_letter") { more } else { &more[more.find("[[").unwrap()..] };
+        let status = "[traffic.users.status]\npoll = { endpoint = \"GET /job\", every = \"3s\" }\npatience = \"20min\"";
+        let text = system(&format!("{kind}{bound}"), group, &format!("{more}\n{status}"));
+        let results = run(&text);
+        let jobs = of(&results).0;
+        assert_conserved(&results);
+        assert!(jobs.counts.done > 1_000, "{kind}: {:?}", jobs.counts);
+        assert!(jobs.counts.cut_tries > 0, "{kind}: {:?}", jobs.counts);
+        if kind == "redis_list = {}" {
+            assert!(jobs.counts.lost_with_worker > 0, "{:?}", jobs.counts);
+        } else {
+            assert_eq!(jobs.counts.lost_with_worker, 0, "{kind}: {:?}", jobs.counts);
+        }
+    }
 }
