@@ -15,6 +15,7 @@ mod incidents;
 mod kernel;
 mod kubernetes;
 mod lifecycle;
+mod llm_traces;
 mod machine;
 mod money;
 mod overload;
