@@ -107,7 +107,7 @@ fn the_watermark_keeps_blocks_for_those_who_decode_but_not_from_one_alone() {
 
 #[test]
 fn an_iteration_may_end_between_nanoseconds_and_nothing_is_lost() {
-    // An iteration of 100.25 and a third of a nanosecond of context, in 2^-20: 37 tokens after the prompt, none rounded.
+    // 100.25 ns an iteration and an eighth of a nanosecond a token of context: only what is told is rounded, up.
     let parts =
         Parameters { iteration: 100.25, sequence: 0.0, prefill_token: 0.0, context_token: 0.125, ..small() };
     let (seen, _) = play(&mut engine(parts), &[(0, 1, 38)]);
