@@ -10,6 +10,7 @@
 //! [`system`] lets it happen.
 
 pub mod balancer;
+pub mod batching;
 pub mod capacity;
 pub mod connections;
 pub mod cost;
