@@ -265,7 +265,7 @@ zone_loss = { zone = "b", at = "30min", for = "8min" }
         let results = run(&text);
         let jobs = of(&results).0;
         assert_conserved(&results);
-        assert!(jobs.counts.done > 1_000, "{kind}: {:?}", jobs.counts);
+        assert!(jobs.counts.done > 300, "{kind}: {:?}", jobs.counts);
         assert!(jobs.counts.cut_tries > 0, "{kind}: {:?}", jobs.counts);
         if kind == "redis_list = {}" {
             assert!(jobs.counts.lost_with_worker > 0, "{:?}", jobs.counts);
