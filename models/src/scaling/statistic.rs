@@ -105,6 +105,18 @@ impl Samples {
         }
     }
 
+    /// The same value of so many instances, as that many calls of [`take`](Samples::take) would leave it.
+    pub fn take_of_each(&mut self, value: f64, instances: u32, keep: bool) {
+        if instances == 0 {
+            return;
+        }
+        let count = f64::from(instances);
+        let sum = value * count;
+        let values = if keep { vec![(value, count)] } else { Vec::new() };
+        let all = Samples { count, sum, minimum: value, maximum: value, total: sum, instances: count, values };
+        self.add(&all);
+    }
+
     /// Samples of so many times as often become one of each instance: the mean over those times. The extremes stay.
     pub fn divide(&mut self, times: f64) {
         self.count /= times;

@@ -1,9 +1,8 @@
 //! The control plane: once a minute, metric periods close, alarms are evaluated, policies decide, and each group's
 //! desired capacity follows. What the log says of a decision carries its numbers.
 
-use sim_core::{Calendar, Time};
+use sim_core::{Calendar, Span, Time};
 
-use super::instance::Phase;
 use super::{MINUTE, System};
 use crate::event::Event;
 use crate::plan::{GroupId, Process, Scaling};
@@ -111,13 +110,8 @@ impl System {
     fn observation(&self, group: GroupId, index: usize, policy: &dyn Policy, now: Time) -> Observation {
         let (plan, fleet) = (&self.plan.groups[group.index()], &self.fleets[group.index()]);
         let warm_up = plan.warm_up(&plan.scaling[index]);
-        let counted = fleet.members.iter().map(|&slot| &self.instances[slot]);
-        // `None` for an instance that does not run yet: nobody can tell when it will be warm.
-        let warming: Vec<Option<Time>> = counted
-            .filter(|instance| instance.counted())
-            .map(|instance| instance.warm_at(warm_up))
-            .filter(|warm| warm.is_none_or(|warm| warm > now))
-            .collect();
+        let census = self.census(group);
+        let warming = if census.all_warm(warm_up, now) { Vec::new() } else { self.warming(group, warm_up, now) };
         Observation {
             now,
             datapoints: (fleet.metrics[index].iter())
@@ -129,14 +123,15 @@ impl System {
             warming: warming.len() as u32,
             warm_at: warming.into_iter().collect::<Option<Vec<Time>>>().and_then(|all| all.into_iter().max()),
             // Those in standby neither count nor go.
-            terminating: fleet
-                .members
-                .iter()
-                .map(|&slot| &self.instances[slot])
-                .filter(|instance| instance.phase == Phase::Draining && !instance.held)
-                .count() as u32,
+            terminating: census.leaving,
             activity: self.activity_of(group, now),
         }
+    }
+
+    /// When each instance that counts and is not warm will be; `None` for one that does not run yet, of which nobody can tell.
+    fn warming(&self, group: GroupId, warm_up: Span, now: Time) -> Vec<Option<Time>> {
+        let warm = self.counted(group).map(|slot| self.instances[slot].warm_at(warm_up));
+        warm.filter(|warm| warm.is_none_or(|warm| warm > now)).collect()
     }
 
     /// A scheduled action or a manual change is due.

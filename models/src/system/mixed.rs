@@ -24,7 +24,7 @@ pub(super) struct Launch {
 impl System {
     /// Units of capacity that count against what is desired.
     pub(super) fn units(&self, group: GroupId) -> u32 {
-        self.counted(group).map(|slot| self.instances[slot].units).sum()
+        self.census(group).units
     }
 
     /// What a group launches next; `None` where nobody has room for it, which the log says once.
