@@ -152,7 +152,11 @@ impl System {
     /// The census of a group: the one that was kept, or a new one.
     pub(super) fn census(&self, group: GroupId) -> Census {
         let Some(&kept) = self.instances.census(group) else { return self.count(group) };
-        debug_assert_eq!(kept, self.count(group), "who changes what a census counts takes hold of the instance");
+        debug_assert_eq!(
+            kept,
+            self.count(group),
+            "who changes what a census counts takes hold of the instance"
+        );
         kept
     }
 
@@ -184,7 +188,95 @@ impl System {
     pub(super) fn has_idled(&self, group: GroupId, mark: usize, now: Time) -> bool {
         self.fleets[group.index()].members.iter().map(|&slot| &self.instances[slot]).all(|instance| {
             instance.machine.core_nanos(now) == instance.seen_core_nanos[mark]
-                && instance.server.queued_new() == 0
+                && instance.server.inside == 0
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sim_core::{Seed, Simulation};
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    const WEB: GroupId = GroupId(0);
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Span::from_secs(seconds)
+    }
+
+    /// Four instances that get a request a second between the first minute and the second.
+    fn played(machine: &str, until: Time) -> Simulation<System> {
+        let text = format!(
+            r#"
+            [scenario]
+            duration = "1h"
+            [traffic.web]
+            to = "front"
+            profile = {{ points = {{ at = [["0s", "0/s"], ["60s", "0/s"], ["60s", "1/s"], ["120s", "1/s"], ["120s", "0/s"]] }} }}
+            [service.api]
+            runtime = "thread-per-request"
+            [service.api.endpoint.x]
+            steps = [{{ cpu = "400ms" }}]
+            [machine.small]
+            vcpus = 2
+            {machine}
+            [group.web]
+            service = "api"
+            machine = "small"
+            min = 4
+            max = 8
+            scaling = [{{ target_tracking = {{ metric = "cpu", target = 50 }} }}]
+            [balancer.front]
+            targets = "web"
+            health_check = "none"
+            "#
+        );
+        let scenario = Scenario::parse(&text).unwrap();
+        let mut simulation = System::start(Arc::new(scenario.plan().clone()), Seed::new(3));
+        simulation.run(until, u64::MAX, &mut ());
+        simulation
+    }
+
+    #[test]
+    fn a_census_stands_while_instances_work_and_until_one_changes() {
+        let mut system = played("", at(119)).model;
+        assert!(system.fleets[0].received > 30);
+        let kept = system.instances.census(WEB).copied().expect("requests change nothing of it");
+        assert_eq!((kept.units, kept.serving.instances, kept.suspect), (4, 4, false));
+        system.instances[0].crashed = Some(at(119));
+        assert_eq!(system.instances.census(WEB), None);
+        assert!(system.take_census(WEB).suspect);
+        assert!(system.instances.census(WEB).is_some());
+    }
+
+    #[test]
+    fn a_group_idles_from_its_last_request_on() {
+        let idles = |system: &System, minute: u64| system.idle_since(WEB, at(60 * minute));
+        let system = played("", at(300)).model;
+        assert!(!idles(&system, 0) && !idles(&system, 1) && idles(&system, 3));
+        assert!(system.fleets[0].inside.changed() > at(115));
+    }
+
+    #[test]
+    fn what_runs_beside_the_service_and_what_earns_credits_never_idles() {
+        for machine in [r#"background = [{ threads = 1 }]"#, r#"quota = { cpus = 1 }"#] {
+            let system = played(machine, at(600)).model;
+            assert!(!system.idle_since(WEB, at(540)), "{machine}");
+        }
+    }
+
+    /// Half of the group in service since 10 s: a warm-up of 20 s is over 30 s after the start.
+    #[test]
+    fn the_newest_is_the_last_to_be_warm() {
+        let census = Census { newest: Some(at(10)), ..Census::default() };
+        let warm = |by| census.all_warm(Span::from_secs(20), at(by));
+        assert!(!warm(29) && warm(30));
+        assert!(!Census { unborn: 1, ..census }.all_warm(Span::ZERO, at(30)));
+        let from_the_start = Census { newest: Some(Time::ZERO), ..Census::default() };
+        assert!(from_the_start.all_warm(Span::from_secs(20), at(1)));
     }
 }

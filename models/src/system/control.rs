@@ -9,8 +9,12 @@ use crate::plan::{GroupId, Process, Scaling};
 use crate::results::ActivityKind;
 use crate::scaling::{self, ActivityState, Decision, Observation, Policy, Trigger, Verdict};
 
+/// Why a group that a release holds at nothing does not grow.
+pub(super) const HELD_AT_ZERO: &str = "a release holds the group at 0";
+
 impl System {
     /// The minute ends.
+    #[inline(never)] // inside the match over events its variables would be on every request's way
     pub(super) fn minute(&mut self, calendar: &mut Calendar<Event>) {
         for index in 0..self.measure.balancers.len() {
             let in_progress = self.balancer_seconds(index, calendar.now());
@@ -73,13 +77,10 @@ impl System {
         }
         let combined = scaling::combine(decisions.iter().map(|(_, decision)| decision));
         let desired = self.fleets[group.index()].desired;
-        let suspended = self.suspended(group, Process::AlarmNotification, now);
-        let why = match suspended {
-            true => "alarm-notification is suspended",
-            false => "another policy of the group does not want to scale in",
-        };
+        let halted = self.halted(group, now);
+        let why = halted.unwrap_or("another policy of the group does not want to scale in");
         match combined {
-            Some(wanted) if wanted != desired && !suspended => {
+            Some(wanted) if wanted != desired && halted.is_none() => {
                 let kind = if wanted > desired { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
                 let wants = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
                 // A wish for fewer may be cut short by what another policy holds.
@@ -91,6 +92,9 @@ impl System {
                     || "a scaling policy".to_string(),
                     |policy| policy.caller(name, wanted > desired),
                 );
+                if let Some(&(index, _)) = by {
+                    self.fleets[group.index()].memories[index].acted(now);
+                }
                 self.resize(group, wanted, &caller, now);
                 self.log(group, kind, now, description);
                 self.reconcile(group, calendar);
@@ -107,11 +111,21 @@ impl System {
             .or_else(|| self.autoscaler_said(group))
     }
 
+    /// Why nothing is done of what policies want; `None` where it is.
+    fn halted(&self, group: GroupId, now: Time) -> Option<&'static str> {
+        if self.suspended(group, Process::AlarmNotification, now) {
+            Some("alarm-notification is suspended")
+        } else {
+            self.held_at_zero(group).then_some(HELD_AT_ZERO)
+        }
+    }
+
     fn observation(&self, group: GroupId, index: usize, policy: &dyn Policy, now: Time) -> Observation {
         let (plan, fleet) = (&self.plan.groups[group.index()], &self.fleets[group.index()]);
         let warm_up = plan.warm_up(&plan.scaling[index]);
         let census = self.census(group);
-        let warming = if census.all_warm(warm_up, now) { Vec::new() } else { self.warming(group, warm_up, now) };
+        let warming =
+            if census.all_warm(warm_up, now) { Vec::new() } else { self.warming(group, warm_up, now) };
         Observation {
             now,
             datapoints: (fleet.metrics[index].iter())

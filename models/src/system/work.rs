@@ -13,6 +13,7 @@ use crate::plan::{GroupId, Metric};
 const MINUTE_MARK: usize = 0;
 
 /// What the instances of a group did in a minute. Sums and extremes are over those that take requests.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Work {
     /// The samples of metrics that instances tell.
     pub told: ByInstance,
@@ -113,5 +114,60 @@ impl System {
         }
         debug_assert!(self.has_idled(group, MINUTE_MARK, now), "no CPU time without a request inside");
         Some(Work::none(ByInstance::idle(fleet, census.telling)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sim_core::Seed;
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    /// Requests until 150 s, and then none.
+    const TEXT: &str = r#"
+        [scenario]
+        duration = "1h"
+        [traffic.web]
+        to = "front"
+        profile = { points = { at = [["0s", "50/s"], ["150s", "50/s"], ["150s", "0/s"]] } }
+        [service.api]
+        runtime = "thread-per-request"
+        [service.api.endpoint.x]
+        steps = [{ cpu = "20ms" }]
+        [machine.small]
+        vcpus = 2
+        [group.web]
+        service = "api"
+        machine = "small"
+        min = 3
+        scaling = [{ target_tracking = { metric = "cpu", target = 50 } }]
+        [balancer.front]
+        targets = "web"
+        health_check = "none"
+        "#;
+
+    #[test]
+    fn an_idle_minute_is_what_a_look_at_each_instance_finds() {
+        let plan = Arc::new(Scenario::parse(TEXT).unwrap().plan().clone());
+        let mut simulation = System::start(plan, Seed::new(1));
+        let minute = Span::from_secs(60);
+        for number in 1..=6 {
+            let now = Time::ZERO + minute.mul_f64(f64::from(number));
+            // Just before the minute's own look.
+            simulation.run(now - Span::from_nanos(1), u64::MAX, &mut ());
+            let mut system = simulation.model.clone();
+            let census = system.census(GroupId(0));
+            let idle = system.idle_minute(GroupId(0), &census, now - minute, now);
+            let found = system.work_of_minute(GroupId(0), false, now, minute);
+            assert_eq!(found.used > 0.0, number <= 3, "minute {number}");
+            assert_eq!(idle.is_some(), number > 3, "minute {number}");
+            if let Some(idle) = idle {
+                assert_eq!(idle, found);
+                assert!(idle.told.clone().of(0, 0).is_some_and(|samples| samples.count == 3.0));
+            }
+        }
     }
 }
