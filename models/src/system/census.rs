@@ -187,8 +187,7 @@ impl System {
     /// [`Instance::seen_core_nanos`](Instance::seen_core_nanos): what [`idle_since`](System::idle_since) is held against.
     pub(super) fn has_idled(&self, group: GroupId, mark: usize, now: Time) -> bool {
         self.fleets[group.index()].members.iter().map(|&slot| &self.instances[slot]).all(|instance| {
-            instance.machine.core_nanos(now) == instance.seen_core_nanos[mark]
-                && instance.server.inside == 0
+            instance.machine.core_nanos(now) == instance.seen_core_nanos[mark] && instance.server.inside == 0
         })
     }
 }

@@ -5,6 +5,7 @@ use sim_core::{Span, Time};
 
 use super::System;
 use super::census::Census;
+use super::fleet::Fleet;
 use super::meters::{ByInstance, Told, memory_used};
 use crate::machine::Supply;
 use crate::plan::{GroupId, Metric};
@@ -45,6 +46,13 @@ impl Work {
     }
 }
 
+impl Fleet {
+    /// Whether one of its policies asks for one of these.
+    fn asks_for(&self, metrics: &[Metric]) -> bool {
+        self.metrics.iter().flatten().any(|(metric, _)| metrics.contains(metric))
+    }
+}
+
 impl System {
     /// Looks at each instance of a group at the end of a minute.
     pub(super) fn work_of_minute(
@@ -59,6 +67,7 @@ impl System {
         let began = now - length;
         let nanos_had = length.as_nanos().max(1) as f64;
         let fleet = &self.fleets[group.index()];
+        let asks_for_memory = fleet.asks_for(&[Metric::Memory]);
         let mut work = Work::none(ByInstance::new(fleet));
         for &slot in &fleet.members {
             let instance = self.instances.at_work(slot);
@@ -68,7 +77,7 @@ impl System {
             let utilisation = nanos / (nanos_had * instance.vcpus);
             // A machine whose server is dead goes on, and its CPU idles.
             if instance.in_service() && !instance.impaired {
-                let memory = all.services[instance.service.index()].memory;
+                let memory = all.services[instance.service.index()].memory.filter(|_| asks_for_memory);
                 let sessions = self.sessions.as_ref().map_or(0, |sessions| sessions.at(slot));
                 let told = Told {
                     cpu: 100.0 * utilisation,
@@ -107,8 +116,7 @@ impl System {
         let fleet = &self.fleets[group.index()];
         let plan = &self.plan.groups[group.index()];
         let warm = |policy| census.all_tell_warm(plan.warm_up(policy), began);
-        let by_instance = [Metric::Memory, Metric::NetworkIn, Metric::NetworkOut];
-        let asks = fleet.metrics.iter().flatten().any(|(metric, _)| by_instance.contains(metric));
+        let asks = fleet.asks_for(&[Metric::Memory, Metric::NetworkIn, Metric::NetworkOut]);
         if asks || !self.idle_since(group, began) || !plan.scaling.iter().all(warm) {
             return None;
         }
