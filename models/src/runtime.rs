@@ -214,6 +214,10 @@ impl Server {
 
     /// New requests that wait for a slot or to be accepted.
     pub fn queued_new(&self) -> u32 {
+        // Who waits is inside. That spares a look at each process of a server that idles.
+        if self.inside == 0 {
+            return 0;
+        }
         let in_front = match &self.front {
             Front::Single | Front::ReusePort => 0,
             Front::Primary(primary) => primary.arrivals.len() + primary.handles.len(),

@@ -178,6 +178,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// What its policy wanted is done.
+    pub fn acted(&mut self, now: Time) {
+        self.vmss.last = Some(now);
+    }
+
     /// The state of one of the policy's alarms.
     pub fn alarm(&self, index: usize) -> AlarmState {
         self.alarms.get(index).copied().unwrap_or_default()

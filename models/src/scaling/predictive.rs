@@ -347,19 +347,18 @@ impl Forecaster {
     }
 
     /// Makes a new forecast where one is due. Without enough history it is tried again with each hour that is over.
-    pub fn refresh(&mut self, now: Time) -> Option<&Forecast> {
+    pub fn refresh(&mut self, now: Time) {
         if now < self.due {
-            return None;
+            return;
         }
         let made = forecast(self.hours.make_contiguous());
         self.due = match made {
             Some(_) => now + REFRESH,
             None => self.start_of(self.hour_of(now) + 1),
         };
-        let issued = made.map(|made| (self.open, made));
-        let new = issued.is_some();
-        self.issued = issued.or(self.issued.take());
-        self.issued.as_ref().filter(|_| new).map(|(_, made)| made)
+        if let Some(made) = made {
+            self.issued = Some((self.open, made));
+        }
     }
 
     /// The load that is forecast for an hour.

@@ -6,8 +6,7 @@
 use sim_core::Span;
 
 use super::{
-    ActivityState, Adjustment, Decision, Memory, Metric, MetricAlarm, Observation, Policy, Sampling, Trigger,
-    Verdict,
+    ActivityState, Adjustment, Decision, Memory, Metric, MetricAlarm, Observation, Policy, Sampling, Verdict,
 };
 
 /// A simple scaling policy.
@@ -26,19 +25,17 @@ impl SimpleScaling {
     fn act(&self, seen: &Observation) -> (Verdict, Option<u32>, String) {
         let metric = seen.newest(0).map_or("no datapoint".to_string(), |point| self.alarm.show(point.value));
         let is = format!("{metric}: {}", self.adjustment);
-        if !Trigger::Simple.may_act(seen.activity) {
-            return match seen.activity {
-                ActivityState::InProgress { launching, terminating } => {
-                    let words = format!(
-                        "{is} waits for a scaling activity: {launching} instances are being launched and {terminating} terminated."
-                    );
-                    (Verdict::ActivityInProgress, None, words)
-                }
-                ActivityState::CoolingDown { until } => {
-                    (Verdict::Cooldown, None, format!("{is} waits for the cooldown until {until}."))
-                }
-                ActivityState::None => (Verdict::Cooldown, None, format!("{is} waits for the cooldown.")),
-            };
+        match seen.activity {
+            ActivityState::None => {}
+            ActivityState::InProgress { launching, terminating } => {
+                let words = format!(
+                    "{is} waits for a scaling activity: {launching} instances are being launched and {terminating} terminated."
+                );
+                return (Verdict::ActivityInProgress, None, words);
+            }
+            ActivityState::CoolingDown { until } => {
+                return (Verdict::Cooldown, None, format!("{is} waits for the cooldown until {until}."));
+            }
         }
         let wanted = self.adjustment.within(seen.desired, seen.min, seen.max);
         let unclamped = self.adjustment.of(seen.desired);

@@ -105,6 +105,19 @@ impl Samples {
         }
     }
 
+    /// The same value of so many instances, as that many calls of [`take`](Samples::take) would leave it.
+    pub fn take_of_each(&mut self, value: f64, instances: u32, keep: bool) {
+        if instances == 0 {
+            return;
+        }
+        let count = f64::from(instances);
+        let sum = value * count;
+        let values = if keep { vec![(value, count)] } else { Vec::new() };
+        let all =
+            Samples { count, sum, minimum: value, maximum: value, total: sum, instances: count, values };
+        self.add(&all);
+    }
+
     /// Samples of so many times as often become one of each instance: the mean over those times. The extremes stay.
     pub fn divide(&mut self, times: f64) {
         self.count /= times;
@@ -191,6 +204,21 @@ mod tests {
         assert_eq!((seen(Statistic::SampleCount), seen(Statistic::Percentile(50.0))), (5.0, 40.0));
         assert_eq!((seen(Statistic::Percentile(100.0)), seen(Statistic::Percentile(1.0))), (95.0, 10.0));
         assert_eq!(Samples::default().statistic(Statistic::SampleCount), None);
+    }
+
+    #[test]
+    fn the_same_of_each_is_one_value_seen_so_often() {
+        let mut one_by_one = Samples::default();
+        (0..3).for_each(|_| one_by_one.take(0.25, true));
+        let mut at_once = Samples::default();
+        at_once.take_of_each(0.25, 3, true);
+        assert_eq!(at_once.values, [(0.25, 3.0)]);
+        let p = Statistic::Percentile(90.0);
+        assert_eq!(at_once.statistic(p), one_by_one.statistic(p));
+        one_by_one.values.clone_from(&at_once.values);
+        assert_eq!(at_once, one_by_one);
+        at_once.take_of_each(1.0, 0, true);
+        assert_eq!(at_once, one_by_one, "nobody tells nothing");
     }
 
     /// 1000 for p99; of the lower half as many as of the upper.

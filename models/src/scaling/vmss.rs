@@ -280,15 +280,7 @@ impl Vmss {
 
 impl VmssProfile {
     /// The size that the rules want, once a minute, and why.
-    pub fn evaluate(&self, memory: &mut VmssMemory, seen: &VmssView<'_>) -> (u32, VmssReason) {
-        let (wanted, reason) = self.judge(*memory, seen);
-        if wanted != seen.size {
-            memory.last = Some(seen.now);
-        }
-        (wanted, reason)
-    }
-
-    fn judge(&self, memory: VmssMemory, seen: &VmssView<'_>) -> (u32, VmssReason) {
+    pub fn evaluate(&self, memory: VmssMemory, seen: &VmssView<'_>) -> (u32, VmssReason) {
         let limited = seen.size.clamp(self.min.min(self.max), self.max);
         if limited != seen.size {
             return (limited, VmssReason::Limits);
@@ -439,7 +431,8 @@ impl Policy for Vmss {
         };
         let values: Vec<Option<f64>> = profile.rules.iter().map(value).collect();
         let view = VmssView { now: seen.now, values: &values, size: seen.desired };
-        let judged = profile.evaluate(&mut memory.vmss, &view);
+        // What it wants may not come about, and then no cooldown begins.
+        let judged = profile.evaluate(memory.vmss, &view);
         profile.decision(judged, &view)
     }
 }

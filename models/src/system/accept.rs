@@ -29,10 +29,10 @@ impl System {
         calendar: &mut Calendar<Event>,
     ) {
         let mut draws = self.connections.at(self.requests[slot].key());
-        if let Some(worker) = self.instances[target].server.kept_worker(from, &mut draws) {
+        if let Some(worker) = self.instances.at_work(target).server.kept_worker(from, &mut draws) {
             return self.send_to(worker, slot, target, calendar);
         }
-        let server = &mut self.instances[target].server;
+        let server = &mut self.instances.at_work(target).server;
         let queue = server.backlog as usize;
         match &mut server.front {
             Front::Single => {}
@@ -88,7 +88,7 @@ impl System {
     /// A worker has nothing left to do: it waits for the listener, or takes what stands in its backlog.
     pub(super) fn idle(&mut self, target: u32, worker: u16, calendar: &mut Calendar<Event>) {
         while self.instances[target].server.processes[usize::from(worker)].idle_slot() {
-            let Front::Shared(listener) = &mut self.instances[target].server.front else { return };
+            let Front::Shared(listener) = &mut self.instances.at_work(target).server.front else { return };
             match listener.backlog.pop_front() {
                 Some(slot) => self.join_process(slot, worker, calendar),
                 None => {
@@ -103,7 +103,7 @@ impl System {
 
     /// The primary accepts the next connection.
     fn accept_next(&mut self, target: u32, calendar: &mut Calendar<Event>) {
-        let Front::Primary(primary) = &mut self.instances[target].server.front else { return };
+        let Front::Primary(primary) = &mut self.instances.at_work(target).server.front else { return };
         if primary.busy {
             return;
         }
@@ -111,7 +111,7 @@ impl System {
         primary.busy = true;
         let cost = primary.cost;
         self.requests[slot].stage = Stage::Accepting;
-        let instance = &mut self.instances[target];
+        let instance = self.instances.at_work(target);
         let burst = Burst {
             thread: PRIMARY as u32,
             process: PRIMARY as u16,
@@ -126,7 +126,7 @@ impl System {
     /// The primary has accepted a connection: it waits there for a worker that is free.
     pub(super) fn accepted(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let target = self.requests[slot].instance;
-        let Front::Primary(primary) = &mut self.instances[target].server.front else { return };
+        let Front::Primary(primary) = &mut self.instances.at_work(target).server.front else { return };
         primary.busy = false;
         primary.handles.push_back(slot);
         self.hand_over(target);
@@ -135,7 +135,7 @@ impl System {
 
     /// Sends accepted connections to free workers. Each gets one, and no other until it has acknowledged.
     pub(super) fn hand_over(&mut self, target: u32) {
-        let server = &mut self.instances[target].server;
+        let server = &mut self.instances.at_work(target).server;
         let Front::Primary(primary) = &mut server.front else { return };
         while !primary.handles.is_empty() {
             let Some(worker) = primary.free.pop_front() else { return };
@@ -165,7 +165,7 @@ impl System {
         let request = &mut self.requests[slot];
         request.stage = Stage::Steps;
         let (target, worker, thread) = (request.instance, request.process, request.thread);
-        let instance = &mut self.instances[target];
+        let instance = self.instances.at_work(target);
         if let Front::Primary(primary) = &mut instance.server.front {
             primary.free.push_back(worker);
         }

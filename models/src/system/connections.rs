@@ -211,7 +211,7 @@ impl System {
             return;
         }
         let Some(wire) = &mut self.sources[source.index()].wire else { return };
-        let instance = &mut self.instances[target];
+        let instance = self.instances.at_work(target);
         instance.flows += u32::from(wire.pool.lead(connection, target));
         let accepted = match &instance.server.front {
             Front::Single | Front::ReusePort => true,
@@ -237,7 +237,7 @@ impl System {
         let keep = reusable(ending, wire.passed_on, wire.pool.multiplexes());
         if wire.passed_on && keep && attempt.instance != NOWHERE {
             if wire.pool.lead(connection, attempt.instance) {
-                self.instances[attempt.instance].flows += 1;
+                self.instances.at_work(attempt.instance).flows += 1;
             }
             if ending != Ending::TimedOut {
                 wire.pool.accepted(connection, attempt.process);
@@ -291,7 +291,7 @@ impl System {
 
     /// A connection to a target is closed: one that is taken out, and has no other and nothing to do, is gone.
     fn flow_ends(&mut self, target: u32, calendar: &mut Calendar<Event>) {
-        let instance = &mut self.instances[target];
+        let instance = self.instances.at_work(target);
         instance.flows -= 1;
         let idle = instance.flows == 0 && instance.server.inside == 0;
         if idle && instance.phase == Phase::Draining {
@@ -301,7 +301,7 @@ impl System {
 
     /// All connections to a target are reset: it is unhealthy, or gone. What it still works on is in vain.
     pub(super) fn reset_flows(&mut self, target: u32, calendar: &mut Calendar<Event>) {
-        if std::mem::take(&mut self.instances[target].flows) == 0 {
+        if std::mem::take(&mut self.instances.at_work(target).flows) == 0 {
             return;
         }
         for source in &mut self.sources {

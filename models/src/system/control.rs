@@ -1,17 +1,20 @@
 //! The control plane: once a minute, metric periods close, alarms are evaluated, policies decide, and each group's
 //! desired capacity follows. What the log says of a decision carries its numbers.
 
-use sim_core::{Calendar, Time};
+use sim_core::{Calendar, Span, Time};
 
-use super::instance::Phase;
 use super::{MINUTE, System};
 use crate::event::Event;
 use crate::plan::{GroupId, Process, Scaling};
 use crate::results::ActivityKind;
 use crate::scaling::{self, ActivityState, Decision, Observation, Policy, Trigger, Verdict};
 
+/// Why a group that a release holds at nothing does not grow.
+pub(super) const HELD_AT_ZERO: &str = "a release holds the group at 0";
+
 impl System {
     /// The minute ends.
+    #[inline(never)] // inside the match over events its variables would be on every request's way
     pub(super) fn minute(&mut self, calendar: &mut Calendar<Event>) {
         for index in 0..self.measure.balancers.len() {
             let in_progress = self.balancer_seconds(index, calendar.now());
@@ -75,13 +78,10 @@ impl System {
         }
         let combined = scaling::combine(decisions.iter().map(|(_, decision)| decision));
         let desired = self.fleets[group.index()].desired;
-        let suspended = self.suspended(group, Process::AlarmNotification, now);
-        let why = match suspended {
-            true => "alarm-notification is suspended",
-            false => "another policy of the group does not want to scale in",
-        };
+        let halted = self.halted(group, now);
+        let why = halted.unwrap_or("another policy of the group does not want to scale in");
         match combined {
-            Some(wanted) if wanted != desired && !suspended => {
+            Some(wanted) if wanted != desired && halted.is_none() => {
                 let kind = if wanted > desired { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
                 let wants = decisions.iter().find(|(_, decision)| decision.wanted == Some(wanted));
                 // A wish for fewer may be cut short by what another policy holds.
@@ -93,6 +93,9 @@ impl System {
                     || "a scaling policy".to_string(),
                     |policy| policy.caller(name, wanted > desired),
                 );
+                if let Some(&(index, _)) = by {
+                    self.fleets[group.index()].memories[index].acted(now);
+                }
                 self.resize(group, wanted, &caller, now);
                 self.log(group, kind, now, description);
                 self.reconcile(group, calendar);
@@ -109,16 +112,21 @@ impl System {
             .or_else(|| self.autoscaler_said(group))
     }
 
+    /// Why nothing is done of what policies want; `None` where it is.
+    fn halted(&self, group: GroupId, now: Time) -> Option<&'static str> {
+        if self.suspended(group, Process::AlarmNotification, now) {
+            Some("alarm-notification is suspended")
+        } else {
+            self.held_at_zero(group).then_some(HELD_AT_ZERO)
+        }
+    }
+
     fn observation(&self, group: GroupId, index: usize, policy: &dyn Policy, now: Time) -> Observation {
         let (plan, fleet) = (&self.plan.groups[group.index()], &self.fleets[group.index()]);
         let warm_up = plan.warm_up(&plan.scaling[index]);
-        let counted = fleet.members.iter().map(|&slot| &self.instances[slot]);
-        // `None` for an instance that does not run yet: nobody can tell when it will be warm.
-        let warming: Vec<Option<Time>> = counted
-            .filter(|instance| instance.counted())
-            .map(|instance| instance.warm_at(warm_up))
-            .filter(|warm| warm.is_none_or(|warm| warm > now))
-            .collect();
+        let census = self.census(group);
+        let warming =
+            if census.all_warm(warm_up, now) { Vec::new() } else { self.warming(group, warm_up, now) };
         Observation {
             now,
             datapoints: (fleet.metrics[index].iter())
@@ -130,14 +138,15 @@ impl System {
             warming: warming.len() as u32,
             warm_at: warming.into_iter().collect::<Option<Vec<Time>>>().and_then(|all| all.into_iter().max()),
             // Those in standby neither count nor go.
-            terminating: fleet
-                .members
-                .iter()
-                .map(|&slot| &self.instances[slot])
-                .filter(|instance| instance.phase == Phase::Draining && !instance.held)
-                .count() as u32,
+            terminating: census.leaving,
             activity: self.activity_of(group, now),
         }
+    }
+
+    /// When each instance that counts and is not warm will be; `None` for one that does not run yet, of which nobody can tell.
+    fn warming(&self, group: GroupId, warm_up: Span, now: Time) -> Vec<Option<Time>> {
+        let warm = self.counted(group).map(|slot| self.instances[slot].warm_at(warm_up));
+        warm.filter(|warm| warm.is_none_or(|warm| warm > now)).collect()
     }
 
     /// A scheduled action or a manual change is due.

@@ -3,7 +3,6 @@
 use sim_core::{Span, Time};
 
 use super::System;
-use super::lifecycle::State;
 use crate::plan::{Group, GroupId, Scaling};
 use crate::scaling::{ActivityState, Cooldown, Trigger, effective_cooldown};
 
@@ -49,16 +48,7 @@ impl System {
 
     /// Instances that are launched and not in service yet, and instances that are being terminated and not gone yet.
     fn under_way(&self, group: GroupId) -> (u32, u32) {
-        let members = &self.fleets[group.index()].members;
-        members.iter().map(|&slot| &self.instances[slot]).fold(
-            (0, 0),
-            |(launching, terminating), instance| {
-                let state = instance.standing.state;
-                (
-                    launching + u32::from(matches!(state, State::Pending | State::PendingWait)),
-                    terminating + u32::from(matches!(state, State::Terminating | State::Detaching)),
-                )
-            },
-        )
+        let census = self.census(group);
+        (census.launching, census.terminating)
     }
 }

@@ -257,9 +257,11 @@ impl System {
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             let plan = self.plan.clone();
             let protected = plan.groups[group.index()].lifecycle.protection == Protection::NewInstances;
-            while is_short(self.units(group), self.fleets[group.index()].desired) {
+            let mut units = 0;
+            while is_short(units, self.fleets[group.index()].desired) {
                 let Some(launch) = self.next_launch(group, None, calendar) else { break };
                 let instance = self.add_instance(group, launch, None, calendar);
+                units += self.instances[instance.slot].units;
                 if self.plan.groups[group.index()].pods.is_some() {
                     self.new_pod(instance.slot);
                 }

@@ -83,9 +83,11 @@ impl Plan {
     }
 
     /// What one request a second adds to a group's load, in the metric's unit summed up over its instances: what a past of
-    /// requests was in terms of CPU follows from the mean demand of those of the run.
+    /// requests was in terms of CPU follows from the mean demand of those of the run. In a group with weights the past was borne
+    /// by instances of its first machine, each of which counts as so many units as it does in the run.
     fn load_per_request(&self, group: GroupId, metric: Metric) -> f64 {
-        match metric {
+        let units = f64::from(self.groups[group.index()].weight(0));
+        let load = match metric {
             Metric::Cpu => {
                 let demand = self.demands()[group.index()];
                 let processor = &self.groups[group.index()].machine().processor;
@@ -98,6 +100,7 @@ impl Plan {
             Metric::RequestCountPerTarget => 60.0,
             // The past of anything else is stated in its own unit.
             _ => 1.0,
-        }
+        };
+        units * load
     }
 }

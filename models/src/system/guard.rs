@@ -182,7 +182,7 @@ impl System {
         }
         self.enter(slot, target, calendar);
         self.requests[slot].stage = Stage::Shedding;
-        let instance = &mut self.instances[target];
+        let instance = self.instances.at_work(target);
         instance.server.shedding += 1;
         let thread = ANSWERING | (slot & (ANSWERING / 2 - 1));
         let burst =
@@ -215,7 +215,7 @@ impl System {
         let request = &self.requests[slot];
         let held_a_slot = request.stage == Stage::SheddingLate;
         if !held_a_slot {
-            self.instances[request.instance].server.shedding -= 1;
+            self.instances.at_work(request.instance).server.shedding -= 1;
         }
         self.leave(slot, held_a_slot, Ending::Shed, calendar);
     }

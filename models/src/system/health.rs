@@ -33,6 +33,16 @@ enum UnhealthyBy {
     Somebody,
 }
 
+impl Instance {
+    /// False where, whatever the time, nobody calls it unhealthy; [`System::unhealthy_by`] says who does.
+    pub(super) fn may_be_unhealthy(&self, health_check: HealthCheckKind) -> bool {
+        // One that a balancer sends to does not fail the checks of all.
+        let fails = health_check == HealthCheckKind::Elb && self.rotations == 0;
+        let told = self.standing.marked.is_some() || self.standing.stopped;
+        self.taken_back.is_some() || self.in_service() && (told || fails || self.crashed.is_some())
+    }
+}
+
 impl System {
     /// The kernel kills a server whose requests need more memory than there is. The machine goes on, so that only the
     /// balancer notices, and a supervisor where there is one.
@@ -78,11 +88,7 @@ impl System {
     /// group"). Without that, checks that fail under load would take down all of a fleet at once.
     pub(super) fn replace_unhealthy(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
-        let unhealthy: Vec<(u32, UnhealthyBy)> = self.fleets[group.index()]
-            .members
-            .iter()
-            .filter_map(|&slot| Some((slot, self.unhealthy_by(slot, now)?)))
-            .collect();
+        let unhealthy = self.unhealthy(group, now);
         let halted = [Process::ReplaceUnhealthy, Process::Terminate];
         if unhealthy.is_empty() || halted.into_iter().any(|process| self.suspended(group, process, now)) {
             self.reconcile(group, calendar);
@@ -126,6 +132,18 @@ impl System {
         }
         self.reconcile(group, calendar);
         self.relieve(group, calendar);
+    }
+
+    /// The unhealthy instances of a group, as far as it knows of them.
+    fn unhealthy(&mut self, group: GroupId, now: Time) -> Vec<(u32, UnhealthyBy)> {
+        let nobody = !self.take_census(group).suspect;
+        let members = self.fleets[group.index()].members.iter();
+        let mut unhealthy = members.filter_map(|&slot| Some((slot, self.unhealthy_by(slot, now)?)));
+        if nobody {
+            debug_assert!(unhealthy.next().is_none(), "nobody is suspect");
+            return Vec::new();
+        }
+        unhealthy.collect()
     }
 
     /// How many more instances may be replaced because the target group's checks failed.

@@ -19,7 +19,7 @@ impl System {
         let now = calendar.now();
         let request = self.requests[slot];
         let target = request.instance;
-        let instance = &mut self.instances[target];
+        let instance = self.instances.at_work(target);
         instance.server.inside -= 1;
         if holding {
             let process = &mut instance.server.processes[usize::from(request.process)];
@@ -144,7 +144,7 @@ impl System {
     }
 
     fn empty_instance(&mut self, target: u32, now: Time) {
-        let instance = &mut self.instances[target];
+        let instance = self.instances.at_work(target);
         let lost = f64::from(instance.server.inside);
         self.fleets[instance.group.index()].inside.add(now, -lost);
         let plan = &self.plan.groups[instance.group.index()];

@@ -20,6 +20,7 @@ impl System {
         let fleet = &mut self.fleets[group.index()];
         fleet.desired = desired;
         fleet.last_no_action.fill(None);
+        self.autoscalers_start_anew(group);
     }
 
     /// Notes a launch or a termination that follows from a difference between the desired capacity and the `actual` one.

@@ -198,12 +198,25 @@ pub(super) fn memory_used(memory: Option<Memory>, plan: &Group, instance: &Insta
 }
 
 /// Samples of instances, for each metric of each policy of a group.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct ByInstance(Vec<Vec<Samples>>);
 
 impl ByInstance {
     /// None yet.
     pub(super) fn new(fleet: &Fleet) -> ByInstance {
         ByInstance(fleet.metrics.iter().map(|metrics| vec![Samples::default(); metrics.len()]).collect())
+    }
+
+    /// Of so many instances whose CPU idled, and of which nobody asks anything else.
+    pub(super) fn idle(fleet: &Fleet, instances: u32) -> ByInstance {
+        let mut told = ByInstance::new(fleet);
+        for ((metric, datapoints), samples) in fleet.metrics.iter().flatten().zip(told.0.iter_mut().flatten())
+        {
+            if *metric == Metric::Cpu {
+                samples.take_of_each(0.0, instances, datapoints.needs_values());
+            }
+        }
+        told
     }
 
     /// What an instance in service tells of the period since `period_start`. EC2's metrics leave those out that were not warm

@@ -24,7 +24,11 @@ pub(super) struct Launch {
 impl System {
     /// Units of capacity that count against what is desired.
     pub(super) fn units(&self, group: GroupId) -> u32 {
-        self.counted(group).map(|slot| self.instances[slot].units).sum()
+        match self.instances.census(group) {
+            Some(census) => census.units,
+            // In the middle of launches nobody wants to know more.
+            None => self.counted(group).map(|slot| self.instances[slot].units).sum(),
+        }
     }
 
     /// What a group launches next; `None` where nobody has room for it, which the log says once.

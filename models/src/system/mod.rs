@@ -30,6 +30,7 @@ mod accept;
 mod balancing;
 mod blue_green;
 mod boot;
+mod census;
 mod client;
 mod connections;
 mod control;
@@ -46,6 +47,7 @@ mod hinder;
 mod incidents;
 mod instance;
 mod jobs;
+mod instances;
 mod kubernetes;
 mod leave;
 mod lifecycle;
@@ -69,6 +71,7 @@ mod targets;
 mod threads;
 mod usage;
 mod versions;
+mod work;
 mod zones;
 
 use std::sync::Arc;
@@ -91,6 +94,7 @@ pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Interruption, Phase};
 pub use jobs::{Consumer, Gpus, Job, JobState, Jobs};
+pub use instances::Instances;
 pub use kubernetes::Cluster;
 pub use lifecycle::{GroupLife, Pooled, Standing, State};
 pub use program::Program;
@@ -105,7 +109,7 @@ pub const MINUTE: Span = Span::from_secs(60);
 pub struct System {
     plan: Arc<Plan>,
     requests: Slab<Request>,
-    instances: Slab<Instance>,
+    instances: Instances,
     /// Requests in progress at each instance, as balancers count them.
     outstanding: Vec<u32>,
     /// How long instances take to answer, where a balancer asks.
@@ -185,7 +189,7 @@ impl System {
         let rotations = balancing::rotations(&plan, seed);
         let mut system = System {
             requests: Slab::default(),
-            instances: Slab::default(),
+            instances: Instances::new(plan.groups.len()),
             outstanding: Vec::new(),
             latencies: Vec::new(),
             decays: balancing::decays(&plan),

@@ -3,14 +3,11 @@
 
 use sim_core::{Span, Time};
 
-use super::meters::{ByInstance, Told, memory_used, shared};
+use super::meters::shared;
 use super::{MINUTE, System};
-use crate::machine::{Supply, Tally};
+use crate::machine::Tally;
 use crate::measure::{MachineTotals, MinuteFacts};
 use crate::plan::{GroupId, Metric};
-
-/// Which mark of [`Instance::seen_core_nanos`](super::Instance::seen_core_nanos) a minute uses.
-const MINUTE_MARK: usize = 0;
 
 impl System {
     /// Closes the minute's metric periods and gathers its facts. The last minute of a run may have less than 60 s.
@@ -21,61 +18,15 @@ impl System {
         let throttled = self.machine_totals(group).throttled;
         let responses = self.response_times(group);
         let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
-        let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
-        let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
-        let (mut serving, mut unhealthy, mut starting, mut without_credits) = (0, 0, 0, 0);
         // Without a healthy target all get requests.
         let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
-        let worths = &self.worth_of_machines[group.index()];
+        let census = self.take_census(group);
+        let takers = census.takers(fails_open);
+        let mut work = match self.idle_minute(group, &census, now - length, now) {
+            Some(work) => work,
+            None => self.work_of_minute(group, fails_open, now, length),
+        };
         let fleet = &mut self.fleets[group.index()];
-        let mut oldest_start = now;
-        let period_start = now - length;
-        let nanos_had = length.as_nanos().max(1) as f64;
-        let mut by_instance = ByInstance::new(fleet);
-        let mut in_service = 0;
-        // What serves, in units of capacity, and in instances of the first machine.
-        let (mut serving_units, mut worth) = (0u32, 0.0);
-        for &slot in &fleet.members {
-            let instance = &mut self.instances[slot];
-            instance.machine.settle(now);
-            let total = instance.machine.core_nanos(now);
-            let nanos = total - std::mem::replace(&mut instance.seen_core_nanos[MINUTE_MARK], total);
-            let utilisation = nanos / (nanos_had * instance.vcpus);
-            // A machine whose server is dead goes on, and its CPU idles.
-            in_service += u32::from(instance.in_service());
-            if instance.in_service() && !instance.impaired {
-                let memory = all.services[instance.service.index()].memory;
-                let sessions = self.sessions.as_ref().map_or(0, |sessions| sessions.at(slot));
-                let told = Told {
-                    cpu: 100.0 * utilisation,
-                    memory: memory_used(memory, plan, instance, sessions),
-                    bytes: self.meters.as_mut().map_or([0; 2], |meters| meters.take_bytes(slot)),
-                };
-                by_instance.add(plan, &fleet.metrics, instance, period_start, told);
-            }
-            unhealthy += u32::from(instance.taken_out() && !fails_open);
-            if instance.serving() || fails_open && instance.taken_out() {
-                serving += 1;
-                serving_units += instance.units;
-                worth += worths[instance.machine_type()];
-                used += utilisation;
-                had += 1.0;
-                let runtime = all.services[instance.service.index()].runtime;
-                let vcpus = plan.machines[instance.machine_type()].processor.vcpus;
-                let threads = f64::from(runtime.computing_threads(vcpus)).min(instance.vcpus);
-                // Of what its threads could have used: one event loop is full when it has used one vCPU.
-                let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
-                hottest = hottest.max(bottleneck);
-                bottlenecks += bottleneck;
-                let imbalance = instance.server.imbalance_of_minute().unwrap_or(1.0);
-                busiest_worker = busiest_worker.max((bottleneck * imbalance).min(1.0));
-                queued += instance.server.queued_new();
-                without_credits += u32::from(instance.machine.supply().is_some_and(Supply::is_empty));
-            } else if instance.starting() {
-                starting += 1;
-                oldest_start = oldest_start.min(instance.launched);
-            }
-        }
         let in_minute = fleet.received - std::mem::replace(&mut fleet.received_at_minute, fleet.received);
         let messages = fleet.messages - std::mem::replace(&mut fleet.messages_at_minute, fleet.messages);
         let integral = fleet.connections.integral(now);
@@ -84,8 +35,9 @@ impl System {
         let inside = fleet.request_seconds(now);
         let inside = (inside - std::mem::replace(&mut fleet.inside_at_minute, inside))
             / length.as_secs_f64().max(1e-9);
+        let serving = takers.instances;
         let weighted = plan.is_weighted() && serving > 0;
-        let mean_weight = f64::from(serving_units) / f64::from(serving.max(1));
+        let mean_weight = f64::from(takers.units) / f64::from(serving.max(1));
         for (policy, metrics) in fleet.metrics.iter_mut().enumerate() {
             for (index, (metric, datapoints)) in metrics.iter_mut().enumerate() {
                 if datapoints.period() < MINUTE {
@@ -93,13 +45,13 @@ impl System {
                 }
                 let samples = match metric {
                     Metric::Cpu | Metric::Memory | Metric::NetworkIn | Metric::NetworkOut => {
-                        by_instance.of(policy, index)
+                        work.told.of(policy, index)
                     }
                     // The balancer's metrics know nothing of warm-ups, and there are none without requests.
                     Metric::RequestCountPerTarget if in_minute == 0 => None,
                     Metric::RequestCountPerTarget => shared(in_minute as f64, serving),
                     Metric::TargetResponseTime => responses.clone(),
-                    Metric::RequestsInside => shared(inside, in_service),
+                    Metric::RequestsInside => shared(inside, census.in_service),
                     Metric::ConnectionsPerTarget => shared(connections, serving),
                 };
                 // A group with weights has its size in units, and its metrics by instance.
@@ -111,21 +63,22 @@ impl System {
         let before_that = std::mem::replace(&mut fleet.turned_away_at_minute, turned_away);
         let [requests, attempts] = [sent[0] - before[0], sent[1] - before[1]];
         let first = if attempts > requests { requests as f64 / attempts as f64 } else { 1.0 };
+        let mean = |sum: f64| if serving > 0 { sum / f64::from(serving) } else { 0.0 };
         MinuteFacts {
             asked: (first * in_minute as f64 + messages as f64) / length.as_secs_f64().max(1e-9),
             load: (in_minute + messages) as f64 / length.as_secs_f64().max(1e-9),
-            capacity: worth * self.capacity_per_instance[group.index()],
-            cpu: if had > 0.0 { used / had } else { 0.0 },
-            hottest,
-            evenly: if had > 0.0 { bottlenecks / had } else { 0.0 },
-            busiest_worker,
+            capacity: takers.worth * self.capacity_per_instance[group.index()],
+            cpu: mean(work.used),
+            hottest: work.hottest,
+            evenly: mean(work.bottlenecks),
+            busiest_worker: work.busiest_worker,
             serving,
-            unhealthy,
-            starting,
-            starting_for: now.since(oldest_start).as_secs_f64(),
+            unhealthy: if fails_open { 0 } else { census.taken_out() },
+            starting: census.starting,
+            starting_for: now.since(census.oldest_start.unwrap_or(now)).as_secs_f64(),
             desired: fleet.desired,
             max: fleet.max_now(),
-            queued,
+            queued: work.queued,
             refused: fleet.refused - std::mem::replace(&mut fleet.refused_at_minute, fleet.refused),
             turned_away: std::array::from_fn(|kind| turned_away[kind] - before_that[kind]),
             lost: std::mem::take(&mut fleet.lost),
@@ -133,7 +86,7 @@ impl System {
             returning: fleet.returns as f64 / in_minute.max(1) as f64,
             returns: std::mem::take(&mut fleet.returns),
             throttled: throttled - std::mem::replace(&mut fleet.throttled_at_minute, throttled),
-            without_credits,
+            without_credits: work.without_credits,
             policy: None,
             trouble,
         }

@@ -140,6 +140,16 @@ impl System {
         running.find(|(_, (_, release))| release.groups().any(|own| own == group)).map(|(index, _)| index)
     }
 
+    /// True while a release holds a group at nothing: all its instances are away, and nobody launches any until somebody sets its
+    /// size again.
+    pub(super) fn held_at_zero(&self, group: GroupId) -> bool {
+        let all = self.releases.iter().zip(&self.plan.releases);
+        let mut own = all.filter(|(_, release)| release.group == group);
+        own.any(|(underway, _)| {
+            matches!(underway.running, Some(Running::Recreate(Recreate { back: None, .. })))
+        })
+    }
+
     /// How many healthy targets a group lacks while a release is in progress.
     pub(super) fn missing_in(&self, index: u16, group: GroupId) -> u32 {
         let desired = match self.releases[usize::from(index)].running {

@@ -3,7 +3,6 @@
 use sim_core::Time;
 
 use super::System;
-use super::instance::Phase;
 use crate::plan::{GroupId, TargetGroup};
 use crate::results::GroupRow;
 
@@ -15,22 +14,29 @@ impl System {
     pub(super) fn close_row(&mut self, now: Time) {
         let mut groups = Vec::with_capacity(self.fleets.len());
         let opened = self.measure.rows.closed.last().map_or(Time::ZERO, |row| row.end);
-        for (fleet, worths) in self.fleets.iter().zip(&self.worth_of_machines) {
+        for (index, fleet) in self.fleets.iter().enumerate() {
+            let group = GroupId(index as u16);
+            let census = self.census(group);
             let mut row = GroupRow {
                 desired: fleet.desired,
                 max: fleet.max_now(),
-                serving: 0,
-                starting: 0,
-                draining: 0,
+                serving: census.serving.instances,
+                starting: census.starting,
+                draining: census.draining,
                 cpu: 0.0,
                 queued: 0,
                 sessions: fleet.connections.value() as u32,
-                worth: 0.0,
+                worth: census.serving.worth,
                 needed: None,
             };
+            if self.idle_since(group, opened) {
+                debug_assert!(self.has_idled(group, ROW_MARK, now), "no CPU time without a request inside");
+                groups.push(row);
+                continue;
+            }
             let (mut used, mut had) = (0.0, 0.0);
             for &slot in &fleet.members {
-                let instance = &mut self.instances[slot];
+                let instance = self.instances.at_work(slot);
                 let total = instance.machine.core_nanos(now);
                 used += total - std::mem::replace(&mut instance.seen_core_nanos[ROW_MARK], total);
                 if let Some(running) = instance.running {
@@ -38,10 +44,6 @@ impl System {
                     had += until.max(from).since(from).as_nanos() as f64 * instance.vcpus;
                 }
                 row.queued += instance.server.queued_new();
-                row.serving += u32::from(instance.serving());
-                row.worth += if instance.serving() { worths[instance.machine_type()] } else { 0.0 };
-                row.starting += u32::from(instance.starting());
-                row.draining += u32::from(instance.phase == Phase::Draining);
             }
             row.cpu = if had > 0.0 { (100.0 * used / had).min(100.0) } else { 0.0 };
             groups.push(row);

@@ -108,7 +108,7 @@ impl System {
     /// A request is inside an instance from now on.
     #[inline]
     pub(super) fn enter(&mut self, slot: u32, target: u32, calendar: &mut Calendar<Event>) {
-        let instance = &mut self.instances[target];
+        let instance = self.instances.at_work(target);
         let variant = instance.variant;
         instance.server.inside += 1;
         self.fleets[instance.group.index()].inside.add(calendar.now(), 1.0);
@@ -128,7 +128,7 @@ impl System {
         let request = &mut self.requests[slot];
         request.process = process;
         let counts = !self.plan.is_check(request.endpoint);
-        let instance = &mut self.instances[request.instance];
+        let instance = self.instances.at_work(request.instance);
         let process = &mut instance.server.processes[usize::from(process)];
         process.served += u64::from(counts);
         if process.idle_slot() {
@@ -166,7 +166,7 @@ impl System {
 
     fn fill_slots(&mut self, target: u32, number: u16, calendar: &mut Calendar<Event>) {
         loop {
-            let instance = &mut self.instances[target];
+            let instance = self.instances.at_work(target);
             let Some(process) = instance.server.processes.get_mut(usize::from(number)) else { return };
             if process.busy >= process.slots {
                 return;
@@ -276,7 +276,7 @@ impl System {
         let demand = if program.resumes { self.left_of_step(slot, demand, calendar.now()) } else { demand };
         let request = &self.requests[slot];
         let program = &self.programs[program_of(&self.variants, request)];
-        let instance = &mut self.instances[request.instance];
+        let instance = self.instances.at_work(request.instance);
         let server = &mut instance.server;
         let mut demand = demand;
         if let Some(slower) = program.cold.as_ref().and_then(|cold| cold.slower(server.seen)) {
@@ -323,7 +323,7 @@ impl System {
     #[inline]
     pub(super) fn burst(&mut self, slot: u32, thread: u32, demand: Span, calendar: &mut Calendar<Event>) {
         let request = &self.requests[slot];
-        let instance = &mut self.instances[request.instance];
+        let instance = self.instances.at_work(request.instance);
         let mut burst = Burst { weight: instance.weight, ..Burst::new(slot, demand) };
         if instance.numbered {
             // Threads of all processes have numbers of their own; the first is the primary's.
@@ -341,7 +341,7 @@ impl System {
     #[inline]
     pub(super) fn yield_loop(&mut self, slot: u32, holding: bool) {
         let request = &self.requests[slot];
-        let instance = &mut self.instances[request.instance];
+        let instance = self.instances.at_work(request.instance);
         let process = &mut instance.server.processes[usize::from(request.process)];
         if process.event_loop && holding {
             process.free_slot(request.thread, instance.numbered);
@@ -372,7 +372,7 @@ impl System {
     /// A machine has to be looked at: CPU time for a request is over, or a slice is, or a quota ran out.
     #[inline]
     pub(super) fn cpu(&mut self, instance: u32, calendar: &mut Calendar<Event>) {
-        let server = &mut self.instances[instance];
+        let server = self.instances.at_work(instance);
         let Progress { finished, next } = server.machine.progress(calendar.now());
         if let Some(next) = next {
             calendar.set_at(server.timer, next, Event::Cpu(instance));
@@ -407,7 +407,7 @@ impl System {
         let request = &mut self.requests[slot];
         request.step += 1;
         let next = self.programs[program_of(&self.variants, request)].steps.get(usize::from(request.step));
-        let instance = &mut self.instances[request.instance];
+        let instance = self.instances.at_work(request.instance);
         let process = &mut instance.server.processes[usize::from(request.process)];
         if process.event_loop && matches!(next, Some(Op::Cpu { .. })) {
             if process.idle_slot() {

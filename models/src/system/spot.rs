@@ -316,7 +316,7 @@ impl System {
     /// Ends instances at risk, as many as there are others that serve in their place.
     #[inline(never)]
     pub(super) fn relieve(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
-        if self.fleets[group.index()].pools.is_empty() {
+        if self.fleets[group.index()].pools.is_empty() || !self.census(group).at_risk {
             return;
         }
         let members = self.fleets[group.index()].members.clone();

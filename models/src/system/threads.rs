@@ -11,7 +11,8 @@ impl System {
     pub(super) fn lock(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
         (request.left, request.stage) = (demand.as_nanos(), Stage::Locked);
-        let process = &mut self.instances[request.instance].server.processes[usize::from(request.process)];
+        let process =
+            &mut self.instances.at_work(request.instance).server.processes[usize::from(request.process)];
         let Some(lock) = &mut process.lock else { return };
         if lock.taken {
             lock.waiting.push_back(slot);
@@ -35,7 +36,8 @@ impl System {
     /// A turn at the lock is over: the next that waits has it, or the same goes on.
     pub(super) fn turn_over(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
-        let process = &mut self.instances[request.instance].server.processes[usize::from(request.process)];
+        let process =
+            &mut self.instances.at_work(request.instance).server.processes[usize::from(request.process)];
         let Some(lock) = &mut process.lock else { return };
         let done = request.left == 0;
         if !done {
@@ -62,7 +64,8 @@ impl System {
         calendar: &mut Calendar<Event>,
     ) {
         let request = &mut self.requests[slot];
-        let process = &mut self.instances[request.instance].server.processes[usize::from(request.process)];
+        let process =
+            &mut self.instances.at_work(request.instance).server.processes[usize::from(request.process)];
         if !process.event_loop {
             return self.compute(slot, demand, calendar);
         }
@@ -89,7 +92,8 @@ impl System {
     pub(super) fn pool_done(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let request = &mut self.requests[slot];
         request.stage = Stage::Steps;
-        let process = &mut self.instances[request.instance].server.processes[usize::from(request.process)];
+        let process =
+            &mut self.instances.at_work(request.instance).server.processes[usize::from(request.process)];
         match process.pool.queue.pop_front() {
             Some(next) => self.pool_turn(next, calendar),
             None => process.pool.busy -= 1,

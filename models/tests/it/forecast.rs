@@ -273,6 +273,19 @@ fn capacity_is_asked_for_before_its_hour() {
     assert_eq!(sizes_with("mode = \"forecast-only\""), []);
 }
 
+/// The same five instances, each of which counts as two units: the past is in units as what the run measures is.
+#[test]
+fn the_past_of_a_group_with_weights_is_in_units() {
+    let mixed = "mixed_instances = { machines = [{ machine = \"one\", weight = 2 }] }";
+    let group = step("mode = \"forecast-and-scale\"")
+        .replace("min = 1\nmax = 8", &format!("min = 2\nmax = 16\n{mixed}"));
+    let text = text("duration = \"2h\"", STEP, &group, "").replace("machine = \"one\"\n", "");
+    let results = Experiment::new(&Scenario::parse(&text).unwrap_or_else(|errors| panic!("{errors}"))).run();
+    assert_eq!(sizes(&results), [(55 * 60, 10)]);
+    let forecast = &results.run.forecasts[0];
+    assert!(forecast.error.is_some_and(|error| error < 3.0), "{forecast:?}");
+}
+
 /// Where the run begins at half past, the hour is still that of the clock.
 #[test]
 fn hours_are_those_of_the_wall_clock() {
@@ -411,6 +424,19 @@ fn rules_of_a_scale_set_wait_for_their_cooldown() {
     assert_eq!(sizes.iter().map(|&(_, size)| size).collect::<Vec<_>>(), [3, 4, 5, 6], "{sizes:?}");
     assert!(sizes.windows(2).all(|pair| pair[1].0 - pair[0].0 == 600), "{sizes:?}");
     assert!(told(&results, "the rule cools down until"), "{:#?}", results.run.activities);
+}
+
+/// What is not done is no scale action: once the alarms are heard again, the rule acts at once.
+#[test]
+fn no_cooldown_follows_what_was_not_done() {
+    let group = format!(
+        "min = 2\nmax = 10\nsuspend = [{{ processes = [\"alarm-notification\"], until = \"20min\" }}]\nscaling = [{{ vmss = {{ {} }} }}]",
+        RULES.replace('\n', " ")
+    );
+    let results = play("duration = \"35min\"", r#"{ constant = "350/s" }"#, &group);
+    assert!(told(&results, "Not done: alarm-notification is suspended."));
+    let grown: Vec<(u64, u32)> = sizes(&results).into_iter().filter(|&(_, size)| size > 2).collect();
+    assert_eq!(grown, [(20 * 60, 3), (30 * 60, 4)]);
 }
 
 /// 52 requests a second on two instances: 26 %, and 52 % on one. With a rule at 50 % that would come back.

@@ -363,6 +363,31 @@ fn between_one_and_many_the_hpa_of_keda_scales() {
     assert!(!told(&results, ActivityKind::NoAction, "the HPA scales it").is_empty());
 }
 
+/// Whatever changes the size, what KEDA says after it is news again.
+#[test]
+fn what_keda_says_after_a_change_of_size_is_news_again() {
+    let results = world("5min", STEP, &keda("", ""), ROOMY).play();
+    let changes = sizes(&results, "g");
+    assert!(changes.len() > 1 && changes[0].0 == 15.0, "{changes:?}");
+    let said = told(&results, ActivityKind::NoAction, "the HPA scales it");
+    // One entry for each stretch of time between two changes in which it was polled.
+    assert_eq!((said[0], said.len()), (30.0, 1 + changes[1..].len()), "{said:?} {changes:?}");
+}
+
+/// No poll of KEDA brings pods back while a release holds the group at nothing.
+#[test]
+fn keda_waits_for_a_release_that_holds_the_group_at_nothing() {
+    let group = format!(
+        "{}\n[[release]]\ngroup = \"g\"\nat = \"2min\"\nhow = {{ recreate = {{ wait = \"3min\" }} }}",
+        keda("", "")
+    );
+    let results = world("8min", r#"{ constant = "8/s" }"#, &group, ROOMY).play();
+    let empty = |row: &&scalesim::results::Row| (130.0..295.0).contains(&row.at) && row.groups[0].serving > 0;
+    assert_eq!(results.run.series.iter().filter(empty).count(), 0);
+    assert!(!told(&results, ActivityKind::NoAction, "Not done: a release holds the group at 0.").is_empty());
+    assert_eq!(told(&results, ActivityKind::ReleaseSucceeded, "").len(), 1);
+}
+
 /// With an idle count of zero a minimum of two comes back as two.
 #[test]
 fn an_idle_count_goes_below_the_minimum() {

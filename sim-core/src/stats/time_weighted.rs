@@ -47,6 +47,11 @@ impl TimeWeighted {
         self.value
     }
 
+    /// When it was set last.
+    pub fn changed(&self) -> Time {
+        self.changed
+    }
+
     /// The largest it was.
     pub fn max(&self) -> f64 {
         self.max

@@ -32,7 +32,7 @@ fn out_and_in(out: f64, inward: f64) -> VmssProfile {
 
 fn judged(profile: &VmssProfile, size: u32, values: &[f64]) -> (u32, VmssReason) {
     let values: Vec<Option<f64>> = values.iter().copied().map(Some).collect();
-    profile.evaluate(&mut VmssMemory::default(), &VmssView { now: minute(9), values: &values, size })
+    profile.evaluate(VmssMemory::default(), &VmssView { now: minute(9), values: &values, size })
 }
 
 /// The example of "Best practices for autoscale": out above 80 %, in below 60 %, two instances at 50 %: one would be at 100 %.
@@ -70,7 +70,11 @@ fn rules_wait_for_their_cooldown_after_any_action() {
     let rules = out_and_in(80.0, 20.0);
     let mut memory = VmssMemory::default();
     let mut at = |n: u64, size: u32, value: f64| {
-        rules.evaluate(&mut memory, &VmssView { now: minute(n), values: &[Some(value); 2], size })
+        let judged = rules.evaluate(memory, &VmssView { now: minute(n), values: &[Some(value); 2], size });
+        if judged.0 != size {
+            memory.last = Some(minute(n));
+        }
+        judged
     };
     assert_eq!(at(0, 4, 90.0).0, 5);
     assert_eq!(at(4, 5, 90.0), (5, VmssReason::Cooldown { rule: 0, until: minute(5) }));
@@ -119,7 +123,7 @@ fn without_metrics_there_are_at_least_the_default() {
     rules.default = 4;
     let blind = |size| {
         let seen = VmssView { now: minute(0), values: &[None, None], size };
-        rules.evaluate(&mut VmssMemory::default(), &seen)
+        rules.evaluate(VmssMemory::default(), &seen)
     };
     assert_eq!(blind(2), (4, VmssReason::Default));
     assert_eq!(blind(6), (6, VmssReason::NoData));

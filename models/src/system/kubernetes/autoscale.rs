@@ -3,6 +3,7 @@
 use sim_core::Calendar;
 
 use super::super::System;
+use super::super::control::HELD_AT_ZERO;
 use crate::event::{Due, Event};
 use crate::plan::{GroupId, PodAutoscaler, Scaling};
 use crate::results::ActivityKind;
@@ -48,6 +49,14 @@ impl System {
         self.cluster.as_ref()?.autoscalers[group.index()].as_ref()?.said.clone()
     }
 
+    /// A group has another size: what its autoscalers say from now on is news again.
+    pub(in crate::system) fn autoscalers_start_anew(&mut self, group: GroupId) {
+        let cluster = self.cluster.as_mut();
+        if let Some(state) = cluster.and_then(|cluster| cluster.autoscalers[group.index()].as_mut()) {
+            (state.hpa_log, state.keda_log) = (LastNoAction::default(), LastNoAction::default());
+        }
+    }
+
     /// A pass of a group's HPA.
     pub(super) fn sync(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let plan = self.plan.clone();
@@ -70,7 +79,6 @@ impl System {
         let again = state.hpa_log.why == Some(pass.why);
         state.hpa_log.why = Some(pass.why);
         if pass.rescaled {
-            state.hpa_log.entry = None;
             let kind =
                 if pass.replicas > seen.replicas { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
             self.scale_pods(group, (pass.replicas.unsigned_abs(), "its HPA"), kind, description, calendar);
@@ -98,14 +106,16 @@ impl System {
         let values: Vec<f64> = reads.map(|&reading| self.reading(group, reading)).collect();
         let fleet = &self.fleets[group.index()];
         let size = (fleet.desired, fleet.min);
+        let held = self.held_at_zero(group);
         let Some(state) = &mut self.cluster().autoscalers[group.index()] else { return };
         let poll = object.keda.poll(&mut state.keda, &values, size, now);
         let again = state.keda_log.why == Some(poll.why);
         state.keda_log.why = Some(poll.why);
-        let words = format!("KEDA: {}", poll.description);
-        match poll.replicas {
+        let held = held && poll.replicas.is_some();
+        let not_done = if held { format!(" Not done: {HELD_AT_ZERO}.") } else { String::new() };
+        let words = format!("KEDA: {}{not_done}", poll.description);
+        match poll.replicas.filter(|_| !held) {
             Some(replicas) => {
-                state.keda_log.entry = None;
                 let out = replicas > size.0;
                 let kind = if out { ActivityKind::ScaleOut } else { ActivityKind::ScaleIn };
                 self.scale_pods(group, (replicas, "KEDA"), kind, words, calendar);

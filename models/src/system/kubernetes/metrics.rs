@@ -41,7 +41,7 @@ impl System {
 
     fn measure_pod(&mut self, slot: u32, now: Time) {
         let memory = self.memory_used(slot);
-        let instance = &mut self.instances[slot];
+        let instance = self.instances.at_work(slot);
         let Some(running) = instance.running else { return };
         instance.machine.settle(now);
         let (cores, served) = (instance.machine.core_nanos(now), instance.server.served());

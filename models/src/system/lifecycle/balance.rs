@@ -19,13 +19,13 @@ impl System {
         if self.pods_of(group).is_some() {
             return self.remove_pods(group, desired as usize, calendar);
         }
-        let mut slots: Vec<u32> =
-            self.counted(group).filter(|&slot| !self.instances[slot].standing.extra).collect();
-        let mut units: u32 = slots.iter().map(|&slot| self.instances[slot].units).sum();
+        let mut units = self.census(group).units_in_place;
         if units <= desired {
             self.fleets[group.index()].life.held = false;
             return;
         }
+        let mut slots: Vec<u32> =
+            self.counted(group).filter(|&slot| !self.instances[slot].standing.extra).collect();
         if self.suspended(group, Process::Terminate, now) {
             let words = format!(
                 "{units} instances are there, {desired} are desired, and none is terminated: Terminate is suspended."

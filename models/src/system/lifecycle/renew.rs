@@ -13,6 +13,9 @@ impl System {
     pub(super) fn renew(&mut self, group: GroupId, calendar: &mut Calendar<Event>) {
         let Some(lifetime) = self.plan.groups[group.index()].lifecycle.max_lifetime else { return };
         let now = calendar.now();
+        if self.census(group).oldest.is_none_or(|launched| now.since(launched) < lifetime) {
+            return;
+        }
         let halted = [Process::Launch, Process::Terminate];
         if halted.into_iter().any(|process| self.suspended(group, process, now)) {
             return;

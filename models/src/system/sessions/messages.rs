@@ -100,7 +100,7 @@ impl System {
         self.measure.attempt(id);
         self.measure.message(to, endpoint, self.programs[endpoint.index()].size);
         let slot = self.admit(Request { session: MESSAGE, ..Request::new(id, endpoint, number, now) }).slot;
-        let server = &mut self.instances[instance];
+        let server = self.instances.at_work(instance);
         self.fleets[server.group.index()].messages += 1;
         if server.server.inside >= server.most_inside {
             self.out_of_memory(instance, calendar);

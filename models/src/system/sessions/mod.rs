@@ -273,7 +273,7 @@ impl System {
 
     /// What sessions need of an instance's memory is lost to requests. False where they need more than there is.
     fn sessions_fit(&mut self, target: u32) -> bool {
-        let instance = &mut self.instances[target];
+        let instance = self.instances.at_work(target);
         let group = &self.plan.groups[instance.group.index()];
         let service = instance.service;
         let memory = self.plan.services[service.index()].memory;

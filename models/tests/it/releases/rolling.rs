@@ -48,6 +48,23 @@ fn everything_at_once_by_hand_is_an_outage() {
     assert_eq!((outage(&with_care), with_care.run.requests.failed), (0.0, 0));
 }
 
+/// Neither the limits of a profile nor a forecast that may go above the maximum brings instances back before their time.
+#[test]
+fn no_policy_launches_while_a_release_holds_the_group_at_nothing() {
+    let profile = r#"vmss = { rules = [{ direction = "out", threshold = 70, change = { count = 1 } }] }"#;
+    let forecast = r#"predictive = { mode = "forecast-and-scale", target = 50, history = { profile = { constant = "80/s" } },
+        max_capacity_breach_behavior = "increase-max-capacity", max_capacity_buffer = 10 }"#;
+    for policy in [profile, &forecast.replace('\n', " ")] {
+        let group = format!("min = 2\nmax = 5\nhealth_check = \"elb\"\nscaling = [{{ {policy} }}]");
+        let results = play("24min", "20/s", &group, &release("how = { recreate = { wait = \"5min\" } }"));
+        let launches: Vec<f64> =
+            of_kind(&results, ActivityKind::Launch).iter().map(|activity| activity.at).collect();
+        assert!(launches.iter().all(|&at| at >= 900.0) && launches.len() >= 2, "{policy}: {launches:?}");
+        assert!(told(&results, "Not done: a release holds the group at 0.") > 0, "{policy}");
+        assert_eq!(minutes(&results, ActivityKind::ReleaseSucceeded), [15], "{policy}");
+    }
+}
+
 /// One is out of the target group, terminated 30 s later, and the next is taken once its replacement is healthy.
 #[test]
 fn a_pipeline_replaces_one_after_another() {
