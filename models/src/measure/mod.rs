@@ -2,6 +2,7 @@
 //! names in its plan, never with the number of requests.
 
 mod facts;
+mod job_facts;
 mod jobs;
 mod rows;
 mod trouble;
@@ -16,6 +17,7 @@ use crate::results::{Activity, ActivityKind, Distribution, Limits, Repeats, Requ
 use crate::system::{Ending, EndingKind, Instance, Job, JobState, Request};
 
 pub use facts::MinuteFacts;
+pub use job_facts::JobFacts;
 pub use jobs::{JobCollector, JobMeasure};
 pub use rows::{RowRecord, Rows};
 pub use trouble::Trouble;

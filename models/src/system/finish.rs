@@ -69,7 +69,7 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         nodes: system.nodes_results(now),
         versions: system.version_results(),
         sessions: system.session_results(now),
-        jobs: system.job_results(),
+        jobs: system.job_results(now),
         queues: system.queue_results(now),
         objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
         oracle: oracle::compare(&system, &series, now),

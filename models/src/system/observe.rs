@@ -3,6 +3,7 @@
 
 use sim_core::{Span, Time};
 
+use super::jobs::{gpu_percent, sample};
 use super::meters::{ByInstance, Told, memory_used, shared};
 use super::{MINUTE, System};
 use crate::machine::{Supply, Tally};
@@ -20,6 +21,7 @@ impl System {
         let trouble = self.trouble_of_minute(group, now);
         let throttled = self.machine_totals(group).throttled;
         let responses = self.response_times(group);
+        let mut jobs = self.observe_jobs(group, now);
         let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
         let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
@@ -32,7 +34,7 @@ impl System {
         let period_start = now - length;
         let nanos_had = length.as_nanos().max(1) as f64;
         let mut by_instance = ByInstance::new(fleet);
-        let mut in_service = 0;
+        let (mut in_service, mut gpus) = (0, 0);
         // What serves, in units of capacity, and in instances of the first machine.
         let (mut serving_units, mut worth) = (0u32, 0.0);
         for &slot in &fleet.members {
@@ -42,7 +44,10 @@ impl System {
             let nanos = total - std::mem::replace(&mut instance.seen_core_nanos[MINUTE_MARK], total);
             let utilisation = nanos / (nanos_had * instance.vcpus);
             // A machine whose server is dead goes on, and its CPU idles.
-            in_service += u32::from(instance.in_service());
+            if instance.in_service() {
+                in_service += 1;
+                gpus += plan.machines[instance.machine_type()].gpus;
+            }
             if instance.in_service() && !instance.impaired {
                 let memory = all.services[instance.service.index()].memory;
                 let sessions = self.sessions.as_ref().map_or(0, |sessions| sessions.at(slot));
@@ -84,6 +89,10 @@ impl System {
         let inside = fleet.request_seconds(now);
         let inside = (inside - std::mem::replace(&mut fleet.inside_at_minute, inside))
             / length.as_secs_f64().max(1e-9);
+        if let Some(jobs) = &mut jobs {
+            jobs.busy = inside; // each consumer has one job, and each job one consumer
+        }
+        let gpu = gpu_percent(fleet, gpus, now, length);
         let weighted = plan.is_weighted() && serving > 0;
         let mean_weight = f64::from(serving_units) / f64::from(serving.max(1));
         for (policy, metrics) in fleet.metrics.iter_mut().enumerate() {
@@ -101,6 +110,10 @@ impl System {
                     Metric::TargetResponseTime => responses.clone(),
                     Metric::RequestsInside => shared(inside, in_service),
                     Metric::ConnectionsPerTarget => shared(connections, serving),
+                    Metric::Gpu => {
+                        gpu.and_then(|percent| shared(percent * f64::from(in_service), in_service))
+                    }
+                    _ => sample(*metric, jobs.as_ref(), in_service),
                 };
                 // A group with weights has its size in units, and its metrics by instance.
                 let samples = if weighted { samples.map(|own| own.in_units(mean_weight)) } else { samples };
@@ -134,6 +147,7 @@ impl System {
             returns: std::mem::take(&mut fleet.returns),
             throttled: throttled - std::mem::replace(&mut fleet.throttled_at_minute, throttled),
             without_credits,
+            jobs: jobs.map(Box::new),
             policy: None,
             trouble,
         }

@@ -33,7 +33,7 @@ pub struct Consumer {
 
 /// What a try has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Try {
+pub(super) enum Try {
     Done,
     Failed,
     Cut,
@@ -152,6 +152,8 @@ impl System {
             _ => Try::Failed,
         };
         self.measure.jobs.tried(&job, took, end == Try::Done);
+        let group = self.instances[consumer.instance].group;
+        self.fleets[group.index()].work.tried(job.source, took, end);
         match end {
             Try::Done => {
                 if job.state != JobState::Done {
@@ -244,7 +246,7 @@ impl System {
 }
 
 impl Jobs {
-    fn at_instance(&self, slot: u32) -> &[u32] {
+    pub(super) fn at_instance(&self, slot: u32) -> &[u32] {
         self.at.get(slot as usize).map_or(&[], SmallVec::as_slice)
     }
 
