@@ -84,7 +84,7 @@ impl Plan {
 
     /// Jobs that come to each queue where endpoints are asked for so often by clients: submitted by their requests, by what these
     /// call, and by jobs.
-    pub(super) fn jobs_sent(&self, asked: Vec<f64>) -> Vec<f64> {
+    pub(crate) fn jobs_sent(&self, asked: Vec<f64>) -> Vec<f64> {
         let mut sent = vec![0.0; self.queues.len()];
         let least = NEGLIGIBLE * asked.iter().sum::<f64>();
         let shares: Vec<f64> =

@@ -4,6 +4,7 @@
 mod facts;
 mod job_facts;
 mod jobs;
+mod late;
 mod rows;
 mod trouble;
 mod windows;
@@ -19,6 +20,7 @@ use crate::system::{Ending, EndingKind, Instance, Job, JobState, Request};
 pub use facts::MinuteFacts;
 pub use job_facts::JobFacts;
 pub use jobs::{JobCollector, JobMeasure};
+pub use late::{JobPart, LateJobs};
 pub use rows::{RowRecord, Rows};
 pub use trouble::Trouble;
 pub use windows::{ViolationRecord, WindowCollector};
@@ -398,7 +400,7 @@ impl Measure {
         for (window, objective) in self.windows.iter_mut().zip(&plan.objectives) {
             let of_source = objective.traffic.is_none_or(|traffic| traffic == job.source);
             if objective.subject == Subject::Jobs && of_source {
-                window.end(ending, now.since(job.born));
+                window.job(job, ending, now);
             }
         }
     }

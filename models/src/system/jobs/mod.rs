@@ -5,6 +5,7 @@
 //! * [`work`](self): consumers, what they have in hand, and what is lost when their instance goes;
 //! * [`know`](self): clients that ask, are told, or lose interest;
 //! * [`bill`](self): what queues and jobs cost;
+//! * [`cause`](self): who may be why they were late;
 //! * [`gpu`](self): GPUs of instances;
 //! * [`observe`](self): what metrics and causes learn of workers and their queue.
 //!
@@ -12,6 +13,7 @@
 //! own: what they say is kept in a list, and carried out before the event ends, so that no function calls itself through a queue.
 
 mod bill;
+mod cause;
 mod finish;
 mod gpu;
 mod know;
@@ -110,6 +112,10 @@ pub struct Job {
     pub state: JobState,
     /// Its client waits for news of it, or its request has not been answered yet.
     pub watched: bool,
+    /// Tries that were cut because its worker went away.
+    pub cuts: u16,
+    /// Tries that failed.
+    pub failures: u16,
     /// Messages that stand for it.
     copies: u16,
     /// Consumers that work on it.

@@ -163,6 +163,8 @@ impl System {
                 self.hands_free(number, calendar);
             }
             Try::Failed => {
+                let failures = &mut jobs.all[consumer.job].failures;
+                *failures = failures.saturating_add(1);
                 let delay = worker.retry.map(|retry| {
                     let wait = retry.wait(consumer.receives);
                     let key = job.number.wrapping_add(u64::from(consumer.receives));
@@ -183,6 +185,7 @@ impl System {
                 self.measure.jobs.cut(&job, kept);
                 let entry = &mut jobs.all[consumer.job];
                 entry.saved = entry.saved.max(saved);
+                entry.cuts = entry.cuts.saturating_add(1);
                 entry.hands -= 1;
                 jobs.consumers[number].job = NONE;
                 jobs.crash(number, calendar);
