@@ -35,9 +35,8 @@ pub struct WorkMarks {
 }
 
 impl WorkMarks {
-    /// A consumer was at a job of a source for so long.
+    /// A consumer was at a job of a source for so long. Tries that are cut are counted by themselves.
     pub(super) fn tried(&mut self, source: TrafficId, took: Span, end: Try) {
-        self.cut += u64::from(end == Try::Cut);
         self.failed += u64::from(end == Try::Failed);
         if self.seconds.len() <= source.index() {
             self.seconds.resize(source.index() + 1, 0.0);
