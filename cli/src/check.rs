@@ -1,5 +1,7 @@
 //! `scalesim check`: everything that can be known without playing.
 
+mod workers;
+
 use std::io::{self, Write};
 
 use scalesim::machine::Scheduler;
@@ -47,6 +49,9 @@ pub fn check(args: &ScenarioArgs) -> Result<u8, Failure> {
 
 /// Utilisation of a group by hour, at its smallest, initial and largest size.
 fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
+    if let Some(capacity) = plan.worker_capacity(id) {
+        return workers::workers(out, plan, id, &capacity);
+    }
     let group = &plan.groups[id.index()];
     let each = plan.capacity_per_instance(id);
     let demand = plan.demands()[id.index()];

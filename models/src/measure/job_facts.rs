@@ -27,6 +27,8 @@ pub struct JobFacts {
     pub cut: u64,
     /// Tries of the group that failed.
     pub failed: u64,
+    /// The group's instances that have consumers at the end.
+    pub workers: u32,
     /// The group's consumers at the end.
     pub consumers: u32,
     /// How many of them had a job, on average over the minute.

@@ -183,10 +183,9 @@ impl<'a> Workers<'a> {
         let each = self.capacity.rate() * self.share(&facts);
         let can = each * f64::from(peak.serving);
         let needed = (came / each).ceil();
-        let missing = needed - f64::from(peak.serving);
         let rates =
             format!("{} jobs a second came, and {} do {}", rate(came), workers(peak.serving), rate(can));
-        if missing < 1.0 {
+        if needed <= f64::from(peak.serving) {
             let words = format!("backlog of the minutes before: {rates} now; {state}");
             return (CauseKind::Backlog, words);
         }
@@ -199,7 +198,7 @@ impl<'a> Workers<'a> {
             (Some((_, words)), _) => words.trim_end_matches('.').to_string(),
             (None, _) => format!("no policy grows {name}, which may have up to {}", peak.max),
         };
-        let words = format!("{missing:.0} more are needed: {rates}; {kept}; {state}");
+        let words = format!("{rates}: {} are needed for that; {kept}; {state}", workers(needed as u32));
         (CauseKind::TooFewWorkers, words)
     }
 

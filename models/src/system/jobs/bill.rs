@@ -1,13 +1,28 @@
 //! What queues and jobs cost.
 
-use sim_core::Time;
+use sim_core::{Calendar, Time};
 
 use super::System;
 use crate::cost::{QueueUsage, Terms, Usage, total};
+use crate::event::Event;
 use crate::plan::{GroupId, QueueId, QueueKind};
 use crate::system::usage::HOUR;
 
 impl System {
+    /// Queues count polls that bring nothing when they are asked to go on: until now, so that they are in this minute.
+    pub(in crate::system) fn settle_polls(&mut self, calendar: &mut Calendar<Event>) {
+        let Some(jobs) = &mut self.jobs else { return };
+        for queue in (0..jobs.lines.len() as u16).map(QueueId) {
+            jobs.with(queue, calendar, |queue, now, happened| queue.advance(now, happened));
+        }
+    }
+
+    /// The same at the end of the run, when nothing more comes of it.
+    pub(in crate::system) fn settle_last_polls(&mut self, now: Time) {
+        let Some(jobs) = &mut self.jobs else { return };
+        jobs.lines.iter_mut().for_each(|line| line.queue.advance(now, &mut Vec::new()));
+    }
+
     /// An hour ends: what queues were asked until now is that hour's.
     pub(in crate::system) fn mark_hour_of_queues(&mut self) {
         for line in self.jobs.iter_mut().flat_map(|jobs| &mut jobs.lines) {

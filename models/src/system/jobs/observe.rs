@@ -63,7 +63,7 @@ impl System {
     /// queue.
     pub(in crate::system) fn observe_jobs(&mut self, group: GroupId, now: Time) -> Option<JobFacts> {
         let queue = self.plan.groups[group.index()].worker.as_ref()?.queue;
-        let (consumers, all_consumers) = (self.consumers_of(group), self.consumers_at(queue));
+        let ([workers, consumers], all_consumers) = (self.consumers_of(group), self.consumers_at(queue));
         let line = &self.jobs.as_ref()?.lines[queue.index()];
         let (depth, counts) = (line.queue.depth(now), *line.queue.counts());
         let marks = &mut self.fleets[group.index()].work;
@@ -81,24 +81,26 @@ impl System {
             lost: counts.lost - before.lost,
             cut: std::mem::take(&mut marks.cut),
             failed: std::mem::take(&mut marks.failed),
+            workers,
             consumers,
             busy: 0.0,
             all_consumers,
         })
     }
 
-    /// Consumers of a group's instances.
-    fn consumers_of(&self, group: GroupId) -> u32 {
-        let Some(jobs) = &self.jobs else { return 0 };
+    /// A group's instances that have consumers, and these.
+    fn consumers_of(&self, group: GroupId) -> [u32; 2] {
+        let Some(jobs) = &self.jobs else { return [0; 2] };
         let members = self.fleets[group.index()].members.iter();
-        members.map(|&slot| jobs.at_instance(slot).len() as u32).sum()
+        let each = members.map(|&slot| jobs.at_instance(slot).len() as u32);
+        each.fold([0; 2], |[workers, all], own| [workers + own.min(1), all + own])
     }
 
     /// Consumers of all groups that take from a queue.
     fn consumers_at(&self, queue: QueueId) -> u32 {
         let groups = (0u16..).map(GroupId).zip(&self.plan.groups);
         let takes = groups.filter(|(_, group)| group.worker.as_ref().is_some_and(|own| own.queue == queue));
-        takes.map(|(id, _)| self.consumers_of(id)).sum()
+        takes.map(|(id, _)| self.consumers_of(id)[1]).sum()
     }
 
     /// How a group's queue stands, as a scaler that asks for it sees it: messages that wait, and where `in_flight` those with a
@@ -160,9 +162,9 @@ pub(in crate::system) fn sample(
         Metric::QueueLength => whole(facts.visible as f64),
         Metric::MessagesInFlight => whole(facts.in_flight as f64),
         Metric::AgeOfOldestMessage => whole(facts.oldest),
-        // Twice as many workers clear it in half the time.
-        Metric::TimeToClear => Some(Samples::shared(facts.time_to_clear(), instances)),
-        Metric::WorkersBusy => facts.busy_percent().map(|busy| Samples::shared(busy, instances)),
+        // Twice as many workers clear it in half the time, and are half as busy; those that boot do neither.
+        Metric::TimeToClear => Some(Samples::shared(facts.time_to_clear(), facts.workers.max(1))),
+        Metric::WorkersBusy => facts.busy_percent().map(|busy| Samples::shared(busy, facts.workers)),
         _ => None,
     }
 }
