@@ -1,5 +1,7 @@
 //! `scalesim check`: everything that can be known without playing.
 
+mod workers;
+
 use std::io::{self, Write};
 
 use scalesim::machine::Scheduler;
@@ -47,10 +49,10 @@ pub fn check(args: &ScenarioArgs) -> Result<u8, Failure> {
 
 /// Utilisation of a group by hour, at its smallest, initial and largest size.
 fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
-    let group = &plan.groups[id.index()];
-    if let Some(each) = plan.jobs_per_instance(id) {
-        return worker(out, plan, id, each);
+    if let Some(capacity) = plan.worker_capacity(id) {
+        return workers::workers(out, plan, id, &capacity);
     }
+    let group = &plan.groups[id.index()];
     let each = plan.capacity_per_instance(id);
     let demand = plan.demands()[id.index()];
     if demand.visits == 0.0 {
@@ -74,25 +76,6 @@ fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
     };
     let heading = format!("theory at {}", group.desired);
     table(out, plan, id, ("load/s", &heading), each, load, |load| theory(plan, id, load, group.desired))
-}
-
-/// The same of a group that takes jobs from a queue, by the jobs that come.
-fn worker(out: &mut impl Write, plan: &Plan, id: GroupId, each: f64) -> io::Result<()> {
-    let group = &plan.groups[id.index()];
-    let Some(worker) = &group.worker else { return Ok(()) };
-    let demand = plan.job_demands()[worker.job.index()];
-    writeln!(
-        out,
-        "\nGroup {}: one {} does {} jobs/s of queue {}; {} of work a job, {} consumers an instance",
-        group.name,
-        group.machine().name,
-        short(each),
-        plan.queues[worker.queue.index()].name,
-        value(demand.length, "s"),
-        worker.concurrency
-    )?;
-    let load = |from: Time, to: Time| plan.expected_jobs_of(id, from, to) / to.since(from).as_secs_f64();
-    table(out, plan, id, ("jobs/s", ""), each, load, |_| String::new())
 }
 
 /// Rows of the utilisation of a group whose instances can serve `each` a second.

@@ -1,10 +1,14 @@
 //! What a plan's instances can serve, by the mean demands of its mix: for plots, for causes, for `check`.
 
+mod jobs;
+
 use std::collections::BTreeMap;
 
 use crate::plan::{
     Balancer, BalancerId, EndpointId, Group, GroupId, Machine, Plan, Step, TargetGroup, TrafficId,
 };
+
+pub use jobs::WorkerCapacity;
 
 /// Seconds that an endpoint takes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +45,8 @@ pub struct Demand {
 }
 
 impl Plan {
-    /// The demand on each group of one average request of all traffic, weighed by the expected number of requests.
+    /// The demand on each group of one average request of all traffic, weighed by the expected number of requests, and of the jobs
+    /// that come of it. What jobs ask of their own workers is not in it: see [`worker_capacity`](Plan::worker_capacity).
     pub fn demands(&self) -> Vec<Demand> {
         let mut demands = vec![Demand::default(); self.groups.len()];
         let end = sim_core::Time::ZERO + self.duration;
@@ -56,12 +61,11 @@ impl Plan {
                 *visits.entry((endpoint, traffic.to)).or_insert(0.0) += weight * share;
             }
         }
-        let order = self.callees_first();
-        // What an endpoint takes without waiting, calls included: callees before callers.
-        let mut took = vec![Took::default(); self.endpoints.len()];
-        for endpoint in &order {
-            took[endpoint.index()] = self.own_times(*endpoint, &took);
+        if !self.queues.is_empty() {
+            self.add_calls_of_jobs(&mut visits);
         }
+        let order = self.callees_first();
+        let took = self.times();
         // How often each is visited: callers before callees.
         for &endpoint in order.iter().rev() {
             let of_this: Vec<(BalancerId, f64)> = (visits.range((endpoint, BalancerId(0))..))
@@ -91,6 +95,31 @@ impl Plan {
             }
         }
         demands
+    }
+
+    /// What workers call for the jobs that come of so many visits.
+    fn add_calls_of_jobs(&self, visits: &mut BTreeMap<(EndpointId, BalancerId), f64>) {
+        let mut asked = vec![0.0; self.endpoints.len()];
+        visits.iter().for_each(|((endpoint, _), weight)| asked[endpoint.index()] += weight);
+        let sent = self.jobs_sent(asked);
+        for (id, group) in (0u16..).map(GroupId).zip(&self.groups) {
+            let Some(worker) = &group.worker else { continue };
+            let jobs = sent[worker.queue.index()] * self.share_of_queue(id);
+            for step in &self.endpoints[worker.job.index()].steps {
+                if let &Step::Call { to, endpoint } = step {
+                    *visits.entry((endpoint, to)).or_insert(0.0) += jobs;
+                }
+            }
+        }
+    }
+
+    /// What each endpoint takes without waiting, calls included: callees before callers.
+    fn times(&self) -> Vec<Took> {
+        let mut took = vec![Took::default(); self.endpoints.len()];
+        for endpoint in self.callees_first() {
+            took[endpoint.index()] = self.own_times(endpoint, &took);
+        }
+        took
     }
 
     /// The times of an endpoint, given those of its callees.
@@ -146,8 +175,11 @@ impl Plan {
     }
 
     /// Visits per second that one instance of a group can serve: what its cores (or its one loop) can do, or its
-    /// threads. Infinite where its requests need neither.
+    /// threads. Infinite where its requests need neither. Of workers it is jobs a second.
     pub fn capacity_per_instance(&self, group: GroupId) -> f64 {
+        if let Some(capacity) = self.worker_capacity(group) {
+            return capacity.rate();
+        }
         let demand = self.demands()[group.index()];
         if demand.visits == 0.0
             && let Some(weighing) = self.with_weight(group)

@@ -151,21 +151,6 @@ impl Plan {
         demands
     }
 
-    /// Jobs a second that an instance of a worker group can do: what its consumers can, its vCPUs, its GPUs. Infinite where its
-    /// jobs take no time; `None` where the group is no worker.
-    pub fn jobs_per_instance(&self, group: GroupId) -> Option<f64> {
-        let group = &self.groups[group.index()];
-        let worker = group.worker.as_ref()?;
-        let (machine, demand) = (group.machine(), self.job_demands()[worker.job.index()]);
-        let runtime = self.services[group.service.index()].runtime;
-        let threads = runtime.computing_threads(machine.processor.vcpus);
-        Some(
-            (f64::from(worker.concurrency) / demand.length)
-                .min(machine.processor.capacity_of(threads) / demand.cpu)
-                .min(f64::from(machine.gpus) / demand.gpu),
-        )
-    }
-
     /// The share of jobs whose steps take longer than `limit`, where they wait for nobody: exact where one step at most is not
     /// constant, else of a few thousand that are drawn.
     pub fn longer_than(&self, job: EndpointId, limit: Span) -> f64 {

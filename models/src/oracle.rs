@@ -14,13 +14,16 @@
 //! # Limits
 //! Each interval is taken as long enough to be in equilibrium, so a burst within one is not seen. Balancers that look at load
 //! do better than random ones, so that the oracle may be an instance too large. Where a request goes through several
-//! groups, each is looked at with the others idle. Garbage collection, cold starts, retries, sessions and what goes wrong are
+//! groups, each is looked at with the others idle. Workers and objectives about jobs are left out: a queue may wait for an hour and
+//! be cleared in the next, so that no interval can be judged by itself. Garbage collection, cold starts, retries, sessions and what goes wrong are
 //! not in it.
 
 use statrs::distribution::{ContinuousCDF, Gamma};
 
 use crate::machine::Processor;
-use crate::plan::{EndpointId, Group, GroupId, Indicator, Objective, Plan, ProcessKind, ServiceId, Step};
+use crate::plan::{
+    EndpointId, Group, GroupId, Indicator, Objective, Plan, ProcessKind, ServiceId, Step, Subject,
+};
 
 /// Steps of bisection: the load is found to one part in a million.
 const STEPS: u32 = 40;
@@ -95,6 +98,9 @@ struct Asked {
 impl Asked {
     /// `None` where the objective is not about the group.
     fn of(plan: &Plan, group: GroupId, objective: &Objective) -> Option<Asked> {
+        if objective.subject != Subject::Requests {
+            return None;
+        }
         let service = plan.groups[group.index()].service;
         let parts = parts(plan, service);
         let end = sim_core::Time::ZERO + plan.duration;

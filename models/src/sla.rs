@@ -1,6 +1,7 @@
 //! Why a window broke its objective: the facts of its minutes, judged in the order in which an engineer would.
 
 mod incidents;
+mod jobs;
 
 use sim_core::Time;
 
@@ -9,6 +10,8 @@ use crate::measure::{MinuteFacts, ViolationRecord};
 use crate::plan::{Group, Runtime, Scaling, Supervisor};
 use crate::results::CauseKind;
 use crate::scaling::Verdict;
+
+pub use jobs::{Workers, explain_jobs};
 
 /// Above this utilisation of its bottleneck an instance counts as overloaded.
 const OVERLOADED: f64 = 0.9;

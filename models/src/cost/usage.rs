@@ -20,7 +20,7 @@ pub struct Usage<'a> {
     pub alarms: u32,
     /// Instances with detailed monitoring.
     pub monitored: RunTime,
-    /// Requests to queues. Nothing plays queues yet.
+    /// Requests to queues that are billed by requests.
     pub queues: Vec<QueueUsage<'a>>,
 }
 

@@ -1,6 +1,6 @@
 //! What the control plane could not see but the simulator can: the facts of each minute, for finding causes.
 
-use super::Trouble;
+use super::{JobFacts, Trouble};
 use crate::scaling::Verdict;
 
 /// A group's minute.
@@ -52,6 +52,8 @@ pub struct MinuteFacts {
     pub throttled: u64,
     /// Healthy instances without CPU credits at the end.
     pub without_credits: u32,
+    /// Its workers and their queue; `None` where it takes nothing from one.
+    pub jobs: Option<Box<JobFacts>>,
     /// What the group's most active target tracking policy said, if it has one, and in which words.
     pub policy: Option<(Verdict, String)>,
     /// What incidents did to it, where there were any.

@@ -21,6 +21,8 @@ pub struct JobMeasure {
 pub struct JobCollector {
     /// How they ended, and what was done for them.
     pub counts: JobCounts,
+    /// Jobs that were done before measurement began.
+    pub done_before: u64,
     /// From sending the request that submits until its answer.
     pub accepted: Histogram,
     /// From there being a message until a worker begins.
@@ -39,6 +41,7 @@ impl JobMeasure {
         let histogram = || Histogram::new(Precision::Fine);
         let collector = || JobCollector {
             counts: JobCounts::default(),
+            done_before: 0,
             accepted: histogram(),
             waited: histogram(),
             served: histogram(),
@@ -53,6 +56,7 @@ impl JobMeasure {
     pub fn begin(&mut self, now: Time) {
         self.since = now;
         for source in &mut self.sources {
+            source.done_before += source.counts.done;
             let in_progress = source.counts.in_progress();
             source.counts = JobCounts { submitted: in_progress, ..JobCounts::default() };
             for times in [

@@ -2,7 +2,9 @@
 //! names in its plan, never with the number of requests.
 
 mod facts;
+mod job_facts;
 mod jobs;
+mod late;
 mod rows;
 mod trouble;
 mod windows;
@@ -16,7 +18,9 @@ use crate::results::{Activity, ActivityKind, Distribution, Limits, Repeats, Requ
 use crate::system::{Ending, EndingKind, Instance, Job, JobState, Request};
 
 pub use facts::MinuteFacts;
+pub use job_facts::JobFacts;
 pub use jobs::{JobCollector, JobMeasure};
+pub use late::{JobPart, LateJobs};
 pub use rows::{RowRecord, Rows};
 pub use trouble::Trouble;
 pub use windows::{ViolationRecord, WindowCollector};
@@ -396,7 +400,7 @@ impl Measure {
         for (window, objective) in self.windows.iter_mut().zip(&plan.objectives) {
             let of_source = objective.traffic.is_none_or(|traffic| traffic == job.source);
             if objective.subject == Subject::Jobs && of_source {
-                window.end(ending, now.since(job.born));
+                window.job(job, ending, now);
             }
         }
     }

@@ -6,8 +6,9 @@
 use sim_core::stats::{Histogram, Precision};
 use sim_core::{Span, Time};
 
+use super::LateJobs;
 use crate::plan::{Indicator, Objective};
-use crate::system::Ending;
+use crate::system::{Ending, Job};
 
 /// Violating windows kept for each objective; further ones are counted.
 pub const MOST_VIOLATIONS: usize = 20_000;
@@ -20,6 +21,7 @@ pub struct WindowCollector {
     /// When the open window began.
     pub opened: Time,
     open: Counts,
+    late: LateJobs,
     /// Of the whole run.
     pub overall: Counts,
     /// Closed windows with at least one request.
@@ -57,6 +59,8 @@ pub struct ViolationRecord {
     pub value: f64,
     /// Requests measured.
     pub requests: u64,
+    /// Why jobs broke it, where it is about jobs.
+    pub jobs: LateJobs,
 }
 
 impl Counts {
@@ -115,6 +119,7 @@ impl WindowCollector {
             bound: objective.bound,
             opened: Time::ZERO,
             open: Counts::new(),
+            late: LateJobs::default(),
             overall: Counts::new(),
             windows: 0,
             violation: Span::ZERO,
@@ -128,6 +133,7 @@ impl WindowCollector {
     pub fn begin(&mut self, now: Time) {
         self.opened = now;
         self.open.clear();
+        self.late = LateJobs::default();
         self.overall.clear();
         self.windows = 0;
         self.violation = Span::ZERO;
@@ -149,12 +155,24 @@ impl WindowCollector {
         }
     }
 
+    /// A job that the objective is about is done, or has come to another end.
+    pub fn job(&mut self, job: &Job, ending: Ending, now: Time) {
+        let time = now.since(job.born);
+        self.end(ending, time);
+        if ending != Ending::Completed {
+            self.late.add_failed(job.state);
+        } else if self.indicator == Indicator::Mean || time.as_nanos() as f64 > self.bound {
+            self.late.add(job, now);
+        }
+    }
+
     /// Closes the open window at `now` and opens the next.
     pub fn close(&mut self, now: Time) {
         let from = std::mem::replace(&mut self.opened, now);
+        let jobs = std::mem::take(&mut self.late);
         if let Some(value) = self.open.value(self.indicator) {
             let requests = self.open.measured(self.indicator);
-            let window = ViolationRecord { from, to: now, value, requests };
+            let window = ViolationRecord { from, to: now, value, requests, jobs };
             self.windows += 1;
             let worse = |than: &ViolationRecord| match self.indicator {
                 Indicator::Availability => value < than.value,

@@ -140,9 +140,10 @@ pub enum Reading {
     RequestsPerPod,
     /// Requests a second at the group's balancers, answered or not.
     Requests,
-    /// Requests that wait, and where `in_flight` those in progress.
+    /// Requests that wait, and where `in_flight` those in progress; of a group of workers the messages of their queue, or the lag
+    /// of their consumer group.
     Backlog {
-        /// Requests in progress count.
+        /// Requests in progress count, or messages in flight.
         in_flight: bool,
     },
 }

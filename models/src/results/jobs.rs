@@ -77,7 +77,8 @@ pub struct JobsResult {
     pub told: Distribution,
     /// From sending the request until the client knew; until it was done where nobody asks.
     pub total: Distribution,
-    /// What the groups of workers that do them cost, by job that was done; `None` without prices.
+    /// What the groups of workers that do them and their queues cost, by job that was done, over the whole run; `None` without
+    /// prices.
     pub cost: Option<f64>,
 }
 

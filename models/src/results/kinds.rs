@@ -68,6 +68,22 @@ pub enum CauseKind {
     HighUtilisation,
     /// The service itself is slower than the objective, at any load.
     ServiceTime,
+    /// Jobs waited in their queue for workers, of which there were too few.
+    TooFewWorkers,
+    /// Jobs waited in their queue while workers were starting.
+    WorkersStarting,
+    /// Jobs waited in their queue, and consumers had nothing to do.
+    ConsumersIdle,
+    /// Workers went away with jobs in their hands, which were delivered again later.
+    JobsCut,
+    /// Tries of jobs failed, and were repeated.
+    TriesFailed,
+    /// Jobs failed too often, and are dead letters.
+    DeadLetters,
+    /// Jobs were lost: with their worker, by the end of their retention period, or by a queue that was full.
+    JobsLost,
+    /// Jobs were done in time, and their clients knew late.
+    AskedLate,
 }
 
 /// Kinds of activities.

@@ -65,11 +65,27 @@ pub enum Metric {
     RequestsInside,
     /// Open sessions (websockets) by target, a metric of one's own: their mean over the minute by healthy targets.
     ConnectionsPerTarget,
+    /// Backlog per instance: `ApproximateNumberOfMessagesVisible` of the group's queue by instance in service, as somebody
+    /// publishes it once a minute; without an instance the whole of it.
+    BacklogPerInstance,
+    /// `ApproximateNumberOfMessagesVisible`: messages of the group's queue that could be received, or the lag of its consumers.
+    QueueLength,
+    /// `ApproximateNumberOfMessagesNotVisible`: messages of the group's queue that are with a consumer.
+    MessagesInFlight,
+    /// `ApproximateAgeOfOldestMessage`: seconds since the oldest message of the group's queue was sent.
+    AgeOfOldestMessage,
+    /// Seconds until the group's queue is empty at the pace of the last 5 minutes, a metric of one's own; the age of the oldest
+    /// message where nothing was consumed in them.
+    TimeToClear,
+    /// Percent of the group's consumers that have a job, a metric of one's own: their mean over the minute.
+    WorkersBusy,
+    /// Percent of the GPUs of instances in service that are in use, as the CloudWatch agent tells it: their mean over the minute.
+    Gpu,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Metric; 8] = [
+    pub const ALL: [Metric; 15] = [
         Metric::Cpu,
         Metric::Memory,
         Metric::NetworkIn,
@@ -78,6 +94,13 @@ impl Metric {
         Metric::TargetResponseTime,
         Metric::RequestsInside,
         Metric::ConnectionsPerTarget,
+        Metric::BacklogPerInstance,
+        Metric::QueueLength,
+        Metric::MessagesInFlight,
+        Metric::AgeOfOldestMessage,
+        Metric::TimeToClear,
+        Metric::WorkersBusy,
+        Metric::Gpu,
     ];
 
     /// Its name in a scenario.
@@ -91,7 +114,37 @@ impl Metric {
             Metric::TargetResponseTime => "target_response_time",
             Metric::RequestsInside => "requests_inside",
             Metric::ConnectionsPerTarget => "connections_per_target",
+            Metric::BacklogPerInstance => "backlog_per_instance",
+            Metric::QueueLength => "queue_length",
+            Metric::MessagesInFlight => "messages_in_flight",
+            Metric::AgeOfOldestMessage => "age_of_oldest_message",
+            Metric::TimeToClear => "time_to_clear",
+            Metric::WorkersBusy => "workers_busy",
+            Metric::Gpu => "gpu",
         }
+    }
+
+    /// True for what only a group has that takes jobs from a queue.
+    pub fn of_workers(self) -> bool {
+        use Metric::{
+            AgeOfOldestMessage, BacklogPerInstance, MessagesInFlight, QueueLength, TimeToClear, WorkersBusy,
+        };
+        matches!(
+            self,
+            BacklogPerInstance
+                | QueueLength
+                | MessagesInFlight
+                | AgeOfOldestMessage
+                | TimeToClear
+                | WorkersBusy
+        )
+    }
+
+    /// True where it falls in proportion as instances are added, so that it can be tracked. A number of messages does not, nor
+    /// does a time that requests or messages take (EC2 Auto Scaling, "Target tracking scaling policies", "Considerations").
+    pub fn falls_by_instance(self) -> bool {
+        use Metric::{AgeOfOldestMessage, MessagesInFlight, QueueLength, TargetResponseTime};
+        !matches!(self, TargetResponseTime | QueueLength | MessagesInFlight | AgeOfOldestMessage)
     }
 
     /// True for what EC2 tells of instances, by their monitoring and without those that warm up.
@@ -115,6 +168,13 @@ impl Metric {
             Metric::RequestsInside => format!("{value:.1} requests inside by instance"),
             Metric::RequestCountPerTarget => format!("{value:.0} requests a minute and target"),
             Metric::ConnectionsPerTarget => format!("{value:.0} open sessions by target"),
+            Metric::BacklogPerInstance => format!("a backlog of {value:.1} messages by instance"),
+            Metric::QueueLength => format!("{value:.0} messages in the queue"),
+            Metric::MessagesInFlight => format!("{value:.0} messages in flight"),
+            Metric::AgeOfOldestMessage => format!("an oldest message of {value:.0} s"),
+            Metric::TimeToClear => format!("{value:.0} s until the queue is clear"),
+            Metric::WorkersBusy => format!("{value:.1} % of workers busy"),
+            Metric::Gpu => format!("GPUs {value:.1} % in use"),
         }
     }
 }

@@ -195,9 +195,12 @@ impl VmssRule {
         }
     }
 
-    /// What its value would be with another number of instances, where the load stays what it is. A sum and a count stay, too.
+    /// What its value would be with another number of instances, where the load stays what it is. A sum and a count stay, too,
+    /// as does what is of the group as a whole.
     fn projected(&self, value: f64, from: u32, to: u32) -> f64 {
-        let shared = self.statistic != VmssStatistic::Sum && self.time_aggregation != TimeAggregation::Count;
+        let shared = self.metric.falls_by_instance()
+            && self.statistic != VmssStatistic::Sum
+            && self.time_aggregation != TimeAggregation::Count;
         if shared { value * f64::from(from) / f64::from(to.max(1)) } else { value }
     }
 }

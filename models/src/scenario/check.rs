@@ -124,6 +124,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     super::session::check(findings, document, plan);
     super::scaling::measured(findings, document, plan);
+    super::signals::check(findings, document, plan);
     overload::surprises(findings, plan);
     super::version::check(findings, document, plan);
     passed_on(findings, document, plan);

@@ -368,6 +368,8 @@ fn target_tracking(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Targ
     let percent = match metric {
         Some(Metric::Cpu) => Some(("a CPU", "CPU utilisation")),
         Some(Metric::Memory) => Some(("a memory", "memory in use")),
+        Some(Metric::WorkersBusy) => Some(("a worker", "workers that have a job")),
+        Some(Metric::Gpu) => Some(("a GPU", "GPUs in use")),
         _ => None,
     };
     if let Some((a, what)) = percent.filter(|_| target.is_some_and(|target| target.0 > 100.0)) {

@@ -158,7 +158,8 @@ fn batches(findings: &Findings, queue: &Queue, worker: &Worker, mean: f64) {
 fn falls_behind(findings: &Findings, plan: &Plan, id: QueueId, queue: &Queue, jobs: f64) {
     let rate = jobs / plan.duration.as_secs_f64();
     let groups = plan.workers_of(id);
-    let each = groups.map(|(id, group, _)| plan.jobs_per_instance(id).unwrap_or(0.0) * f64::from(group.max));
+    let each = groups
+        .map(|(id, group, _)| plan.worker_capacity(id).map_or(0.0, |own| own.rate()) * f64::from(group.max));
     let all: Vec<f64> = each.collect();
     let mut most: f64 = all.iter().sum();
     let mut why = "workers at their largest size".to_string();

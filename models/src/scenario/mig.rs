@@ -97,13 +97,18 @@ fn custom_metrics(context: &Context<'_>, table: &mut Reader<'_>, signals: &mut V
     let mut shown = Vec::new();
     for (index, item) in table.items("custom_metrics").iter().enumerate() {
         let mut options = Reader::new(context.findings, format!("{path}.{index}"), item);
-        let known = ["requests_per_target", "connections_per_target"];
+        let known =
+            ["requests_per_target", "connections_per_target", "backlog_per_instance", "workers_busy", "gpu"];
         let metric = one_of(context, &mut options, "metric", &known);
         let target = options.required::<Positive>("target");
         shown.push(toml::Value::Table(options.finish()));
         signals.push(metric.zip(target).map(|(metric, target)| {
             let (name, metric) = match metric {
                 "requests_per_target" => ("requests a minute", Metric::RequestCountPerTarget),
+                // One value of the whole group (`single_instance_assignment`): its messages.
+                "backlog_per_instance" => ("messages in the queue", Metric::BacklogPerInstance),
+                "workers_busy" => ("workers busy in %", Metric::WorkersBusy),
+                "gpu" => ("GPUs in use in %", Metric::Gpu),
                 _ => ("open sessions", Metric::ConnectionsPerTarget),
             };
             MigSignal { name, metric, target: target.0, full: target.0 }

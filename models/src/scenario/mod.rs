@@ -38,6 +38,7 @@ mod scaling;
 mod schedule;
 mod service;
 mod session;
+mod signals;
 mod sla;
 mod startup;
 mod status;

@@ -409,12 +409,18 @@ fn period_fits(context: &Context<'_>, table: &Reader<'_>, metric: Metric, period
 
 /// Whether a metric can be tracked: it has to fall in proportion as instances are added.
 pub fn trackable(context: &Context<'_>, table: &Reader<'_>, metric: Metric) -> bool {
-    if metric != Metric::TargetResponseTime {
+    if metric.falls_by_instance() {
         return true;
     }
-    let message = format!("`{}`: response times cannot be tracked", table.path_of("metric"));
+    let path = table.path_of("metric");
+    let (message, instead) = match metric {
+        Metric::TargetResponseTime => {
+            (format!("`{path}`: response times cannot be tracked"), "requests_per_target")
+        }
+        _ => (format!("`{path}`: `{}` cannot be tracked", metric.name()), "backlog_per_instance"),
+    };
     let label = "a tracked metric has to fall in proportion as instances are added";
-    let help = "let a step scaling policy look at them, or track `requests_per_target`".to_string();
+    let help = format!("let a step scaling policy look at them, or track `{instead}`");
     context.findings.error(&table.place_of("metric"), message, label, Some(help));
     false
 }

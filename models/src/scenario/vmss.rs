@@ -31,6 +31,19 @@ pub struct OfGroup {
 const COOLDOWN: [Span; 2] = [Span::from_secs(60), Span::from_secs(7 * 86_400)];
 /// The bounds of a time window: 5 minutes to 12 hours.
 const WINDOW: [Span; 2] = [Span::from_secs(300), Span::from_secs(43_200)];
+/// What rules can go by; Azure Monitor has numbers of messages of queues as well, and metrics of one's own.
+const METRICS: [Metric; 10] = [
+    Metric::Cpu,
+    Metric::RequestCountPerTarget,
+    Metric::ConnectionsPerTarget,
+    Metric::BacklogPerInstance,
+    Metric::QueueLength,
+    Metric::MessagesInFlight,
+    Metric::AgeOfOldestMessage,
+    Metric::TimeToClear,
+    Metric::WorkersBusy,
+    Metric::Gpu,
+];
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// Reads an autoscale setting.
@@ -102,7 +115,7 @@ fn profile(
 }
 
 fn rule(context: &Context<'_>, table: &mut Reader<'_>, monitoring: Span) -> Option<VmssRule> {
-    let metric = one_of(context, table, "metric", &["cpu", "requests_per_target", "connections_per_target"]);
+    let metric = one_of(context, table, "metric", &METRICS.map(Metric::name));
     let direction = direction(context, table);
     let statistic = one_of(context, table, "statistic", &["average", "sum", "min", "max"]);
     let known = ["average", "minimum", "maximum", "total", "last", "count"];
@@ -126,11 +139,7 @@ fn rule(context: &Context<'_>, table: &mut Reader<'_>, monitoring: Span) -> Opti
     let cooldown = within(context, table, "cooldown", Span::from_secs(300), COOLDOWN);
     let period = if metric == Some("cpu") { monitoring } else { Span::from_secs(60) };
     let grains = grains(context, table, period);
-    let metric = match metric? {
-        "cpu" => Metric::Cpu,
-        "requests_per_target" => Metric::RequestCountPerTarget,
-        _ => Metric::ConnectionsPerTarget,
-    };
+    let metric = METRICS.into_iter().find(|known| Some(known.name()) == metric)?;
     let (time_grain, time_window) = grains?;
     Some(VmssRule {
         metric,

@@ -69,7 +69,7 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         nodes: system.nodes_results(now),
         versions: system.version_results(),
         sessions: system.session_results(now),
-        jobs: system.job_results(),
+        jobs: system.job_results(now),
         queues: system.queue_results(now),
         objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
         oracle: oracle::compare(&system, &series, now),
@@ -103,6 +103,7 @@ impl System {
     /// The last row, minute and windows may be shorter than the others.
     fn close_what_is_open(&mut self, now: Time) {
         self.close_guards(now);
+        self.settle_last_polls(now);
         if self.measure.rows.closed.last().map_or(Time::ZERO, |row| row.end) < now {
             self.close_row(now);
         }
@@ -201,8 +202,10 @@ impl System {
         let scale = Scale::of(plan.indicator);
         let releases: Vec<String> = self.plan.releases.iter().map(|release| self.title(release)).collect();
         let suspects = self.suspects(plan, &releases);
+        let workers = self.workers_on(plan, &releases);
         let violations = windows.violations.iter().map(|record| {
-            let (cause, explanation) = self.cause(plan, record, &suspects);
+            let of_jobs = self.cause_of_jobs(plan, record, &workers, &releases);
+            let (cause, explanation) = of_jobs.unwrap_or_else(|| self.cause(plan, record, &suspects));
             Violation { window: scale.window(record), cause, explanation }
         });
         ObjectiveResult {
@@ -225,7 +228,7 @@ impl System {
     }
 
     /// The groups that requests of an objective go through.
-    fn suspects<'a>(&'a self, objective: &Objective, releases: &'a [String]) -> Vec<Suspect<'a>> {
+    pub(super) fn suspects<'a>(&'a self, objective: &Objective, releases: &'a [String]) -> Vec<Suspect<'a>> {
         let plan = &self.plan;
         let mut touched = vec![false; plan.groups.len()];
         let sources = (0u16..).map(TrafficId).zip(&plan.traffic);
@@ -236,19 +239,22 @@ impl System {
                 }
             }
         }
-        let groups = plan.groups.iter().zip(&self.fleets).zip(touched);
-        groups
-            .zip(0..)
-            .filter(|((_, touched), _)| *touched)
-            .map(|(((group, fleet), _), index)| Suspect {
-                group,
-                runtime: plan.services[group.service.index()].runtime,
-                supervisor: plan.services[group.service.index()].supervisor,
-                releases,
-                facts: &fleet.facts,
-                unreachable: self.unreachable(GroupId(index)),
-            })
-            .collect()
+        let groups = (0u16..).map(GroupId).zip(touched).filter(|(_, touched)| *touched);
+        groups.map(|(id, _)| self.suspect(id, releases)).collect()
+    }
+
+    /// What is known of a group.
+    pub(super) fn suspect<'a>(&'a self, id: GroupId, releases: &'a [String]) -> Suspect<'a> {
+        let group = &self.plan.groups[id.index()];
+        let service = &self.plan.services[group.service.index()];
+        Suspect {
+            group,
+            runtime: service.runtime,
+            supervisor: service.supervisor,
+            releases,
+            facts: &self.fleets[id.index()].facts,
+            unreachable: self.unreachable(id),
+        }
     }
 
     fn unreachable(&self, group: GroupId) -> Option<String> {

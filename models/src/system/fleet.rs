@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::System;
 use super::ending::Ending;
 use super::instance::{Instance, Interruption, Phase};
-use super::jobs::Gpus;
+use super::jobs::{Gpus, WorkMarks};
 use super::lifecycle::{GroupLife, Standing, State, Visit};
 use super::mixed::Launch;
 use super::spot::{self, PoolState, SpotCounts, SpotDraws};
@@ -51,6 +51,8 @@ pub struct Fleet {
     pub inside: TimeWeighted,
     /// GPUs of its instances that are in use.
     pub gpus: TimeWeighted,
+    /// What was counted of its workers.
+    pub work: WorkMarks,
     /// Open sessions at its instances, since the start of the run.
     pub connections: TimeWeighted,
     /// Their integral at the last minute.
@@ -155,6 +157,7 @@ impl Fleet {
             shed: 0,
             inside: TimeWeighted::new(Time::ZERO, 0.0),
             gpus: TimeWeighted::new(Time::ZERO, 0.0),
+            work: WorkMarks::default(),
             connections: TimeWeighted::new(Time::ZERO, 0.0),
             connections_at_minute: 0.0,
             serving: TimeWeighted::new(Time::ZERO, 0.0),

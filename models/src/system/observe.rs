@@ -3,6 +3,7 @@
 
 use sim_core::{Span, Time};
 
+use super::jobs::{gpu_percent, sample};
 use super::meters::shared;
 use super::{MINUTE, System};
 use crate::machine::Tally;
@@ -17,9 +18,11 @@ impl System {
         let trouble = self.trouble_of_minute(group, now);
         let throttled = self.machine_totals(group).throttled;
         let responses = self.response_times(group);
+        let mut jobs = self.observe_jobs(group, now);
         let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
         // Without a healthy target all get requests.
         let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
+        let gpus = self.gpus_in_service(group);
         let census = self.take_census(group);
         let takers = census.takers(fails_open);
         let mut work = match self.idle_minute(group, &census, now - length, now) {
@@ -36,6 +39,11 @@ impl System {
         let inside = (inside - std::mem::replace(&mut fleet.inside_at_minute, inside))
             / length.as_secs_f64().max(1e-9);
         let serving = takers.instances;
+        let in_service = census.in_service;
+        if let Some(jobs) = &mut jobs {
+            jobs.busy = inside; // each consumer has one job, and each job one consumer
+        }
+        let gpu = gpu_percent(fleet, gpus, now, length);
         let weighted = plan.is_weighted() && serving > 0;
         let mean_weight = f64::from(takers.units) / f64::from(serving.max(1));
         for (policy, metrics) in fleet.metrics.iter_mut().enumerate() {
@@ -53,6 +61,10 @@ impl System {
                     Metric::TargetResponseTime => responses.clone(),
                     Metric::RequestsInside => shared(inside, census.in_service),
                     Metric::ConnectionsPerTarget => shared(connections, serving),
+                    Metric::Gpu => {
+                        gpu.and_then(|percent| shared(percent * f64::from(in_service), in_service))
+                    }
+                    _ => sample(*metric, jobs.as_ref(), in_service),
                 };
                 // A group with weights has its size in units, and its metrics by instance.
                 let samples = if weighted { samples.map(|own| own.in_units(mean_weight)) } else { samples };
@@ -87,9 +99,21 @@ impl System {
             returns: std::mem::take(&mut fleet.returns),
             throttled: throttled - std::mem::replace(&mut fleet.throttled_at_minute, throttled),
             without_credits: work.without_credits,
+            jobs: jobs.map(Box::new),
             policy: None,
             trouble,
         }
+    }
+
+    /// The GPUs of a group's instances in service.
+    fn gpus_in_service(&self, group: GroupId) -> u32 {
+        let machines = &self.plan.groups[group.index()].machines;
+        if machines.iter().all(|machine| machine.gpus == 0) {
+            return 0;
+        }
+        let members = self.fleets[group.index()].members.iter().map(|&slot| &self.instances[slot]);
+        let in_service = members.filter(|instance| instance.in_service());
+        in_service.map(|instance| machines[instance.machine_type()].gpus).sum()
     }
 
     /// What the machines of a group have counted so far.

@@ -12,7 +12,7 @@ use crate::plan::{Algorithm, Balancer, Group, GroupId, Scaling};
 use crate::scaling::Purchase;
 
 /// The hour that bills go by.
-const HOUR: Span = Span::from_secs(3_600);
+pub(super) const HOUR: Span = Span::from_secs(3_600);
 
 /// Time that instances of a group ran, by what they cost: each type On-Demand, and each of its pools.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +72,7 @@ impl System {
         if !ends_an_hour(now) {
             return;
         }
+        self.mark_hour_of_queues();
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {
             let types = self.borrowing(group).count();
             if types > 0 {
@@ -126,33 +127,7 @@ impl System {
             if group.pods.is_some() {
                 continue;
             }
-            let own = self.instance_usage(id, now);
-            let mut all = RunTime::default();
-            own.iter().for_each(|own| all.merge(&own.time));
-            usage.instances.extend(own);
-            self.surplus_usage(id, now, &mut usage.surplus);
-            if let Some(volume) = group.volume {
-                let (group, time) = (group.name.as_str(), all.clone());
-                usage.volumes.push(VolumeUsage {
-                    group,
-                    gib: volume.gib,
-                    price: volume.price,
-                    stopped: false,
-                    time,
-                });
-            }
-            if let Some(pool) = group.lifecycle.warm_pool.as_ref().filter(|pool| pool.volume_gib > 0.0) {
-                let price = self.plan.prices.as_ref().map_or(0.0, |prices| prices.volume_gib_month);
-                let time = self.fleets[id.index()].stopped_time(now);
-                if !time.is_empty() {
-                    let gib = pool.volume_gib;
-                    usage.volumes.push(VolumeUsage { group: &group.name, gib, price, stopped: true, time });
-                }
-            }
-            if group.monitoring < Span::from_secs(300) {
-                usage.monitored.merge(&all);
-            }
-            usage.alarms += group.scaling.iter().map(alarms).sum::<u32>();
+            self.usage_of_group(id, now, &mut usage);
         }
         usage.instances.extend(self.nodes_used(now));
         let balancers = self.measure.balancers.iter().zip(&self.plan.balancers).enumerate();
@@ -161,7 +136,40 @@ impl System {
             self.balancer_usage(index, plan, carried.shared > 0, hours)
         });
         usage.balancers = balancers.collect();
+        usage.queues = self.queue_usage(now);
         usage
+    }
+
+    /// Adds what a group's instances used until now.
+    pub(super) fn usage_of_group<'a>(&'a self, id: GroupId, now: Time, usage: &mut Usage<'a>) {
+        let group = &self.plan.groups[id.index()];
+        let own = self.instance_usage(id, now);
+        let mut all = RunTime::default();
+        own.iter().for_each(|own| all.merge(&own.time));
+        usage.instances.extend(own);
+        self.surplus_usage(id, now, &mut usage.surplus);
+        if let Some(volume) = group.volume {
+            let (group, time) = (group.name.as_str(), all.clone());
+            usage.volumes.push(VolumeUsage {
+                group,
+                gib: volume.gib,
+                price: volume.price,
+                stopped: false,
+                time,
+            });
+        }
+        if let Some(pool) = group.lifecycle.warm_pool.as_ref().filter(|pool| pool.volume_gib > 0.0) {
+            let price = self.plan.prices.as_ref().map_or(0.0, |prices| prices.volume_gib_month);
+            let time = self.fleets[id.index()].stopped_time(now);
+            if !time.is_empty() {
+                let gib = pool.volume_gib;
+                usage.volumes.push(VolumeUsage { group: &group.name, gib, price, stopped: true, time });
+            }
+        }
+        if group.monitoring < Span::from_secs(300) {
+            usage.monitored.merge(&all);
+        }
+        usage.alarms += group.scaling.iter().map(alarms).sum::<u32>();
     }
 
     /// The instances of a group, by what they cost.

@@ -18,10 +18,10 @@ impl System {
     }
 
     /// What became of jobs, by source; of sources that submit none nothing is said.
-    pub(in crate::system) fn job_results(&self) -> Vec<JobsResult> {
-        let sources = self.plan.traffic.iter().zip(&self.measure.jobs.sources);
-        let submits = sources.filter(|(_, own)| own.counts.submitted > 0);
-        let result = submits.map(|(traffic, own)| JobsResult {
+    pub(in crate::system) fn job_results(&self, now: Time) -> Vec<JobsResult> {
+        let sources = self.plan.traffic.iter().zip(&self.measure.jobs.sources).zip(self.costs_of_jobs(now));
+        let submits = sources.filter(|((_, own), _)| own.counts.submitted > 0);
+        let result = submits.map(|((traffic, own), cost)| JobsResult {
             name: traffic.name.clone(),
             counts: own.counts,
             accepted: distribution(&own.accepted),
@@ -29,7 +29,7 @@ impl System {
             served: distribution(&own.served),
             told: distribution(&own.told),
             total: distribution(&own.total),
-            cost: None,
+            cost,
         });
         result.collect()
     }

@@ -4,14 +4,20 @@
 //! * [`submit`](self): from a request's step into the queue, and how jobs come to their end;
 //! * [`work`](self): consumers, what they have in hand, and what is lost when their instance goes;
 //! * [`know`](self): clients that ask, are told, or lose interest;
-//! * [`gpu`](self): GPUs of instances.
+//! * [`bill`](self): what queues and jobs cost;
+//! * [`cause`](self): who may be why they were late;
+//! * [`gpu`](self): GPUs of instances;
+//! * [`observe`](self): what metrics and causes learn of workers and their queue.
 //!
 //! A job is one entry of a slab, however often its message is delivered. Queues (see [`crate::queue`]) are state machines of their
 //! own: what they say is kept in a list, and carried out before the event ends, so that no function calls itself through a queue.
 
+mod bill;
+mod cause;
 mod finish;
 mod gpu;
 mod know;
+mod observe;
 mod submit;
 mod work;
 
@@ -26,6 +32,8 @@ use crate::plan::{Plan, QueueId, TrafficId};
 use crate::queue::{Happened, Queue};
 
 pub use gpu::Gpus;
+pub use observe::WorkMarks;
+pub(super) use observe::{gpu_percent, sample};
 pub use work::Consumer;
 
 /// The number of no job, no consumer, no request.
@@ -61,6 +69,8 @@ pub struct Jobs {
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) queue: Queue,
+    /// Requests that it had got at the end of each hour, for the bill.
+    by_hour: Vec<u64>,
     timer: Timer,
     /// When that fires; never where it is not set.
     due: Time,
@@ -106,6 +116,10 @@ pub struct Job {
     pub state: JobState,
     /// Its client waits for news of it, or its request has not been answered yet.
     pub watched: bool,
+    /// Tries that were cut because its worker went away.
+    pub cuts: u16,
+    /// Tries that failed.
+    pub failures: u16,
     /// Messages that stand for it.
     copies: u16,
     /// Consumers that work on it.
@@ -173,6 +187,7 @@ impl Jobs {
         }
         let lines = plan.queues.iter().map(|queue| Line {
             queue: Queue::new(queue, seed),
+            by_hour: Vec::new(),
             timer: calendar.timer(),
             due: Time::NEVER,
             senders: VecDeque::new(),

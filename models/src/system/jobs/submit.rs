@@ -140,6 +140,8 @@ impl System {
             queue,
             state: JobState::InProcess,
             watched: false,
+            cuts: 0,
+            failures: 0,
             copies: 1,
             hands: 0,
             others: 0,

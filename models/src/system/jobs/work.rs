@@ -39,7 +39,7 @@ pub struct Consumer {
 
 /// What a try has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Try {
+pub(super) enum Try {
     Done,
     Failed,
     Cut,
@@ -186,6 +186,8 @@ impl System {
             _ => Try::Failed,
         };
         self.measure.jobs.tried(&job, took, end == Try::Done);
+        let group = self.instances[consumer.instance].group;
+        self.fleets[group.index()].work.tried(job.source, took, end);
         match end {
             Try::Done => {
                 if job.state != JobState::Done {
@@ -195,6 +197,8 @@ impl System {
                 self.hands_free(number, calendar);
             }
             Try::Failed => {
+                let failures = &mut jobs.all[consumer.job].failures;
+                *failures = failures.saturating_add(1);
                 let delay = worker.retry.map(|retry| {
                     let wait = retry.wait(consumer.receives);
                     let key = job.number.wrapping_add(u64::from(consumer.receives));
@@ -224,14 +228,16 @@ impl System {
         let slot = std::mem::replace(&mut consumer.job, NONE);
         let (instance, since) = (consumer.instance, consumer.since);
         let job = &mut jobs.all[slot];
-        let worker = self.plan.groups[self.instances[instance].group.index()].worker.as_ref();
-        let every = worker.and_then(|worker| worker.checkpoint);
+        let group = self.instances[instance].group.index();
+        self.fleets[group].work.cut += 1;
+        let every = self.plan.groups[group].worker.as_ref().and_then(|worker| worker.checkpoint);
         let saved = every.map_or(Span::ZERO, |every| {
             let all = (job.saved + calendar.now().since(since)).as_nanos();
             Span::from_nanos(all - all % every.as_nanos().max(1))
         });
         self.measure.jobs.cut(job, saved.saturating_sub(job.saved));
         job.saved = job.saved.max(saved);
+        job.cuts = job.cuts.saturating_add(1);
         job.hands -= 1;
         jobs.crash(number, calendar);
         jobs.release(slot);
@@ -288,7 +294,7 @@ impl System {
 }
 
 impl Jobs {
-    fn at_instance(&self, slot: u32) -> &[u32] {
+    pub(super) fn at_instance(&self, slot: u32) -> &[u32] {
         self.at.get(slot as usize).map_or(&[], SmallVec::as_slice)
     }
 

@@ -103,7 +103,7 @@ impl System {
         let now = calendar.now();
         self.tick(calendar, object.keda.polling_interval, Event::Cluster(Due::Poll(group)));
         let reads = object.autoscaler.reads.iter();
-        let values: Vec<f64> = reads.map(|&reading| self.reading(group, reading)).collect();
+        let values: Vec<f64> = reads.map(|&reading| self.reading(group, reading, now)).collect();
         let fleet = &self.fleets[group.index()];
         let size = (fleet.desired, fleet.min);
         let held = self.held_at_zero(group);

@@ -84,7 +84,7 @@ impl System {
             replicas: count(fleet.desired as usize),
             status_replicas: count(counted),
             pods: members().map(|slot| self.pod_seen(slot)).collect(),
-            values: autoscaler.reads.iter().map(|&reading| self.values(group, reading)).collect(),
+            values: autoscaler.reads.iter().map(|&reading| self.values(group, reading, now)).collect(),
         }
     }
 
@@ -115,7 +115,7 @@ impl System {
         }
     }
 
-    fn values(&self, group: GroupId, reading: Reading) -> Values {
+    fn values(&self, group: GroupId, reading: Reading, now: Time) -> Values {
         let Some(cluster) = &self.cluster else { return Values::Unavailable };
         let pods = || {
             let members = self.fleets[group.index()].members.iter();
@@ -136,13 +136,18 @@ impl System {
                 let samples = pods().filter_map(|(name, pod)| Some((name, pod.requests?)));
                 Values::Pods(samples.collect::<Samples>())
             }
-            Reading::Requests | Reading::Backlog { .. } => thousandths(self.reading(group, reading)),
+            Reading::Requests | Reading::Backlog { .. } => thousandths(self.reading(group, reading, now)),
         }
     }
 
-    /// A value that is not of pods.
-    pub(super) fn reading(&self, group: GroupId, reading: Reading) -> f64 {
+    /// A value that is not of pods. The backlog of workers is that of their queue.
+    pub(super) fn reading(&self, group: GroupId, reading: Reading, now: Time) -> f64 {
         let Some(cluster) = &self.cluster else { return 0.0 };
+        if let Reading::Backlog { in_flight } = reading
+            && let Some(messages) = self.messages_for(group, in_flight, now)
+        {
+            return messages;
+        }
         let balancers: Vec<BalancerId> = self.balancers_of(group);
         let held = || balancers.iter().map(|balancer| self.waiting_at(*balancer)).sum::<usize>() as f64;
         let fleet = &self.fleets[group.index()];

@@ -189,6 +189,7 @@ impl System {
         if in_service && instance.phase == Phase::Up && instance.rotations == 0 {
             instance.rotations = 1;
             instance.first_healthy.get_or_insert(now);
+            instance.readiness_since = now;
             self.fleets[instance.group.index()].serving.add(now, 1.0);
             self.workers_begin(slot, calendar);
         }
@@ -198,6 +199,7 @@ impl System {
     pub(super) fn stands_down(&mut self, slot: u32, now: Time) {
         let instance = &mut self.instances[slot];
         if instance.standing.alone && std::mem::take(&mut instance.rotations) > 0 {
+            instance.readiness_since = now;
             let fleet = &mut self.fleets[instance.group.index()];
             fleet.serving.add(now, -1.0);
             fleet.serving_min = fleet.serving_min.min(fleet.serving.value() as u32);
