@@ -165,6 +165,7 @@ mod tests {
                 reconnect: true,
                 rooms: None,
             }),
+            status: None,
         }
     }
 

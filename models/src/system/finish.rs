@@ -9,9 +9,9 @@ use crate::capacity::weakest;
 use crate::cost::bill;
 use crate::machine::{Counts, Scheduler, Supply};
 use crate::measure::{Collector, ViolationRecord, WindowCollector, distribution};
-use crate::plan::{Balancer, GroupId, Indicator, Objective, TrafficId};
+use crate::plan::{Balancer, GroupId, Indicator, Objective, Subject, TrafficId};
 use crate::results::{
-    Budget, Distribution, GroupResult, Limits, ObjectiveResult, Outcome, Part, Requests, Row, Run,
+    Budget, Distribution, GroupResult, JobsRow, Limits, ObjectiveResult, Outcome, Part, Requests, Row, Run,
     Scheduling, SchedulingCounts, SchedulingPart, Violation, Window,
 };
 use crate::sla::Suspect;
@@ -69,7 +69,7 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
         nodes: system.nodes_results(now),
         versions: system.version_results(),
         sessions: system.session_results(now),
-        jobs: system.job_results(),
+        jobs: system.job_results(now),
         queues: system.queue_results(now),
         objectives: (0..plan.objectives.len()).map(|index| system.objective_result(index)).collect(),
         oracle: oracle::compare(&system, &series, now),
@@ -147,6 +147,8 @@ impl System {
             terminated: fleet.terminated,
             spot: self.spot_result(group, now),
             cpu: if had > 0.0 { 100.0 * used / had } else { 0.0 },
+            workers_busy: self.workers_busy(group, now),
+            gpu: self.gpus_in_use(group, now),
             requests_inside: fleet.inside.mean(now),
             instance_hours: seconds / 3600.0,
             failed_starts: fleet.failed_starts,
@@ -211,6 +213,7 @@ impl System {
             unit: scale.unit.to_string(),
             bound: plan.bound * scale.factor,
             upper: plan.indicator != Indicator::Availability,
+            jobs: plan.subject == Subject::Jobs,
             window: plan.window.as_secs_f64(),
             windows: windows.windows,
             violation_minutes: windows.violation.as_secs_f64() / 60.0,
@@ -283,6 +286,13 @@ impl System {
                 p99: row.quantiles[2].map(Span::as_secs_f64),
                 cost: row.cost,
                 groups: row.groups.clone(),
+                queues: row.queues.clone(),
+                jobs: row.jobs.map(|jobs| JobsRow {
+                    submitted: rate(jobs.submitted),
+                    done: rate(jobs.done),
+                    p50: jobs.quantiles[0].map(Span::as_secs_f64),
+                    p95: jobs.quantiles[1].map(Span::as_secs_f64),
+                }),
             }
         });
         rows.collect()

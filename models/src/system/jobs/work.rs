@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{Errand, JobState, Jobs, NONE, Pending, System};
 use crate::event::{Event, Ref};
-use crate::plan::{QueueId, Worker};
+use crate::plan::{GroupId, QueueId, Worker};
 use crate::queue::{Happened, Receipt};
 use crate::system::supervise::Losing;
 use crate::system::targets::NO_BALANCER;
@@ -16,11 +16,13 @@ use crate::system::{Ending, Request};
 #[derive(Clone, Copy, Debug)]
 pub struct Consumer {
     /// Its instance.
-    instance: u32,
+    pub(super) instance: u32,
+    /// The group of that.
+    pub(super) group: GroupId,
     /// Where its jobs come from.
     queue: QueueId,
     /// The job in its hands; [`NONE`] while it waits for one.
-    job: u32,
+    pub(super) job: u32,
     /// What it acknowledges that with.
     receipt: Receipt,
     /// How often that was delivered.
@@ -48,10 +50,10 @@ impl System {
     /// An instance serves from now on: where it is a worker, its consumers are there and ask for jobs.
     pub(in crate::system) fn workers_begin(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let Some(worker) = self.worker_of(slot) else { return };
-        let (queue, count) = (worker.queue, worker.concurrency);
+        let (queue, count, group) = (worker.queue, worker.concurrency, self.instances[slot].group);
         let Some(jobs) = &mut self.jobs else { return };
         for _ in jobs.at_instance(slot).len()..count as usize {
-            jobs.new_consumer(slot, queue, calendar);
+            jobs.new_consumer(slot, group, queue, calendar);
         }
     }
 
@@ -68,7 +70,7 @@ impl System {
             let Consumer { queue, job, .. } = jobs.consumers[number];
             if job == NONE && !jobs.is_delivered(number) {
                 jobs.with(queue, calendar, |queue, now, happened| queue.leave(number, now, happened));
-                jobs.forget(number);
+                jobs.forget(number, calendar.now());
             }
         }
     }
@@ -93,13 +95,11 @@ impl System {
     ) {
         let now = calendar.now();
         let Some(jobs) = &mut self.jobs else { return };
-        let consumer = &mut jobs.consumers[number];
-        (consumer.job, consumer.receipt, consumer.receives) = (job, receipt, receives);
-        consumer.since = now;
-        let (instance, entry) = (consumer.instance, &mut jobs.all[job]);
-        consumer.skip = entry.saved;
-        entry.hands += 1;
-        let entry = *entry;
+        jobs.takes(number, job, now);
+        let (consumer, entry) = (&mut jobs.consumers[number], jobs.all[job]);
+        (consumer.receipt, consumer.receives) = (receipt, receives);
+        (consumer.since, consumer.skip) = (now, entry.saved);
+        let instance = consumer.instance;
         let plan = self.plan.clone();
         let group = &plan.groups[self.instances[instance].group.index()];
         let worker = group.worker.as_ref().expect("consumers are those of workers");
@@ -151,7 +151,7 @@ impl System {
             Ending::Lost | Ending::CutOff => Try::Cut,
             _ => Try::Failed,
         };
-        self.measure.jobs.tried(&job, took, end == Try::Done);
+        self.measure.jobs.tried(&job, consumer.group, consumer.since, now, end == Try::Done);
         match end {
             Try::Done => {
                 if job.state != JobState::Done {
@@ -178,11 +178,10 @@ impl System {
                     Span::from_nanos(all - all % every.as_nanos().max(1))
                 });
                 let kept = saved.saturating_sub(job.saved);
-                self.measure.jobs.cut(&job, kept);
+                self.measure.jobs.cut(&job, consumer.since, now, kept);
                 let entry = &mut jobs.all[consumer.job];
                 entry.saved = entry.saved.max(saved);
-                entry.hands -= 1;
-                jobs.consumers[number].job = NONE;
+                jobs.lets_go(number, now);
                 jobs.crash(number, calendar);
                 jobs.release(consumer.job);
                 // Whoever starts a process again that died starts its consumer too.
@@ -205,16 +204,14 @@ impl System {
     /// A consumer is done with its job: it asks for another, or leaves where its instance is to stop.
     fn hands_free(&mut self, number: u32, calendar: &mut Calendar<Event>) {
         let Some(jobs) = &mut self.jobs else { return };
-        let consumer = &mut jobs.consumers[number];
-        let job = std::mem::replace(&mut consumer.job, NONE);
-        let Consumer { queue, instance, .. } = *consumer;
-        jobs.all[job].hands -= 1;
+        let Consumer { queue, instance, .. } = jobs.consumers[number];
+        let job = jobs.lets_go(number, calendar.now());
         jobs.release(job);
         if self.instances[instance].serving() {
             jobs.with(queue, calendar, |queue, now, happened| queue.receive(number, now, happened));
         } else {
             jobs.with(queue, calendar, |queue, now, happened| queue.leave(number, now, happened));
-            jobs.forget(number);
+            jobs.forget(number, calendar.now());
         }
     }
 
@@ -249,9 +246,16 @@ impl Jobs {
     }
 
     /// A new consumer of an instance asks for its first job.
-    fn new_consumer(&mut self, instance: u32, queue: QueueId, calendar: &mut Calendar<Event>) {
+    fn new_consumer(
+        &mut self,
+        instance: u32,
+        group: GroupId,
+        queue: QueueId,
+        calendar: &mut Calendar<Event>,
+    ) {
         let consumer = Consumer {
             instance,
+            group,
             queue,
             job: NONE,
             receipt: Receipt { place: 0, number: 0 },
@@ -259,7 +263,7 @@ impl Jobs {
             since: calendar.now(),
             skip: Span::ZERO,
         };
-        let number = self.consumers.insert(consumer).slot;
+        let number = self.hire(consumer, calendar.now());
         if self.at.len() <= instance as usize {
             self.at.resize(instance as usize + 1, SmallVec::new());
         }
@@ -278,13 +282,7 @@ impl Jobs {
         });
         let queue = self.consumers[number].queue;
         self.with(queue, calendar, |queue, now, happened| queue.crash(number, now, happened));
-        self.forget(number);
-    }
-
-    fn forget(&mut self, number: u32) {
-        let instance = self.consumers[number].instance as usize;
-        self.at[instance].retain(|other| *other != number);
-        self.consumers.free(number);
+        self.forget(number, calendar.now());
     }
 
     /// True where a consumer is about to get a job.
