@@ -3,6 +3,7 @@
 mod connections;
 mod cost;
 mod groups;
+mod jobs;
 mod overload;
 mod sessions;
 
@@ -40,6 +41,8 @@ pub fn render_text(results: &Results, style: Style) -> String {
     text.why();
     text.requests();
     text.sessions();
+    text.jobs();
+    text.queues();
     text.groups();
     text.nodes();
     text.activities();

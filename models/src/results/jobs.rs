@@ -131,7 +131,7 @@ pub struct QueueRow {
 }
 
 /// What became of a queue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueueResult {
     /// Its name.
     pub name: String,
