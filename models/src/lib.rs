@@ -15,6 +15,7 @@ pub mod connections;
 pub mod cost;
 pub mod event;
 pub mod experiment;
+mod jobs;
 pub mod kubernetes;
 pub mod machine;
 pub mod measure;

@@ -56,7 +56,7 @@ pub use session::{Direction, Message, Rooms, Sessions};
 pub use status::{Channel, JobStatus, PollClock};
 pub use supervisor::{GiveUp, Supervisor};
 pub use traffic::{Retry, Traffic};
-pub use worker::{Backoff, Worker};
+pub use worker::{Backoff, Load, Worker};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -97,6 +97,9 @@ pub struct InstanceType {
     /// 2 where a vCPU is a hyper-thread.
     #[serde(default = "one")]
     pub threads_per_core: u32,
+    /// Its GPUs.
+    #[serde(default)]
+    pub gpus: u32,
     /// The terms of a burstable type.
     #[serde(default)]
     pub credits: Option<CreditTerms>,
@@ -151,7 +154,7 @@ impl InstanceType {
             name: name.to_string(),
             processor,
             memory_gib: self.memory_gib,
-            gpus: 0,
+            gpus: self.gpus,
             hourly: Some(self.hourly),
             refill: Refill::linux(),
             background: Vec::new(),

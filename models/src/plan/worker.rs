@@ -1,11 +1,12 @@
 //! Workers: instances that take jobs from a queue, one by one, instead of requests from a balancer.
 
 use sim_core::Span;
+use sim_core::dist::Dist;
 
 use super::{EndpointId, QueueId};
 
 /// What the instances of a group take from a queue, and how.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Worker {
     /// Where its jobs come from.
     pub queue: QueueId,
@@ -23,10 +24,12 @@ pub struct Worker {
     pub retry: Option<Backoff>,
     /// A try that takes longer is broken off, and has failed.
     pub timeout: Option<Span>,
-    /// Jobs that were submitted longer ago are not begun any more: nobody waits for them.
-    pub deadline: Option<Span>,
+    /// Jobs that were submitted longer ago are not begun any more: nobody waits for them. Nanoseconds, of each job its own.
+    pub deadline: Option<Dist>,
     /// How often a job saves how far it is, in time of its work; a later try goes on from there. `None` begins anew.
     pub checkpoint: Option<Span>,
+    /// What a consumer has to load before a job, where it has not got it: a model into its GPU.
+    pub load: Option<Load>,
     /// How long an instance that is told to stop goes on with its job; then that is cut.
     pub stop_grace: Span,
 }
@@ -34,6 +37,16 @@ pub struct Worker {
 impl Worker {
     /// The most consumers of an instance.
     pub const MOST_CONSUMERS: u32 = 1000;
+}
+
+/// What is loaded before the first job, and again once it has been dropped for want of jobs: a model, a pipeline, a container
+/// that is scaled to zero. The first step of the job takes so much longer.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Nanoseconds.
+    pub takes: Dist,
+    /// How long it is kept without a job; `None` until the consumer is gone.
+    pub keep: Option<Span>,
 }
 
 /// Waits between tries: the `k`-th is `min(first * multiplier^(k-1), max)`, and with jitter a uniform draw between zero and that.

@@ -5,11 +5,26 @@
 //! messages expire without anybody doing something. Consumers take one job at a time; what they fetch ahead of that (a batch, a
 //! poll's records) is kept here for them.
 
+mod bullmq;
+mod closed;
 mod counts;
+mod entries;
+mod priorities;
+mod rabbitmq;
+mod rules;
+mod sqs;
+#[cfg(test)]
+mod tests;
+mod timers;
 
-use sim_core::{Span, Time};
+use sim_core::{Seed, Span, Time};
 
+use crate::plan::{self, QueueKind};
+
+pub use bullmq::BullMq;
 pub use counts::{Counts, Depth};
+pub use rabbitmq::RabbitMq;
+pub use sqs::Sqs;
 
 /// A job to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,72 +110,121 @@ pub enum Loss {
 /// anything more.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    counts: Counts,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Sqs(Box<Sqs>),
+    RabbitMq(Box<RabbitMq>),
+    BullMq(Box<BullMq>),
+    Closed(closed::Closed),
+}
+
+/// Asks a queue of whatever kind.
+macro_rules! ask {
+    ($kind:expr, $queue:ident => $answer:expr) => {
+        match $kind {
+            Kind::Sqs($queue) => $answer,
+            Kind::RabbitMq($queue) => $answer,
+            Kind::BullMq($queue) => $answer,
+            Kind::Closed($queue) => $answer,
+        }
+    };
 }
 
 impl Queue {
     /// An empty queue.
-    pub fn new(_plan: &crate::plan::Queue, _seed: sim_core::Seed) -> Queue {
-        Queue { counts: Counts::default() }
+    pub fn new(plan: &plan::Queue, seed: Seed) -> Queue {
+        let kind = match &plan.kind {
+            QueueKind::Sqs(own) => Kind::Sqs(Box::new(Sqs::new(plan, own, seed))),
+            QueueKind::RabbitMq(own) => Kind::RabbitMq(Box::new(RabbitMq::new(plan, own, seed))),
+            QueueKind::BullMq(own) => Kind::BullMq(Box::new(BullMq::new(plan, own, seed))),
+            QueueKind::Kafka(_) | QueueKind::RedisList(_) | QueueKind::RedisStream(_) => {
+                Kind::Closed(closed::Closed::default())
+            }
+        };
+        Queue { kind }
     }
 
     /// A sender sends a message.
     ///
     /// # Errors
     /// When a queue that refuses or blocks is full. Nothing was sent then.
-    pub fn send(&mut self, _message: Message, _now: Time, _happened: &mut Vec<Happened>) -> Result<(), Full> {
-        Ok(())
+    pub fn send(&mut self, message: Message, now: Time, happened: &mut Vec<Happened>) -> Result<(), Full> {
+        ask!(&mut self.kind, queue => queue.send(message, now, happened))
     }
 
     /// A consumer is there from now on. Consumers have small numbers, which are used again.
-    pub fn join(&mut self, _consumer: u32, _now: Time, _happened: &mut Vec<Happened>) {}
+    pub fn join(&mut self, consumer: u32, now: Time, happened: &mut Vec<Happened>) {
+        ask!(&mut self.kind, queue => queue.join(consumer, now, happened));
+    }
 
     /// A consumer asks for a job. It gets one at once or as soon as there is one; it asks again when it is done with that.
-    pub fn receive(&mut self, _consumer: u32, _now: Time, _happened: &mut Vec<Happened>) {}
+    pub fn receive(&mut self, consumer: u32, now: Time, happened: &mut Vec<Happened>) {
+        ask!(&mut self.kind, queue => queue.receive(consumer, now, happened));
+    }
 
     /// A consumer does not want a job any more that it has asked for, and keeps what it is at. It may ask again.
-    pub fn stop_receiving(&mut self, _consumer: u32, _now: Time, _happened: &mut Vec<Happened>) {}
+    pub fn stop_receiving(&mut self, consumer: u32, now: Time, happened: &mut Vec<Happened>) {
+        ask!(&mut self.kind, queue => queue.stop_receiving(consumer, now, happened));
+    }
 
     /// The work of a message is done. False where the receipt is stale: somebody else has the message by now, or will.
-    pub fn acknowledge(&mut self, _receipt: Receipt, _now: Time, _happened: &mut Vec<Happened>) -> bool {
-        true
+    pub fn acknowledge(&mut self, receipt: Receipt, now: Time, happened: &mut Vec<Happened>) -> bool {
+        ask!(&mut self.kind, queue => queue.acknowledge(receipt, now, happened))
     }
 
     /// The work of a message failed, and its consumer says so: it can be received again after `delay`, or is a dead letter if it
     /// was received too often. With `None` the consumer says nothing, and the message comes back as if it had died.
-    pub fn fail(
-        &mut self,
-        _receipt: Receipt,
-        _delay: Option<Span>,
-        _now: Time,
-        _happened: &mut Vec<Happened>,
-    ) {
+    pub fn fail(&mut self, receipt: Receipt, delay: Option<Span>, now: Time, happened: &mut Vec<Happened>) {
+        ask!(&mut self.kind, queue => queue.fail(receipt, delay, now, happened));
     }
 
     /// A consumer rejects a message for good: it is a dead letter.
-    pub fn reject(&mut self, _receipt: Receipt, _now: Time, _happened: &mut Vec<Happened>) {}
+    pub fn reject(&mut self, receipt: Receipt, now: Time, happened: &mut Vec<Happened>) {
+        ask!(&mut self.kind, queue => queue.reject(receipt, now, happened));
+    }
 
     /// A consumer leaves in good order: it has no job in its hands.
-    pub fn leave(&mut self, _consumer: u32, _now: Time, _happened: &mut Vec<Happened>) {}
+    pub fn leave(&mut self, consumer: u32, now: Time, happened: &mut Vec<Happened>) {
+        ask!(&mut self.kind, queue => queue.leave(consumer, now, happened));
+    }
 
     /// A consumer is gone without a word, with all it held.
-    pub fn crash(&mut self, _consumer: u32, _now: Time, _happened: &mut Vec<Happened>) {}
+    pub fn crash(&mut self, consumer: u32, now: Time, happened: &mut Vec<Happened>) {
+        ask!(&mut self.kind, queue => queue.crash(consumer, now, happened));
+    }
 
     /// When something happens by itself next; [`Time::NEVER`] where nothing will.
     pub fn due(&self) -> Time {
-        Time::NEVER
+        ask!(&self.kind, queue => queue.due())
     }
 
     /// What happens by itself until `now`.
-    pub fn advance(&mut self, _now: Time, _happened: &mut Vec<Happened>) {}
-
-    /// How it stands.
-    pub fn depth(&self, _now: Time) -> Depth {
-        Depth::default()
+    pub fn advance(&mut self, now: Time, happened: &mut Vec<Happened>) {
+        ask!(&mut self.kind, queue => queue.advance(now, happened));
     }
 
-    /// What it has counted.
+    /// How it stands.
+    pub fn depth(&self, now: Time) -> Depth {
+        ask!(&self.kind, queue => queue.depth(now))
+    }
+
+    /// What it has counted. Polls that brought nothing are counted when it is told to [`advance`](Queue::advance).
     pub fn counts(&self) -> &Counts {
-        &self.counts
+        ask!(&self.kind, queue => queue.counts())
+    }
+
+    /// [`depth`](Queue::depth), counted slowly, with all that must be true besides.
+    #[cfg(test)]
+    fn recount(&self, _now: Time) -> Depth {
+        ask!(&self.kind, queue => queue.recount())
+    }
+
+    /// True for a queue in which an acknowledged message is gone only later.
+    #[cfg(test)]
+    fn commits_later(&self) -> bool {
+        false
     }
 }

@@ -138,7 +138,7 @@ pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
                 None,
             );
         }
-        if !targets_it {
+        if !targets_it && group.worker.is_none() {
             findings
                 .note(format!("group `{}` gets no requests: no balancer has it as its targets", group.name));
         }

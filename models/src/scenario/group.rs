@@ -12,9 +12,9 @@ use super::service::strings;
 use super::units::{Moment, Port, Positive};
 use super::version::{Own, versions};
 use super::vmss::{OfGroup, vmss};
-use super::{Context, Names, cost, hpa, kubernetes, mixed, scaling, schedule};
+use super::{Context, Names, cost, hpa, kubernetes, mixed, scaling, schedule, worker};
 use crate::plan::{
-    Group, HealthCheckKind, Lifecycle, Metric, Scaling, ScheduledAction, Service, TargetTracking,
+    Endpoint, Group, HealthCheckKind, Lifecycle, Metric, Scaling, ScheduledAction, Service, TargetTracking,
 };
 use crate::scaling::Size;
 
@@ -26,6 +26,7 @@ pub fn group(
     context: &Context<'_>,
     names: &Names<'_>,
     services: &[Service],
+    endpoints: &[Endpoint],
     entry: &Entry,
 ) -> Option<(Group, toml::Table)> {
     let path = format!("group.{}", entry.key);
@@ -89,6 +90,7 @@ pub fn group(
     let machine = machines.as_ref().and_then(|(machines, _)| machines.first());
     let own = Own { service, machine, startup };
     let versions = versions(context, names, services, &mut table, &own);
+    let worker = worker::worker(context, names, &mut table, service, endpoints);
     let table_place = table.place().clone();
     let resolved = table.finish();
     let service = service?;
@@ -125,7 +127,7 @@ pub fn group(
         scaling: policies,
         pods: draft.map(|draft| draft.pods),
         versions: Vec::new(),
-        worker: None,
+        worker: worker?,
     };
     let versions = versions?;
     if group.mixed.is_some() {

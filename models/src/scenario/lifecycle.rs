@@ -32,7 +32,9 @@ const USUAL_VOLUME: f64 = 8.0;
 pub fn lifecycle(context: &Context<'_>, table: &mut Reader<'_>, size: [u32; 3]) -> Option<Lifecycle> {
     let termination_policies = termination_policies(context, table)?;
     let protection = protection(context, table);
-    let hooks = list(context, table, "lifecycle_hooks", hook);
+    let worker = table.node("worker").is_some();
+    let hooks =
+        list(context, table, "lifecycle_hooks", |context, path, node| hook(context, path, node, worker));
     if hooks.len() > Lifecycle::MOST_HOOKS {
         let message = format!("`{}` has {} hooks", table.path_of("lifecycle_hooks"), hooks.len());
         let label = format!("a group may have {}", Lifecycle::MOST_HOOKS);
@@ -77,7 +79,7 @@ fn one_of<T: Copy>(
 }
 
 /// A key that is one of several strings.
-fn choose<T: Copy>(
+pub fn choose<T: Copy>(
     context: &Context<'_>,
     table: &mut Reader<'_>,
     key: &'static str,
@@ -149,7 +151,12 @@ fn protection(context: &Context<'_>, table: &mut Reader<'_>) -> Protection {
 const TRANSITIONS: [(&str, Transition); 2] =
     [("launching", Transition::Launching), ("terminating", Transition::Terminating)];
 
-fn hook(context: &Context<'_>, path: &str, node: &Node) -> Option<(LifecycleHook, toml::Table)> {
+fn hook(
+    context: &Context<'_>,
+    path: &str,
+    node: &Node,
+    worker: bool,
+) -> Option<(LifecycleHook, toml::Table)> {
     let mut table = Reader::new(context.findings, path, node);
     let on_path = table.path_of("on");
     let on = match table.node("on") {
@@ -187,26 +194,44 @@ fn hook(context: &Context<'_>, path: &str, node: &Node) -> Option<(LifecycleHook
         context.findings.error(&table.place_of("fails"), message, "expected a share of 0 to 1", None);
     }
     let heartbeats = table.or("heartbeats", false);
+    let terminating = on.is_none_or(|(_, on)| on == Transition::Terminating);
+    let until_idle = until_idle(context, &mut table, terminating, worker, takes.is_some());
     let shown = table.finish();
-    if takes.is_none() {
+    if takes.is_none() && !until_idle {
         context.findings.note(format!(
             "nobody completes the action of the lifecycle hook `{name}`, which has no `takes`: every instance waits {heartbeat_timeout}"
         ));
     }
     let (_, on) = on?;
     Some((
-        LifecycleHook {
-            name,
-            on,
-            heartbeat_timeout,
-            default_result,
-            takes,
-            fails,
-            heartbeats,
-            until_idle: false,
-        },
+        LifecycleHook { name, on, heartbeat_timeout, default_result, takes, fails, heartbeats, until_idle },
         shown,
     ))
+}
+
+/// `until_idle = true`: a worker on its way out completes the action once it has no job any more.
+fn until_idle(
+    context: &Context<'_>,
+    table: &mut Reader<'_>,
+    terminating: bool,
+    worker: bool,
+    takes: bool,
+) -> bool {
+    let until_idle = table.or("until_idle", false);
+    let (why, label) = if !terminating {
+        ("is of instances that are terminated", "this hook is for launches")
+    } else if !worker {
+        ("is of workers", "the group has no `worker`")
+    } else if takes {
+        ("beside `takes`", "one of both says when the action is completed")
+    } else {
+        return until_idle;
+    };
+    if until_idle {
+        let message = format!("`{}` {why}", table.path_of("until_idle"));
+        context.findings.error(&table.place_of("until_idle"), message, label, None);
+    }
+    until_idle
 }
 
 /// Hooks are told apart by their names.

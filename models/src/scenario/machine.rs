@@ -15,6 +15,8 @@ use crate::plan::{Background, Machine};
 
 /// The most vCPUs of a machine.
 const MOST_VCPUS: f64 = 1_024.0;
+/// The most GPUs of a machine.
+const MOST_GPUS: u32 = 64;
 /// The most background threads of a machine.
 const MOST_THREADS: u32 = 1_024;
 /// Linux' default period of a CPU quota, and its limits.
@@ -45,6 +47,11 @@ pub fn machine(
     }
     let memory = table.or("memory", Size((machine.memory_gib * GIB).round() as u64)).0;
     machine.memory_gib = memory as f64 / GIB;
+    machine.gpus = table.or("gpus", machine.gpus);
+    if machine.gpus > MOST_GPUS {
+        let message = format!("`{}` is {}", table.path_of("gpus"), machine.gpus);
+        context.findings.error(&table.place_of("gpus"), message, format!("at most {MOST_GPUS}"), None);
+    }
     if let Some(hourly) = table.optional("hourly").or(machine.hourly) {
         table.resolve("hourly", hourly);
         machine.hourly = Some(hourly);

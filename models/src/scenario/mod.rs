@@ -27,6 +27,7 @@ mod nodes;
 mod overload;
 mod predictive;
 mod quantity;
+mod queue;
 mod reader;
 mod release;
 mod replay;
@@ -37,12 +38,14 @@ mod service;
 mod session;
 mod sla;
 mod startup;
+mod status;
 mod supervisor;
 mod targets;
 mod traffic;
 mod units;
 mod version;
 mod vmss;
+mod worker;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -228,6 +231,9 @@ pub struct Names<'a> {
     nodes: &'a [Entry],
     /// What the tables of `nodes` say; `None` for one that cannot be read.
     pools: Vec<Option<NodePool>>,
+    queues: &'a [Entry],
+    /// The sources of questions for jobs, which come after those of `traffic`.
+    statuses: Vec<String>,
     /// What a GiB of a volume costs for a month, where a group does not say.
     volume_gib_month: f64,
     /// The service behind each balancer, as far as the names can be followed.
@@ -251,7 +257,8 @@ impl Names<'_> {
     }
 
     fn traffic(&self, context: &Context<'_>, name: &str, place: &Place) -> Option<TrafficId> {
-        Self::find(context, "traffic", self.traffic, name, place).map(TrafficId)
+        self.status_source(name)
+            .or_else(|| Self::find(context, "traffic", self.traffic, name, place).map(TrafficId))
     }
 
     fn service(&self, context: &Context<'_>, name: &str, place: &Place) -> Option<ServiceId> {
@@ -349,8 +356,9 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
     if !findings.clean() {
         return None;
     }
-    let Parts { services, endpoints, groups, balancers, traffic, incidents, releases, objectives } = parts;
-    let plan = Plan {
+    let Parts { services, endpoints, groups, queues, balancers, traffic, incidents, releases, objectives } =
+        parts;
+    let mut plan = Plan {
         name,
         seed,
         start: context.start.clone(),
@@ -362,7 +370,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         endpoints,
         groups: groups.into_iter().collect::<Option<_>>()?,
         nodes: names.pools.into_iter().collect::<Option<_>>()?,
-        queues: Vec::new(),
+        queues: queues.into_iter().collect::<Option<_>>()?,
         balancers: balancers.into_iter().collect::<Option<_>>()?,
         incidents,
         releases: releases.into_iter().collect::<Option<_>>()?,
@@ -371,6 +379,7 @@ fn lower(findings: &Findings, document: &Node, files: &dyn Files) -> Option<(Pla
         terms,
         notes: Vec::new(),
     };
+    status::expect(&mut plan);
     check::plan(findings, document, &plan);
     check::nodes_of_start(findings, document, &plan);
     let text = toml::to_string(&resolved).ok()?;
@@ -424,6 +433,8 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
         groups: root.named("group"),
         balancers: root.named("balancer"),
         machines,
+        queues: root.named("queue"),
+        statuses: Vec::new(),
         volume_gib_month: prices.or(built_in.as_ref()).map_or(0.0, |book| book.volume_gib_month),
         behind: Vec::new(),
     };
@@ -432,8 +443,9 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
         ("service", names.services),
         ("group", names.groups),
         ("balancer", names.balancers),
+        ("queue", names.queues),
     ] {
-        if entries.is_empty() {
+        if entries.is_empty() && what != "queue" {
             root.missing(what, &format!("at least one [{what}.NAME] table"));
         }
         if let Some(entry) = entries.get(MOST_NAMES) {
@@ -445,6 +457,7 @@ fn names<'a>(context: &Context<'_>, root: &mut Reader<'a>, prices: Option<&Price
             );
         }
     }
+    names.statuses = status::sources(context, names.traffic);
     names.behind = names.balancers.iter().map(|balancer| names.follow(balancer)).collect();
     names
 }
@@ -488,6 +501,7 @@ struct Parts {
     services: Vec<crate::plan::Service>,
     endpoints: Vec<Endpoint>,
     groups: Vec<Option<crate::plan::Group>>,
+    queues: Vec<Option<crate::plan::Queue>>,
     balancers: Vec<Option<Balancer>>,
     traffic: Vec<Option<crate::plan::Traffic>>,
     incidents: Vec<crate::plan::Incident>,
@@ -499,7 +513,7 @@ impl Parts {
     fn read(context: &Context<'_>, names: &Names<'_>, root: &mut Reader<'_>) -> Parts {
         let (mut services, mut drafts, mut shown) = (Vec::new(), Vec::new(), toml::Table::new());
         for (id, entry) in (0u16..).map(ServiceId).zip(names.services) {
-            let (service, own, resolved) = service::service(context, entry, id);
+            let (service, own, resolved) = service::service(context, names, entry, id);
             services.push(service);
             drafts.extend(own);
             shown.insert(entry.key.clone(), toml::Value::Table(resolved));
@@ -507,7 +521,7 @@ impl Parts {
         root.resolve("service", shown);
         let endpoints = service::link(context, names, drafts);
         let groups = table_of(root, "group", names.groups, |entry| {
-            match group::group(context, names, &services, entry) {
+            match group::group(context, names, &services, &endpoints, entry) {
                 Some((group, resolved)) => (Some(group), resolved),
                 None => (None, toml::Table::new()),
             }
@@ -519,9 +533,16 @@ impl Parts {
         let balancers = table_of(root, "balancer", names.balancers, |entry| {
             balancer::balancer(context, names, &services, entry)
         });
-        let traffic = table_of(root, "traffic", names.traffic, |entry| {
+        let queues = if names.queues.is_empty() {
+            Vec::new()
+        } else {
+            table_of(root, "queue", names.queues, |entry| queue::queue(context, names, entry))
+        };
+        let mut traffic = table_of(root, "traffic", names.traffic, |entry| {
             traffic::traffic(context, names, entry, &endpoints)
         });
+        let asking: Vec<_> = traffic.iter().flatten().filter_map(status::source).map(Some).collect();
+        traffic.extend(asking);
         let known = incident::Known { groups: &groups, services: &services, endpoints: &endpoints };
         let mut incidents = Vec::new();
         let mut shown = Vec::new();
@@ -554,7 +575,7 @@ impl Parts {
         if !shown.is_empty() {
             root.resolve("release", shown);
         }
-        Parts { services, endpoints, groups, balancers, traffic, incidents, releases, objectives }
+        Parts { services, endpoints, groups, queues, balancers, traffic, incidents, releases, objectives }
     }
 }
 

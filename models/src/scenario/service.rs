@@ -3,14 +3,16 @@
 use super::diagnostic::Place;
 use super::dist::{duration, pairs};
 use super::node::{Entry, Node, Value};
-use super::reader::{Reader, choice, read};
-use super::units::{Factor, Nice, Port, Size, Status};
-use super::{Context, Names, overload, runtime};
+use super::reader::{Read, Reader, choice, read};
+use super::units::{Factor, Nice, Period, Port, Size, Status};
+use super::{Context, Names, overload, queue, runtime};
 use crate::machine::weight_of_nice;
 use crate::plan::{
     BalancerId, Cold, Collector, Endpoint, EndpointId, Memory, ProcessKind, Runtime, Service, ServiceId, Step,
 };
 
+/// What a step may be.
+const STEPS: [&str; 7] = ["cpu", "pool", "wait", "call", "gpu", "enqueue", "await_job"];
 /// Bytes of a page of text and its headers.
 const SIZE: u64 = 10 * 1024;
 /// Bytes of a request with its headers and cookies.
@@ -27,7 +29,12 @@ pub struct Draft {
 }
 
 /// Reads a service and its endpoints.
-pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service, Vec<Draft>, toml::Table) {
+pub fn service(
+    context: &Context<'_>,
+    names: &Names<'_>,
+    entry: &Entry,
+    id: ServiceId,
+) -> (Service, Vec<Draft>, toml::Table) {
     let path = format!("service.{}", entry.key);
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let node = table.node("runtime");
@@ -53,7 +60,7 @@ pub fn service(context: &Context<'_>, entry: &Entry, id: ServiceId) -> (Service,
         table.missing("endpoint", &format!("[{path}.endpoint.\"GET /\"] with its steps"));
     }
     for endpoint in endpoints {
-        let (draft, shown) = self::endpoint(context, &path, endpoint, id);
+        let (draft, shown) = self::endpoint(context, names, &path, endpoint, id);
         drafts.push(draft);
         resolved.insert(endpoint.key.clone(), toml::Value::Table(shown));
     }
@@ -176,7 +183,13 @@ fn collector(context: &Context<'_>, table: &mut Reader<'_>, runtime: &Runtime) -
     Some(Collector { every: every?.max(1), pause: pause?.0 })
 }
 
-fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId) -> (Draft, toml::Table) {
+fn endpoint(
+    context: &Context<'_>,
+    names: &Names<'_>,
+    path: &str,
+    entry: &Entry,
+    service: ServiceId,
+) -> (Draft, toml::Table) {
     let path = format!("{path}.endpoint.\"{}\"", entry.key);
     let mut table = Reader::new(context.findings, path.clone(), &entry.node);
     let size = table.or("size", Size(SIZE)).0;
@@ -211,10 +224,7 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
     let (mut steps, mut calls, mut shown_steps) = (Vec::new(), Vec::new(), Vec::new());
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}.steps.{index}");
-        let Some((kind, entry)) = choice(context.findings, &path, item, &["cpu", "pool", "wait", "call"])
-        else {
-            continue;
-        };
+        let Some((kind, entry)) = choice(context.findings, &path, item, &STEPS) else { continue };
         let Some(entry) = entry else {
             let label = format!("expected `{{ {kind} = … }}`");
             context.findings.error(&item.place, format!("`{path}` does not say how much"), label, None);
@@ -229,14 +239,8 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
             steps.push(Step::Call { to: BalancerId(0), endpoint: EndpointId(0) });
             toml::Value::Table(call.finish())
         } else {
-            let Some((dist, shown)) = duration(context, &format!("{path}.{kind}"), &entry.node) else {
-                continue;
-            };
-            steps.push(match kind {
-                "cpu" => Step::Cpu(dist),
-                "pool" => Step::Pool(dist),
-                _ => Step::Wait(dist),
-            });
+            let Some((step, shown)) = step(context, names, &path, kind, &entry.node) else { continue };
+            steps.push(step);
             shown
         };
         shown_steps.push(toml::Value::Table(toml::Table::from_iter([(kind.to_string(), shown)])));
@@ -244,6 +248,37 @@ fn endpoint(context: &Context<'_>, path: &str, entry: &Entry, service: ServiceId
     table.resolve("steps", shown_steps);
     let endpoint = Endpoint { name: entry.key.clone(), service, steps, size, request_size, status, errors };
     (Draft { endpoint, calls, place: entry.place.clone() }, table.finish())
+}
+
+/// A step that is no call, and how the resolved scenario shows it.
+fn step(
+    context: &Context<'_>,
+    names: &Names<'_>,
+    path: &str,
+    kind: &str,
+    node: &Node,
+) -> Option<(Step, toml::Value)> {
+    let path = format!("{path}.{kind}");
+    match kind {
+        "enqueue" => {
+            let (sends, shown) = queue::enqueue(context, names, &path, node)?;
+            Some((Step::Enqueue(sends), shown))
+        }
+        "await_job" => {
+            let most: Period = read(context.findings, &path, node)?;
+            Some((Step::AwaitJob(most.0), most.show()))
+        }
+        _ => {
+            let (dist, shown) = duration(context, &path, node)?;
+            let step = match kind {
+                "cpu" => Step::Cpu(dist),
+                "pool" => Step::Pool(dist),
+                "gpu" => Step::Gpu(dist),
+                _ => Step::Wait(dist),
+            };
+            Some((step, shown))
+        }
+    }
 }
 
 /// Gives calls their targets, and looks for calls that lead back to where they started.

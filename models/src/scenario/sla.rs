@@ -29,6 +29,7 @@ pub fn objective(
     let endpoint = endpoint.map(|name| find_endpoint(context, &table, &name, endpoints));
     // Five minutes, or the whole of a shorter run.
     let usual = Span::from_secs(300).min(context.duration);
+    let jobs = table.or("jobs", false);
     let window = table.or("window", Period(usual)).0;
     let allow = table.or("allow", Span::ZERO);
     if context.duration.is_zero() {
@@ -49,7 +50,7 @@ pub fn objective(
             name: name?,
             traffic,
             endpoint,
-            subject: Subject::Requests,
+            subject: if jobs { Subject::Jobs } else { Subject::Requests },
             indicator,
             bound,
             text,

@@ -8,7 +8,7 @@ use super::dist::pairs;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Factor, MOST_FACTOR, Moment, Period, Positive, Rate, TimeOfDay};
-use super::{Context, Names, connections, overload, replay, session};
+use super::{Context, Names, connections, overload, replay, session, status};
 use crate::plan::{Endpoint, EndpointId, Retry, RetryBudget, Traffic};
 use crate::traffic::{Arrivals, Decay, Height, Profile, RateArrivals, RateFunction, Spike};
 
@@ -37,6 +37,7 @@ pub fn traffic(
     let network = connections::network(context, &mut table, names, to);
     let mix = to.and_then(|to| mix(context, names, &mut table, to, endpoints));
     let sessions = session::sessions(context, names, &mut table, to, endpoints);
+    let status = status::status(context, names, &mut table, &entry.key, to, endpoints);
     let alone = |key: &str, with: &str, message: String| {
         context.findings.error(&table.place_of(key), message, format!("not with `{with}`"), None);
     };
@@ -75,7 +76,7 @@ pub fn traffic(
             clients_per_address,
             connections,
             network,
-            status: None,
+            status: status?,
         })
     })();
     (traffic, resolved)

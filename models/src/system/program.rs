@@ -27,7 +27,7 @@ pub struct Program {
     greeted: bool,
     /// What it waits for is slow or down, or it goes on from checkpoints.
     pub(super) waits_differ: bool,
-    /// It is a job that goes on from checkpoints, or that is broken off when it takes too long.
+    /// It is a job that goes on from checkpoints, loads something first, or is broken off when it takes too long.
     pub(super) resumes: bool,
     /// How long its server lets a new request wait; the longest span where that does not matter.
     pub(super) queue_time: Span,
@@ -160,7 +160,7 @@ pub(super) fn programs(plan: &Plan, seed: Seed, calendar: &mut Calendar<Event>) 
     let mut programs: Vec<Program> =
         ids.zip(&plan.endpoints).map(|(id, endpoint)| program(endpoint, plan.overhead(id))).collect();
     for worker in plan.groups.iter().filter_map(|group| group.worker.as_ref()) {
-        if worker.checkpoint.is_some() || worker.timeout.is_some() {
+        if worker.checkpoint.is_some() || worker.timeout.is_some() || worker.load.is_some() {
             let program = &mut programs[worker.job.index()];
             (program.resumes, program.waits_differ) = (true, true);
             program.set_slow(false);

@@ -148,7 +148,7 @@ impl Mmc {
     }
 
     /// Service capacity left over: completions per unit of time when all are busy, less arrivals.
-    fn spare_rate(&self) -> f64 {
+    pub(super) fn spare_rate(&self) -> f64 {
         f64::from(self.servers) * self.service_rate - self.arrival_rate
     }
 
@@ -156,19 +156,22 @@ impl Mmc {
         self.p_wait * (-self.spare_rate() * t).exp()
     }
 
-    /// e^{−μt} + C (e^{−μt} − e^{−θt}) / k with θ = cμ − λ = μ(1 + k), written so that nothing overflows or cancels.
-    fn sojourn_tail(&self, t: f64) -> f64 {
+    /// e^{−μt} + C (e^{−μt} − e^{−θt}) / k with θ = cμ − λ = μ(1 + k).
+    pub(super) fn sojourn_tail(&self, t: f64) -> f64 {
+        (-self.service_rate * t).exp() + self.p_wait * self.difference_of_decays(t)
+    }
+
+    /// (e^{−μt} − e^{−θt}) / k of the tail of sojourns, written so that nothing overflows or cancels.
+    pub(super) fn difference_of_decays(&self, t: f64) -> f64 {
         let mu = self.service_rate;
         let k = f64::from(self.servers) - 1.0 - self.offered_load();
-        let served_alone = (-mu * t).exp();
-        let difference = if k > 0.0 {
-            -served_alone * (-mu * t * k).exp_m1() / k
+        if k > 0.0 {
+            -(-mu * t).exp() * (-mu * t * k).exp_m1() / k
         } else if k < 0.0 {
             (-self.spare_rate() * t).exp() * (mu * t * k).exp_m1() / k
         } else {
-            served_alone * mu * t
-        };
-        served_alone + self.p_wait * difference
+            (-mu * t).exp() * mu * t
+        }
     }
 }
 

@@ -18,6 +18,11 @@
 //! | traffic that varies over the day | [`InfiniteServers`], [`TransientMmc`] |
 //! | more traffic than capacity for a while | [`FlashCrowd`], [`StepLoad`] |
 //! | many servers, any service times | [`approximation`] |
+//! | requests that arrive many at once | [`Mg1BatchArrivals`], [`MmcBatchArrivals`], of a [`BatchSize`] |
+//! | items served many at a time | [`BatchService`], and [`BulkPickUp`] if they are picked up at intervals |
+//! | a worker that sleeps when it finds nothing | [`Mg1Vacations`] |
+//! | an answer that clients poll for | [`SynchronousPolling`], [`FreeRunningPolling`], [`first_poll_after`] |
+//! | an alarm that looks once a period | [`PeriodicAlarm`] |
 //!
 //! A balancer that picks at random splits a Poisson stream into independent Poisson streams, so each of `n`
 //! servers is the single-server model at `1/n` of the arrival rate; no type is needed for it. Round robin over
@@ -39,8 +44,11 @@
 //! # Ok::<(), scalesim::theory::TheoryError>(())
 //! ```
 
+mod alarm;
 pub mod approximation;
 mod balancing;
+mod batch_arrivals;
+mod batch_service;
 mod birth_death;
 mod constant_service;
 mod erlang;
@@ -49,22 +57,29 @@ mod finite;
 mod impatient;
 mod interrupted;
 mod numeric;
+mod polling;
 mod quasi_birth_death;
 mod service;
 mod sharing;
 mod single_server;
 mod time_varying;
 mod transient;
+mod vacations;
 
+pub use alarm::PeriodicAlarm;
 pub use balancing::{PowerOfChoices, RoundRobin};
+pub use batch_arrivals::{BatchSize, Mg1BatchArrivals, MmcBatchArrivals};
+pub use batch_service::{BatchService, BulkPickUp};
 pub use constant_service::Mdc;
 pub use erlang::{MAX_SERVERS, Mmc, erlang_b, erlang_c, min_servers_for_sojourn, min_servers_for_wait};
 pub use error::TheoryError;
 pub use finite::{Mmck, Retrial};
 pub use impatient::{ErlangA, QueueTimeout};
 pub use interrupted::{Mg1Breakdown, MmcBreakdown, MmcSetup, Setups};
+pub use polling::{FreeRunningPolling, SynchronousPolling, first_poll_after};
 pub use service::{Moments, ServiceLaw};
 pub use sharing::{MgcPs, MgckPs, MmcPs, mm1_ps_std_sojourn};
 pub use single_server::{Mg1, Mg1Setup};
 pub use time_varying::{FlashCrowd, InfiniteServers, StepLoad};
 pub use transient::TransientMmc;
+pub use vacations::Mg1Vacations;

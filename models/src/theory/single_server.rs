@@ -27,6 +27,16 @@ impl Mg1 {
         Ok(Mg1 { arrival_rate, service })
     }
 
+    /// Arrivals per unit of time.
+    pub fn arrival_rate(&self) -> f64 {
+        self.arrival_rate
+    }
+
+    /// The moments of a request's service time.
+    pub fn service(&self) -> Moments {
+        self.service
+    }
+
     /// The share of time the server is busy, below 1.
     pub fn utilisation(&self) -> f64 {
         self.arrival_rate * self.service.mean()

@@ -92,7 +92,7 @@ fn overrides_are_checked_and_blamed() {
 #[test]
 fn the_resolved_scenario_is_the_same_scenario() {
     let day = include_str!("../../../examples/day-cycle.toml");
-    for text in [GOOD, day] {
+    for text in [GOOD, day, crate::job_tables::JOBS] {
         let scenario = Scenario::parse(text).unwrap();
         let again = Scenario::parse(scenario.resolved())
             .unwrap_or_else(|error| panic!("{error}\n{}", scenario.resolved()));

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use scalesim::theory::*;
 use serde_json::Value;
 
-const VECTORS: &str = include_str!("../data/queueing-vectors.json");
+pub(super) const VECTORS: &str = include_str!("../data/queueing-vectors.json");
 /// The best precision asked of a formula.
 const FLOOR: f64 = 1e-9;
 
@@ -20,7 +20,8 @@ const CUT_SHORT: f64 = 3e-5;
 /// Pieces a varying arrival rate is cut into.
 const PIECES_PER_SERVICE_TIME: f64 = 10.0;
 
-/// How many cases of each model are compared, at least. A model absent from the list has no formula here.
+/// How many cases of each model are compared, at least. A model absent from the list has no formula
+/// here; `polling_vectors` has those of polling, batches and vacations.
 const COVERED: &[(&str, usize)] = &[
     ("M(t)/G/inf", 29),
     ("M(t)/M/c(t)", 62),
@@ -67,22 +68,22 @@ const COVERED: &[(&str, usize)] = &[
     ("step load with delayed scale-out", 32),
 ];
 
-struct Case<'a>(&'a Value);
+pub(super) struct Case<'a>(pub(super) &'a Value);
 
 impl Case<'_> {
-    fn text(&self, key: &str) -> &str {
+    pub(super) fn text(&self, key: &str) -> &str {
         self.0[key].as_str().unwrap_or_else(|| panic!("{key} of {}", self.0["name"]))
     }
 
-    fn number(&self, key: &str) -> f64 {
+    pub(super) fn number(&self, key: &str) -> f64 {
         self.0["params"][key].as_f64().unwrap_or_else(|| panic!("{key} of {}", self.0["name"]))
     }
 
-    fn count(&self, key: &str) -> u32 {
+    pub(super) fn count(&self, key: &str) -> u32 {
         self.number(key) as u32
     }
 
-    fn law(&self, key: &str) -> ServiceLaw {
+    pub(super) fn law(&self, key: &str) -> ServiceLaw {
         let law = &self.0["params"][key];
         let number = |key: &str| law[key].as_f64().unwrap_or_else(|| panic!("{key} of {law}"));
         match law["dist"].as_str().unwrap() {
@@ -106,12 +107,12 @@ impl Case<'_> {
         }
     }
 
-    fn mean_of(&self, key: &str) -> f64 {
+    pub(super) fn mean_of(&self, key: &str) -> f64 {
         self.law(key).moments().unwrap().mean()
     }
 
     /// 0.95 of `wait_p95`.
-    fn percentile(&self) -> f64 {
+    pub(super) fn percentile(&self) -> f64 {
         let digits: f64 = self.text("metric").rsplit('p').next().unwrap().parse().unwrap();
         digits / 100.0
     }

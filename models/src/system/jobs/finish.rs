@@ -1,10 +1,11 @@
 //! From what was counted of jobs and queues to results.
 
 use sim_core::stats::TimeWeighted;
-use sim_core::{Span, Time};
+use sim_core::{Calendar, Span, Time};
 
 use super::{JobState, Line, Staff, System};
 use crate::cost::{Terms, Usage, total};
+use crate::event::Event;
 use crate::measure::distribution;
 use crate::plan::{GroupId, QueueId};
 use crate::results::{JobsResult, JobsSummary, QueueResult, QueueRow};
@@ -16,6 +17,20 @@ impl System {
             let depth = line.queue.depth(now);
             line.visible_max = line.visible_max.max(depth.visible);
             line.oldest_max = line.oldest_max.max(age(depth.oldest, now));
+        }
+    }
+
+    /// Receives that brought nothing are counted in arrears: what came of time until now is counted now.
+    pub(in crate::system) fn catch_up_with_queues(&mut self, calendar: &mut Calendar<Event>) {
+        for id in (0..self.plan.queues.len()).map(|index| QueueId(index as u16)) {
+            self.queue_due(id, calendar);
+        }
+    }
+
+    /// The same at the end of the run, after which nothing is delivered any more.
+    pub(in crate::system) fn close_queues(&mut self, now: Time) {
+        for line in self.jobs.iter_mut().flat_map(|jobs| &mut jobs.lines) {
+            line.queue.advance(now, &mut Vec::new());
         }
     }
 

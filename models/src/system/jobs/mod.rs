@@ -52,6 +52,10 @@ pub struct Jobs {
     happened: Vec<Happened>,
     /// Which jobs can never be done.
     poison: Keyed,
+    /// Until when jobs are wanted.
+    deadlines: Keyed,
+    /// How long loading takes.
+    loads: Keyed,
     /// What waits between tries, and of clients, are drawn from.
     waits: Keyed,
     /// Whether webhooks fail, and how long clients are told.
@@ -195,6 +199,8 @@ impl Jobs {
             pending: VecDeque::new(),
             happened: Vec::new(),
             poison: seed.keyed("jobs/poison"),
+            deadlines: seed.keyed("jobs/deadlines"),
+            loads: seed.keyed("jobs/loads"),
             waits: seed.keyed("jobs/waits"),
             tells: seed.keyed("jobs/tells"),
         }))

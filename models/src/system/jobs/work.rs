@@ -23,6 +23,8 @@ pub struct Consumer {
     queue: QueueId,
     /// The job in its hands; [`NONE`] while it waits for one.
     pub(super) job: u32,
+    /// The slot of the request that it works on that as.
+    request: u32,
     /// What it acknowledges that with.
     receipt: Receipt,
     /// How often that was delivered.
@@ -31,6 +33,10 @@ pub struct Consumer {
     since: Time,
     /// What its try may leave out, because checkpoints have it.
     skip: Span,
+    /// What it loads before its try.
+    load: Span,
+    /// Since when what it has loaded is not in use; `None` while it has nothing.
+    loaded: Option<Time>,
 }
 
 /// What a try has come to.
@@ -80,7 +86,16 @@ impl System {
         let Some(jobs) = &mut self.jobs else { return };
         let all: SmallVec<[u32; 2]> = jobs.at_instance(slot).into();
         for number in all {
-            jobs.crash(number, calendar);
+            let Some(jobs) = &mut self.jobs else { return };
+            let Consumer { job, request, since, group, .. } = jobs.consumers[number];
+            if job == NONE {
+                jobs.crash(number, calendar);
+                continue;
+            }
+            // Its instance broke down under the request that it was about to begin.
+            jobs.take_errand(request);
+            self.measure.jobs.tried(&jobs.all[job], group, since, calendar.now(), false);
+            self.cut(number, calendar);
         }
     }
 
@@ -98,14 +113,18 @@ impl System {
         jobs.takes(number, job, now);
         let (consumer, entry) = (&mut jobs.consumers[number], jobs.all[job]);
         (consumer.receipt, consumer.receives) = (receipt, receives);
-        (consumer.since, consumer.skip) = (now, entry.saved);
+        (consumer.since, consumer.skip, consumer.load) = (now, entry.saved, Span::ZERO);
         let instance = consumer.instance;
         let plan = self.plan.clone();
         let group = &plan.groups[self.instances[instance].group.index()];
         let worker = group.worker.as_ref().expect("consumers are those of workers");
         let again = entry.state == JobState::Done;
         self.measure.jobs.delivered(entry.source, receives > 1);
-        let too_late = !again && worker.deadline.is_some_and(|deadline| now.since(entry.born) > deadline);
+        let Some(jobs) = &mut self.jobs else { return };
+        let too_late = !again
+            && worker.deadline.as_ref().is_some_and(|deadline| {
+                now.since(entry.born) > deadline.span(&mut jobs.deadlines.at(entry.number))
+            });
         if (again && worker.idempotent) || too_late {
             if too_late && entry.state == JobState::InProcess {
                 self.job_ends(job, JobState::TooLate, calendar);
@@ -113,6 +132,18 @@ impl System {
             self.measure.jobs.skipped(entry.source, again);
             self.acknowledge(number, calendar);
             return self.hands_free(number, calendar);
+        }
+        if let Some(load) = &worker.load
+            && let Some(jobs) = &mut self.jobs
+        {
+            let draws = jobs.loads;
+            let consumer = &mut jobs.consumers[number];
+            let kept =
+                consumer.loaded.is_some_and(|since| load.keep.is_none_or(|keep| now.since(since) <= keep));
+            if !kept {
+                consumer.load =
+                    load.takes.span(&mut draws.at(entry.number.wrapping_add(u64::from(receives))));
+            }
         }
         if entry.started == Time::NEVER
             && let Some(jobs) = &mut self.jobs
@@ -128,6 +159,7 @@ impl System {
         };
         let reference = self.admit(request);
         if let Some(jobs) = &mut self.jobs {
+            jobs.consumers[number].request = reference.slot;
             jobs.set_errand(reference.slot, Errand::Works(number));
         }
         self.measure.checked(worker.job);
@@ -139,6 +171,7 @@ impl System {
         let now = calendar.now();
         let plan = self.plan.clone();
         let Some(jobs) = &mut self.jobs else { return };
+        jobs.consumers[number].loaded = Some(now);
         let consumer = jobs.consumers[number];
         let job = jobs.all[consumer.job];
         let took = now.since(consumer.since);
@@ -173,25 +206,33 @@ impl System {
                 self.hands_free(number, calendar);
             }
             Try::Cut => {
-                let saved = worker.checkpoint.map_or(Span::ZERO, |every| {
-                    let all = (job.saved + took).as_nanos();
-                    Span::from_nanos(all - all % every.as_nanos().max(1))
-                });
-                let kept = saved.saturating_sub(job.saved);
-                self.measure.jobs.cut(&job, consumer.since, now, kept);
-                let entry = &mut jobs.all[consumer.job];
-                entry.saved = entry.saved.max(saved);
-                jobs.lets_go(number, now);
-                jobs.crash(number, calendar);
-                jobs.release(consumer.job);
+                self.cut(number, calendar);
                 // Whoever starts a process again that died starts its consumer too.
-                if self.losing != Some(Losing::Everything(consumer.instance))
-                    && self.instances[consumer.instance].serving()
-                {
-                    self.workers_begin(consumer.instance, calendar);
+                let instance = consumer.instance;
+                if self.losing != Some(Losing::Everything(instance)) && self.instances[instance].serving() {
+                    self.workers_begin(instance, calendar);
                 }
             }
         }
+    }
+
+    /// A try ends because its worker goes away, and the consumer with it. What checkpoints have is kept.
+    fn cut(&mut self, number: u32, calendar: &mut Calendar<Event>) {
+        let Some(jobs) = &mut self.jobs else { return };
+        let now = calendar.now();
+        let slot = jobs.lets_go(number, now);
+        let Consumer { instance, since, .. } = jobs.consumers[number];
+        let job = &mut jobs.all[slot];
+        let worker = self.plan.groups[self.instances[instance].group.index()].worker.as_ref();
+        let every = worker.and_then(|worker| worker.checkpoint);
+        let saved = every.map_or(Span::ZERO, |every| {
+            let all = (job.saved + now.since(since)).as_nanos();
+            Span::from_nanos(all - all % every.as_nanos().max(1))
+        });
+        self.measure.jobs.cut(job, since, now, saved.saturating_sub(job.saved));
+        job.saved = job.saved.max(saved);
+        jobs.crash(number, calendar);
+        jobs.release(slot);
     }
 
     /// The work of a message is done, or is not wanted any more.
@@ -215,18 +256,20 @@ impl System {
         }
     }
 
-    /// What is left of a step's time for a job that goes on from a checkpoint, and that is broken off when it takes too long.
+    /// What a step of a job takes that goes on from a checkpoint, that has to load something first, or that is broken off when
+    /// it takes too long.
     pub(in crate::system) fn left_of_step(&mut self, slot: u32, time: Span, now: Time) -> Span {
         let Some(jobs) = &mut self.jobs else { return time };
         let Errand::Works(number) = jobs.errand(slot) else { return time };
         let consumer = &mut jobs.consumers[number];
         let skipped = consumer.skip.min(time);
         consumer.skip = consumer.skip.saturating_sub(skipped);
+        let load = std::mem::replace(&mut consumer.load, Span::ZERO);
         let since = consumer.since;
         let group = self.instances[self.requests[slot].instance].group;
         let timeout = self.plan.groups[group.index()].worker.as_ref().and_then(|worker| worker.timeout);
         let most = timeout.map_or(Span::MAX, |timeout| (since + timeout).since(now));
-        time.saturating_sub(skipped).min(most)
+        (load + time.saturating_sub(skipped)).min(most)
     }
 
     /// A queue has put a consumer out.
@@ -258,10 +301,13 @@ impl Jobs {
             group,
             queue,
             job: NONE,
+            request: NONE,
             receipt: Receipt { place: 0, number: 0 },
             receives: 0,
             since: calendar.now(),
             skip: Span::ZERO,
+            load: Span::ZERO,
+            loaded: None,
         };
         let number = self.hire(consumer, calendar.now());
         if self.at.len() <= instance as usize {
