@@ -160,7 +160,7 @@ pub(super) fn times<DB: DrawingBackend>(
         highest,
         lowest: if log { lowest * 0.8 } else { 0.0 },
         log,
-        label: |seconds| if seconds >= 100.0 { format!("{} s", short(seconds)) } else { value(seconds, "s") },
+        label: |seconds| if seconds >= 10.0 { format!("{} s", short(seconds)) } else { value(seconds, "s") },
     };
     let mut panel = frame.open(area, results)?;
     panel.shade(&broken, VERMILION)?;

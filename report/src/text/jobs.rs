@@ -123,11 +123,7 @@ impl Summary<'_> {
         let mut line = format!("{} of work, {} useful", duration(all), percent(counts.useful_seconds, all));
         for (seconds, words) in [(wasted, "wasted on tries that came to nothing"), (twice, "duplicated")] {
             if seconds > 0.0 {
-                line.push_str(&format!(
-                    ", {} h ({}) {words}",
-                    short(seconds / 3600.0),
-                    percent(seconds, all)
-                ));
+                line.push_str(&format!(", {} ({}) {words}", duration(seconds), percent(seconds, all)));
             }
         }
         self.told("workers", &line);
@@ -199,7 +195,7 @@ impl Summary<'_> {
 
     /// A line, or several, behind a name.
     fn told(&mut self, name: &str, text: &str) {
-        for (index, line) in wrap(text, WIDTH).iter().enumerate() {
+        for (index, line) in wrap(text, WIDTH - 14).iter().enumerate() {
             let name = if index == 0 { name } else { "" };
             self.line(format!("  {name:<10}  {line}"));
         }

@@ -111,9 +111,15 @@ fn text(results: &Results) -> String {
     text
 }
 
+/// A text in one line, wherever it was broken.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<&str>>().join(" ")
+}
+
 #[test]
 fn the_summary_tells_how_jobs_ended_and_where_their_time_went() {
     let text = text(&with_queues(&[queue("exports", "SQS")]));
+    let told = flat(&text);
     for line in [
         "Jobs of web",
         "  submitted 20.0 k   done 19.5 k (97.5 %)   dead-lettered 40 (0.20 %)   lost 20 (0.10 %)   too late 60 (0.30 %)   in progress 380 (1.90 %)",
@@ -121,14 +127,13 @@ fn the_summary_tells_how_jobs_ended_and_where_their_time_went() {
         "  job time                          jobs      mean       p50       p90       p99       max",
         "  answer to the request (HTTP)    20.0 k   14.4 ms   12.0 ms   24.0 ms   48.0 ms   96.0 ms",
         "  wait in the queue               19.6 k   30.00 s   25.00 s   50.00 s  100.00 s  200.00 s",
-        "  deliveries  20.6 k, 900 of them again, 210 tries failed, 45 tries cut, 33 jobs done twice, 120 found done already, 5\n",
-        "\n              given to somebody else meanwhile\n",
+        "  deliveries  20.6 k, 900 of them again, 210 tries failed, 45 tries cut, 33 jobs done twice, 120 found done already, 5 given to somebody else meanwhile",
         "  workers     11.1 h of work, 90.1 % useful, 60 min (9.01 %) wasted on tries that came to nothing, 6 min (0.90 %) duplicated",
         "  news        90.0 k questions or messages, 4.50 a job, 25 a second at the HTTP layer",
         "  given up    12 clients waited no longer, or were never told",
         "  cost        $0.00012 of workers for a job that was done",
     ] {
-        assert!(text.contains(line), "{line} is not in\n{text}");
+        assert!(told.contains(&flat(line)), "{line} is not in\n{text}");
     }
 }
 
