@@ -12,7 +12,7 @@ use sim_core::stats::{Interval, Tally};
 use sim_core::{Seed, Simulation, Stop, Time};
 
 use crate::plan::Plan;
-use crate::results::{Figure, Outcome, Results, Run, SCHEMA, Summary};
+use crate::results::{Distribution, Figure, JobsResult, JobsSummary, Outcome, Results, Run, SCHEMA, Summary};
 use crate::system::{System, finish};
 
 /// How often a run looks up: events between two reports of progress.
@@ -194,6 +194,7 @@ fn summary(replication: u32, run: &Run) -> Summary {
         response_time: run.response_time,
         violation_minutes: run.objectives.iter().map(|objective| objective.violation_minutes).collect(),
         cost: run.bill.as_ref().map(|bill| bill.total),
+        jobs: run.jobs.iter().map(JobsResult::summary).collect(),
     }
 }
 
@@ -220,6 +221,22 @@ fn figures(plan: &Plan, replications: &[Summary]) -> Vec<Figure> {
     for (index, objective) in plan.objectives.iter().enumerate() {
         let minutes = |s: &Summary| s.violation_minutes.get(index).copied();
         figures.push(figure(format!("violation of {}", objective.name), "min", &minutes));
+    }
+    for traffic in &plan.traffic {
+        // A source that submits jobs may submit none in a short run.
+        let jobs = |s: &Summary, value: fn(&JobsSummary) -> f64| {
+            s.jobs.iter().find(|jobs| jobs.name == traffic.name).map(value)
+        };
+        let name = |what: &str| format!("jobs of {}: {what}", traffic.name);
+        figures.push(figure(name("done"), "", &|s| jobs(s, |jobs| jobs.done as f64)));
+        figures.push(figure(name("lost"), "", &|s| jobs(s, |jobs| jobs.lost as f64)));
+        figures.push(figure(name("dead letters"), "", &|s| jobs(s, |jobs| jobs.dead_lettered as f64)));
+        let known = |s: &Summary, time: fn(&Distribution) -> f64| {
+            let of_source = s.jobs.iter().find(|jobs| jobs.name == traffic.name)?;
+            (of_source.total.count > 0).then(|| time(&of_source.total))
+        };
+        figures.push(figure(name("time p50"), "s", &|s| known(s, |total| total.p50)));
+        figures.push(figure(name("time p99"), "s", &|s| known(s, |total| total.p99)));
     }
     let currency = plan.prices.as_ref().map_or("", |prices| &prices.currency);
     figures.push(figure("cost".into(), currency, &|s| s.cost));

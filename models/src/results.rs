@@ -22,7 +22,7 @@ use sim_core::Time;
 pub use bill::{Bill, BillKind, BillLine};
 pub use connections::ConnectionsResult;
 pub use forecasts::{ForecastHour, ForecastResult};
-pub use jobs::{JobCounts, JobsResult, QueueResult};
+pub use jobs::{JobCounts, JobsResult, JobsRow, JobsSummary, QueueResult, QueueRow};
 pub use kinds::{ActivityKind, CauseKind};
 pub use nodes::NodesResult;
 pub use oracle::{Oracle, OracleGroup};
@@ -108,6 +108,9 @@ pub struct Summary {
     pub violation_minutes: Vec<f64>,
     /// The bill's total, where there are prices.
     pub cost: Option<f64>,
+    /// Its jobs, by the source that submitted them; empty where nothing does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<JobsSummary>,
 }
 
 /// How a run ended.
@@ -297,6 +300,13 @@ pub struct GroupResult {
     pub spot: Option<SpotResult>,
     /// Mean CPU utilisation of running instances, in percent.
     pub cpu: f64,
+    /// Mean share of its consumers that had a job in hand, in percent: a time average of jobs worked on over one of consumers.
+    /// `None` where it takes no jobs from a queue, or never had a consumer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers_busy: Option<f64>,
+    /// Mean share of the GPUs of running instances that were in use, in percent; `None` where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<f64>,
     /// Mean number of requests inside the instances, waiting or in progress.
     pub requests_inside: f64,
     /// Instance hours, from running until gone.
@@ -335,6 +345,9 @@ pub struct ObjectiveResult {
     pub bound: f64,
     /// True where a value above the bound breaks it, false where one below does.
     pub upper: bool,
+    /// True where it is about jobs, from submitting until known, and not about requests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub jobs: bool,
     /// The length of a window.
     pub window: f64,
     /// Windows in which there was something to measure.
@@ -417,6 +430,12 @@ pub struct Row {
     pub cost: Option<f64>,
     /// By group, in the scenario's order.
     pub groups: Vec<GroupRow>,
+    /// By queue, in the scenario's order; none where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<QueueRow>,
+    /// The jobs of all sources; `None` where there are no queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobsRow>,
 }
 
 /// A group at the end of an interval.

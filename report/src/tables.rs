@@ -49,6 +49,7 @@ pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
             header.push(format!("{}.{column}", group.name));
         }
     }
+    queue_columns(results, &mut header);
     let columns: Vec<&str> = header.iter().map(String::as_str).collect();
     let mut table = headed(&columns)?;
     let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
@@ -64,9 +65,31 @@ pub fn series(results: &Results) -> Result<Vec<u8>, TableError> {
             fields.extend([group.cpu.to_string(), group.queued.to_string(), group.sessions.to_string()]);
             fields.push(group.needed.map_or(String::new(), |needed| needed.to_string()));
         }
+        for queue in &row.queues {
+            fields.extend([queue.visible, queue.in_flight].map(|n| n.to_string()));
+            fields.push(queue.oldest.to_string());
+            fields.extend([queue.consumers, queue.consumers_busy].map(|n| n.to_string()));
+        }
+        if let Some(jobs) = &row.jobs {
+            fields.extend([jobs.submitted, jobs.done].map(|rate| rate.to_string()));
+            fields.extend([jobs.p50, jobs.p95].map(optional));
+        }
         table.write_record(&fields)?;
     }
     end(table)
+}
+
+/// The columns of each queue and of jobs, which are there where there are queues.
+fn queue_columns(results: &Results, header: &mut Vec<String>) {
+    for queue in &results.run.queues {
+        for column in ["visible", "in_flight", "oldest_s", "consumers", "consumers_busy"] {
+            header.push(format!("{}.{column}", queue.name));
+        }
+    }
+    if !results.run.queues.is_empty() {
+        let jobs = ["jobs_submitted_per_s", "jobs_done_per_s", "jobs_p50_s", "jobs_p95_s"];
+        header.extend(jobs.map(String::from));
+    }
 }
 
 /// The activity log.

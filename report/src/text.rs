@@ -3,6 +3,7 @@
 mod connections;
 mod cost;
 mod groups;
+mod jobs;
 mod overload;
 mod sessions;
 
@@ -40,6 +41,8 @@ pub fn render_text(results: &Results, style: Style) -> String {
     text.why();
     text.requests();
     text.sessions();
+    text.jobs();
+    text.queues();
     text.groups();
     text.nodes();
     text.activities();
@@ -270,13 +273,14 @@ impl Summary<'_> {
         }
         if self.results.replications.len() > 1 {
             self.line("");
-            for figure in
-                self.results.figures.iter().filter(|figure| !figure.name.starts_with("violation of"))
-            {
+            let figures =
+                || self.results.figures.iter().filter(|figure| !figure.name.starts_with("violation of"));
+            let width = figures().map(|figure| figure.name.chars().count()).max().unwrap_or(0).clamp(24, 48);
+            for figure in figures() {
                 let half = figure
                     .half_width
                     .map_or(String::new(), |half| format!(" ± {}", value(half, &figure.unit)));
-                let line = format!("  {:<24} {}{half}", figure.name, value(figure.mean, &figure.unit));
+                let line = format!("  {:<width$} {}{half}", figure.name, value(figure.mean, &figure.unit));
                 self.text.push_str(&line);
                 self.text.push('\n');
             }

@@ -40,6 +40,18 @@ fn kinds() -> Vec<(&'static str, plan::QueueKind)> {
     let rabbitmq =
         plan::RabbitMq { priorities: 1, prefetch: 10, consumer_timeout: secs(1800), notices: secs(30) };
     let bullmq = plan::BullMq { lock_duration: secs(30), stalled_interval: secs(30), max_stalled_count: 1 };
+    let kafka = plan::Kafka {
+        partitions: 10,
+        assignor: plan::Assignor::Range,
+        session_timeout: secs(45),
+        max_poll_interval: secs(300),
+        max_poll_records: 500,
+        commit: plan::Commit::Auto(secs(5)),
+        rebalance: secs(3),
+        initial_rebalance_delay: secs(3),
+        static_membership: false,
+    };
+    let stream = plan::RedisStream { min_idle: secs(60), claim_every: secs(30) };
     vec![
         ("SQS", plan::QueueKind::Sqs(sqs)),
         ("SQS, batches of 10", plan::QueueKind::Sqs(plan::Sqs { batch: 10, ..sqs })),

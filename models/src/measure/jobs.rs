@@ -3,7 +3,7 @@
 use sim_core::stats::{Histogram, Precision};
 use sim_core::{Span, Time};
 
-use crate::plan::{Plan, TrafficId};
+use crate::plan::{GroupId, Plan, TrafficId};
 use crate::queue::Loss;
 use crate::results::JobCounts;
 use crate::system::{Job, JobState};
@@ -11,9 +11,31 @@ use crate::system::{Job, JobState};
 /// The jobs of all sources.
 #[derive(Clone, Debug)]
 pub struct JobMeasure {
-    /// By source; empty where nothing submits jobs.
+    /// By source, and behind these what health checks submit; empty where there are no queues.
     pub sources: Vec<JobCollector>,
+    /// Worker seconds of tries, by group and by the source of their jobs.
+    pub worked: Vec<Vec<f64>>,
+    row: OpenRow,
     since: Time,
+}
+
+/// The jobs of all sources in the open interval of the series.
+#[derive(Clone, Debug)]
+struct OpenRow {
+    submitted: u64,
+    done: u64,
+    times: Histogram,
+}
+
+/// The jobs of all sources in an interval that is closed.
+#[derive(Clone, Copy, Debug)]
+pub struct JobsRecord {
+    /// Jobs submitted.
+    pub submitted: u64,
+    /// Jobs done.
+    pub done: u64,
+    /// Median and 95th percentile from submitting until known.
+    pub quantiles: [Option<Span>; 2],
 }
 
 /// The jobs of one source.
@@ -48,13 +70,20 @@ impl JobMeasure {
             told: histogram(),
             total: histogram(),
         };
-        let count = if plan.queues.is_empty() { 0 } else { plan.traffic.len() };
-        JobMeasure { sources: (0..count).map(|_| collector()).collect(), since: Time::ZERO }
+        let count = if plan.queues.is_empty() { 0 } else { plan.traffic.len() + 1 };
+        JobMeasure {
+            sources: (0..count).map(|_| collector()).collect(),
+            worked: plan.groups.iter().map(|_| vec![0.0; count]).collect(),
+            row: OpenRow { submitted: 0, done: 0, times: Histogram::new(Precision::Coarse) },
+            since: Time::ZERO,
+        }
     }
 
-    /// Forgets what was measured so far; what is in progress stays.
+    /// Forgets what was measured so far. Jobs in progress stay submitted; those that have ended are no longer counted, however
+    /// often they are done again.
     pub fn begin(&mut self, now: Time) {
         self.since = now;
+        self.worked.iter_mut().for_each(|sources| sources.fill(0.0));
         for source in &mut self.sources {
             source.done_before += source.counts.done;
             let in_progress = source.counts.in_progress();
@@ -72,12 +101,14 @@ impl JobMeasure {
     }
 
     fn of(&mut self, source: TrafficId) -> &mut JobCollector {
-        &mut self.sources[source.index()]
+        let checks = self.sources.len() - 1;
+        &mut self.sources[source.index().min(checks)]
     }
 
     /// A job was sent to a queue.
     pub fn submitted(&mut self, source: TrafficId) {
         self.of(source).counts.submitted += 1;
+        self.row.submitted += 1;
     }
 
     /// The request that submitted it was answered.
@@ -102,10 +133,18 @@ impl JobMeasure {
         self.of(source).waited.record(time);
     }
 
-    /// A try is over, which took so long and did the work, or did not.
-    pub fn tried(&mut self, job: &Job, took: Span, done: bool) {
+    /// The part of a try that fell into the time that is measured.
+    fn measured(&self, began: Time, now: Time) -> Span {
+        now.since(began.max(self.since))
+    }
+
+    /// A try of a worker of this group is over, which began then and did the work, or did not.
+    pub fn tried(&mut self, job: &Job, group: GroupId, began: Time, now: Time, done: bool) {
+        let seconds = self.measured(began, now).as_secs_f64();
+        let worked = &mut self.worked[group.index()];
+        let checks = worked.len() - 1;
+        worked[job.source.index().min(checks)] += seconds;
         let counts = &mut self.of(job.source).counts;
-        let seconds = took.as_secs_f64();
         match (done, job.state == JobState::Done) {
             (true, false) => counts.useful_seconds += seconds,
             (true, true) => {
@@ -119,13 +158,16 @@ impl JobMeasure {
         }
     }
 
-    /// A try was cut, of which so much was kept by checkpoints.
-    pub fn cut(&mut self, job: &Job, kept: Span) {
+    /// The try that is over was cut, and checkpoints have kept so much of its beginning.
+    pub fn cut(&mut self, job: &Job, began: Time, now: Time, kept: Span) {
+        let measured = self.measured(began, now);
+        let lost = now.since(began).saturating_sub(kept);
+        let kept = measured.saturating_sub(lost).as_secs_f64();
         let counts = &mut self.of(job.source).counts;
         counts.failed_tries -= 1;
         counts.cut_tries += 1;
-        counts.wasted_seconds -= kept.as_secs_f64();
-        counts.useful_seconds += kept.as_secs_f64();
+        counts.wasted_seconds -= kept;
+        counts.useful_seconds += kept;
     }
 
     /// A consumer was put out while it worked on a job of this source.
@@ -145,13 +187,16 @@ impl JobMeasure {
 
     /// A job has ended, which stood as `before` until now.
     pub fn ended(&mut self, job: &Job, before: JobState) {
-        let (state, since) = (job.state, self.since);
-        let own = self.of(job.source);
-        count(&mut own.counts, before, |value| *value = value.saturating_sub(1));
-        count(&mut own.counts, state, |value| *value += 1);
-        if state == JobState::Done && job.started >= since {
-            own.served.record(job.done.since(job.started));
+        if job.state == JobState::Done {
+            self.row.done += 1;
+            self.of(job.source).served.record(job.done.since(job.started));
         }
+        if job.past {
+            return; // it is in no count any more
+        }
+        let counts = &mut self.of(job.source).counts;
+        count(counts, before, |value| *value -= 1);
+        count(counts, job.state, |value| *value += 1);
     }
 
     /// The client of a job knows that it is done.
@@ -159,6 +204,22 @@ impl JobMeasure {
         let own = self.of(job.source);
         own.told.record(told);
         own.total.record(total);
+        self.row.times.record(total);
+    }
+
+    /// Closes the open interval of the series; `None` where there are no queues.
+    pub fn close_row(&mut self) -> Option<JobsRecord> {
+        if self.sources.is_empty() {
+            return None;
+        }
+        let row = &mut self.row;
+        let record = JobsRecord {
+            submitted: std::mem::take(&mut row.submitted),
+            done: std::mem::take(&mut row.done),
+            quantiles: [0.5, 0.95].map(|q| row.times.quantile(q)),
+        };
+        row.times.clear();
+        Some(record)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::system::{Ending, EndingKind, Instance, Job, JobState, Request};
 
 pub use facts::MinuteFacts;
 pub use job_facts::JobFacts;
-pub use jobs::{JobCollector, JobMeasure};
+pub use jobs::{JobCollector, JobMeasure, JobsRecord};
 pub use late::{JobPart, LateJobs};
 pub use rows::{RowRecord, Rows};
 pub use trouble::Trouble;
@@ -65,6 +65,10 @@ pub struct Measure {
     pub gone_tallies: Vec<Tally>,
     /// What all run queues had counted when measurement began, by group.
     pub tallies_before: Vec<Tally>,
+    /// GPU nanoseconds that instances which are gone had, by group.
+    pub gone_gpus: Vec<f64>,
+    /// The same of all instances when measurement began.
+    pub gpus_before: Vec<f64>,
     billed_minimum: f64,
 }
 
@@ -272,6 +276,8 @@ impl Measure {
             machines_before: plan.groups.iter().map(|_| MachineTotals::default()).collect(),
             gone_tallies: plan.groups.iter().map(|_| Tally::default()).collect(),
             tallies_before: plan.groups.iter().map(|_| Tally::default()).collect(),
+            gone_gpus: vec![0.0; plan.groups.len()],
+            gpus_before: vec![0.0; plan.groups.len()],
             billed_minimum: plan.prices.as_ref().map_or(0.0, |prices| prices.minimum_seconds),
         }
     }
@@ -417,6 +423,7 @@ impl Measure {
         let [used, had] = &mut self.gone_cores[instance.group.index()];
         *used += instance.machine.core_nanos(now);
         *had += instance.cores_had(now);
+        self.gone_gpus[instance.group.index()] += instance.gpus_had(now);
         self.gone_machines[instance.group.index()].add(&instance.machine);
         if let Some(tally) = instance.machine.tally() {
             self.gone_tallies[instance.group.index()].add(&tally);

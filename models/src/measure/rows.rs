@@ -3,7 +3,8 @@
 use sim_core::stats::{Histogram, Precision};
 use sim_core::{Span, Time};
 
-use crate::results::GroupRow;
+use super::JobsRecord;
+use crate::results::{GroupRow, QueueRow};
 use crate::system::Ending;
 
 /// Rows of a run; its length divided by this is the interval, rounded up to a length people use.
@@ -46,6 +47,10 @@ pub struct RowRecord {
     pub cost: Option<f64>,
     /// By group.
     pub groups: Vec<GroupRow>,
+    /// By queue.
+    pub queues: Vec<QueueRow>,
+    /// The jobs of all sources; `None` where there are no queues.
+    pub jobs: Option<JobsRecord>,
 }
 
 impl Rows {
@@ -82,8 +87,15 @@ impl Rows {
         }
     }
 
-    /// Closes the open row.
-    pub fn close(&mut self, end: Time, cost: Option<f64>, groups: Vec<GroupRow>) {
+    /// Closes the open row. What is said of queues and jobs is empty where there are none.
+    pub fn close(
+        &mut self,
+        end: Time,
+        cost: Option<f64>,
+        groups: Vec<GroupRow>,
+        queues: Vec<QueueRow>,
+        jobs: Option<JobsRecord>,
+    ) {
         let quantiles = [0.5, 0.95, 0.99].map(|q| self.times.quantile(q));
         self.closed.push(RowRecord {
             end,
@@ -94,6 +106,8 @@ impl Rows {
             quantiles,
             cost,
             groups,
+            queues,
+            jobs,
         });
         self.times.clear();
     }

@@ -43,3 +43,30 @@ pub struct Counts {
     /// Times that a consumer group was reassigned its partitions.
     pub rebalances: u64,
 }
+
+impl Counts {
+    /// What was counted after `before` was.
+    pub fn since(&self, before: &Counts) -> Counts {
+        Counts {
+            sent: self.sent - before.sent,
+            refused: self.refused - before.refused,
+            received: self.received - before.received,
+            received_again: self.received_again - before.received_again,
+            consumed: self.consumed - before.consumed,
+            stale: self.stale - before.stale,
+            dead_lettered: self.dead_lettered - before.dead_lettered,
+            lost: self.lost - before.lost,
+            requests: self.requests - before.requests,
+            empty_receives: self.empty_receives - before.empty_receives,
+            over_limit: self.over_limit - before.over_limit,
+            rebalances: self.rebalances - before.rebalances,
+        }
+    }
+}
+
+impl Depth {
+    /// Messages that the queue holds.
+    pub fn held(&self) -> u64 {
+        self.visible + self.in_flight + self.delayed
+    }
+}

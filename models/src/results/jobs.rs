@@ -77,13 +77,60 @@ pub struct JobsResult {
     pub told: Distribution,
     /// From sending the request until the client knew; until it was done where nobody asks.
     pub total: Distribution,
+    /// Their questions and messages per second, which the HTTP layer works on beside all else.
+    pub questions_per_second: f64,
     /// What the groups of workers that do them and their queues cost, by job that was done, over the whole run; `None` without
     /// prices.
     pub cost: Option<f64>,
 }
 
-/// What became of a queue.
+/// A source's jobs of one replication in brief.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobsSummary {
+    /// The source.
+    pub name: String,
+    /// Jobs sent to queues.
+    pub submitted: u64,
+    /// Jobs whose work was done.
+    pub done: u64,
+    /// Jobs that failed too often.
+    pub dead_lettered: u64,
+    /// Jobs that are lost, for any reason.
+    pub lost: u64,
+    /// From sending the request until the client knew; until it was done where nobody asks.
+    pub total: Distribution,
+}
+
+/// The jobs of all sources in an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobsRow {
+    /// Jobs submitted per second.
+    pub submitted: f64,
+    /// Jobs done per second.
+    pub done: f64,
+    /// Median time from submitting until known, of those that became known in it; `None` where none did.
+    pub p50: Option<f64>,
+    /// 95th percentile.
+    pub p95: Option<f64>,
+}
+
+/// A queue at the end of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueRow {
+    /// Messages that a consumer could receive.
+    pub visible: u64,
+    /// Messages that are with a consumer.
+    pub in_flight: u64,
+    /// The age of the oldest message that is not acknowledged, in seconds; 0 where there is none.
+    pub oldest: f64,
+    /// Its consumers.
+    pub consumers: u32,
+    /// Consumers that have a job in hand.
+    pub consumers_busy: u32,
+}
+
+/// What became of a queue.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueueResult {
     /// Its name.
     pub name: String,
@@ -95,6 +142,8 @@ pub struct QueueResult {
     pub in_flight: u64,
     /// Messages that were not yet to be received at the end.
     pub delayed: u64,
+    /// Messages that it held when measurement began.
+    pub held_at_start: u64,
     /// The most that waited at the end of any minute.
     pub visible_max: u64,
     /// The greatest age of its oldest message at the end of any minute, in seconds.
@@ -119,6 +168,12 @@ pub struct QueueResult {
     pub requests: u64,
     /// Receives that brought nothing.
     pub empty_receives: u64,
+    /// Receives that it refused because too many messages were in flight (`OverLimit`).
+    pub over_limit: u64,
     /// Times that a consumer group was reassigned its partitions.
     pub rebalances: u64,
+    /// The time average of its consumers.
+    pub consumers_mean: f64,
+    /// The time average of consumers that had a job in hand.
+    pub consumers_busy_mean: f64,
 }

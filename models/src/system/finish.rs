@@ -9,9 +9,9 @@ use crate::capacity::weakest;
 use crate::cost::bill;
 use crate::machine::{Counts, Scheduler, Supply};
 use crate::measure::{Collector, ViolationRecord, WindowCollector, distribution};
-use crate::plan::{Balancer, GroupId, Indicator, Objective, TrafficId};
+use crate::plan::{Balancer, GroupId, Indicator, Objective, Subject, TrafficId};
 use crate::results::{
-    Budget, Distribution, GroupResult, Limits, ObjectiveResult, Outcome, Part, Requests, Row, Run,
+    Budget, Distribution, GroupResult, JobsRow, Limits, ObjectiveResult, Outcome, Part, Requests, Row, Run,
     Scheduling, SchedulingCounts, SchedulingPart, Violation, Window,
 };
 use crate::sla::Suspect;
@@ -104,6 +104,7 @@ impl System {
     fn close_what_is_open(&mut self, now: Time) {
         self.close_guards(now);
         self.settle_last_polls(now);
+        self.close_queues(now);
         if self.measure.rows.closed.last().map_or(Time::ZERO, |row| row.end) < now {
             self.close_row(now);
         }
@@ -148,6 +149,8 @@ impl System {
             terminated: fleet.terminated,
             spot: self.spot_result(group, now),
             cpu: if had > 0.0 { 100.0 * used / had } else { 0.0 },
+            workers_busy: self.workers_busy(group, now),
+            gpu: self.gpus_in_use(group, now),
             requests_inside: fleet.inside.mean(now),
             instance_hours: seconds / 3600.0,
             failed_starts: fleet.failed_starts,
@@ -214,6 +217,7 @@ impl System {
             unit: scale.unit.to_string(),
             bound: plan.bound * scale.factor,
             upper: plan.indicator != Indicator::Availability,
+            jobs: plan.subject == Subject::Jobs,
             window: plan.window.as_secs_f64(),
             windows: windows.windows,
             violation_minutes: windows.violation.as_secs_f64() / 60.0,
@@ -289,6 +293,13 @@ impl System {
                 p99: row.quantiles[2].map(Span::as_secs_f64),
                 cost: row.cost,
                 groups: row.groups.clone(),
+                queues: row.queues.clone(),
+                jobs: row.jobs.map(|jobs| JobsRow {
+                    submitted: rate(jobs.submitted),
+                    done: rate(jobs.done),
+                    p50: jobs.quantiles[0].map(Span::as_secs_f64),
+                    p95: jobs.quantiles[1].map(Span::as_secs_f64),
+                }),
             }
         });
         rows.collect()

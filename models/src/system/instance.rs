@@ -170,6 +170,13 @@ impl Instance {
         ran as f64 * self.vcpus
     }
 
+    /// GPU nanoseconds that it had so far.
+    pub fn gpus_had(&self, now: Time) -> f64 {
+        let until = self.billed_until(now);
+        let ran = self.running.map_or(0, |running| until.since(running).as_nanos());
+        ran as f64 * self.gpus.as_ref().map_or(0.0, |gpus| f64::from(gpus.count()))
+    }
+
     /// True once its server has been started.
     pub fn has_processes(&self) -> bool {
         matches!(self.phase, Phase::AppStarting | Phase::Up | Phase::Draining)

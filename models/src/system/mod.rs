@@ -351,7 +351,10 @@ impl Model for System {
                 let window = self.plan.objectives[usize::from(index)].window;
                 self.tick(calendar, window, Event::Window(index));
             }
-            Event::WarmUpOver => self.begin_measuring(calendar.now()),
+            Event::WarmUpOver => {
+                self.catch_up_with_queues(calendar);
+                self.begin_measuring(calendar.now());
+            }
         }
         self.settle(calendar);
     }

@@ -53,12 +53,14 @@ impl System {
             .prices
             .as_ref()
             .map(|prices| crate::cost::total(prices, &self.plan.terms, &self.usage(now)));
-        self.measure.rows.close(now, cost, groups);
+        let (queues, jobs) = (self.queue_rows(now), self.measure.jobs.close_row());
+        self.measure.rows.close(now, cost, groups, queues, jobs);
     }
 
     /// Measurement begins.
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
+        self.count_queues_from(now);
         self.count_sessions_from(now);
         self.begin_versions();
         self.sources
@@ -79,11 +81,15 @@ impl System {
             (fleet.sent_at_minute, fleet.turned_away_at_minute) = (sent[group], turned_away[group]);
             let [used, had] = &mut self.measure.cores_before[group];
             [*used, *had] = self.measure.gone_cores[group];
+            let gpus = &mut self.measure.gpus_before[group];
+            *gpus = self.measure.gone_gpus[group];
             for &slot in &fleet.members {
                 *used += self.instances[slot].machine.core_nanos(now);
                 *had += self.instances[slot].cores_had(now);
+                *gpus += self.instances[slot].gpus_had(now);
             }
             fleet.inside.reset(now);
+            fleet.gpus.reset(now);
             fleet.serving.reset(now);
             fleet.serving_min = fleet.serving.value() as u32;
         }

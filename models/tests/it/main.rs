@@ -12,6 +12,7 @@ mod front_door;
 mod golden;
 mod hpa_vectors;
 mod incidents;
+mod job_results;
 mod job_scaling;
 mod job_tables;
 mod jobs;

@@ -3,6 +3,7 @@
 mod cost;
 mod frame;
 mod panels;
+mod queues;
 mod sessions;
 mod validation;
 
@@ -36,6 +37,14 @@ pub enum Picture {
     CostByHour,
     /// Open sessions; part of the overview where there are any.
     Sessions,
+    /// Messages in queues; part of the overview where there are queues, as are those that follow.
+    Queues,
+    /// How old the oldest message of each queue is.
+    OldestMessage,
+    /// Jobs submitted and done.
+    Jobs,
+    /// How long jobs took until their clients knew.
+    JobTime,
 }
 
 /// Why a picture could not be drawn.
@@ -47,20 +56,18 @@ const PANEL: (u32, u32) = (1280, 520);
 const OVERVIEW_PANEL_HEIGHT: u32 = 380;
 
 impl Picture {
-    fn panels(self, results: &Results) -> &'static [Picture] {
-        match self {
-            Picture::Overview if sessions::any(results) => {
-                &[Picture::Load, Picture::ResponseTime, Picture::Instances, Picture::Cpu, Picture::Sessions]
-            }
-            Picture::Overview => &[Picture::Load, Picture::ResponseTime, Picture::Instances, Picture::Cpu],
-            Picture::Load => &[Picture::Load],
-            Picture::ResponseTime => &[Picture::ResponseTime],
-            Picture::Instances => &[Picture::Instances],
-            Picture::Cpu => &[Picture::Cpu],
-            Picture::Cost => &[Picture::Cost],
-            Picture::CostByHour => &[Picture::CostByHour],
-            Picture::Sessions => &[Picture::Sessions],
+    fn panels(self, results: &Results) -> Vec<Picture> {
+        if self != Picture::Overview {
+            return vec![self];
         }
+        let mut panels = vec![Picture::Load, Picture::ResponseTime, Picture::Instances, Picture::Cpu];
+        if sessions::any(results) {
+            panels.push(Picture::Sessions);
+        }
+        if queues::any(results) {
+            panels.extend([Picture::Queues, Picture::OldestMessage, Picture::Jobs, Picture::JobTime]);
+        }
+        panels
     }
 
     fn size(self, results: &Results) -> (u32, u32) {
@@ -146,7 +153,7 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
     match sheet {
         Sheet::Panels(results, picture) => {
             let panels = picture.panels(results);
-            for (part, &panel) in area.split_evenly((panels.len(), 1)).iter().zip(panels) {
+            for (part, panel) in area.split_evenly((panels.len(), 1)).iter().zip(panels) {
                 panels::draw(part, results, panel).map_err(|error| failed(&error))?;
             }
         }

@@ -2,12 +2,12 @@
 
 use plotters::prelude::DrawingBackend;
 use plotters::style::RGBColor;
-use scalesim::results::{ActivityKind, Results, Row};
+use scalesim::results::{ActivityKind, ObjectiveResult, Results, Row};
 
 use super::frame::{
     Area, BLUE, DrawError, Frame, GREEN, INK, ORANGE, PURPLE, SERIES, SKY, Stroke, VERMILION, steps, whole,
 };
-use super::{Picture, sessions};
+use super::{Picture, queues, sessions};
 use crate::text::{count, short, value};
 
 /// Draws one panel.
@@ -23,6 +23,10 @@ pub fn draw<DB: DrawingBackend>(
         Picture::Cost => cost(area, results),
         Picture::CostByHour => super::cost::draw(area, results),
         Picture::Sessions => sessions::draw(area, results),
+        Picture::Queues => queues::depth(area, results),
+        Picture::OldestMessage => queues::age(area, results),
+        Picture::Jobs => queues::jobs(area, results),
+        Picture::JobTime => queues::job_time(area, results),
         Picture::Load | Picture::Overview => load(area, results),
     }
 }
@@ -74,10 +78,15 @@ fn load<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(), Dr
     Ok(())
 }
 
-/// The windows of response-time objectives that broke them, where such windows follow one another as one stretch.
-fn broken(results: &Results) -> Vec<(f64, f64)> {
-    let objectives = results.run.objectives.iter().filter(|objective| objective.unit == "s");
-    let windows = objectives.flat_map(|objective| &objective.violations).map(|violation| violation.window);
+/// The objectives about times of requests, or of `jobs`.
+fn of_times(results: &Results, jobs: bool) -> impl Iterator<Item = &ObjectiveResult> {
+    results.run.objectives.iter().filter(move |objective| objective.unit == "s" && objective.jobs == jobs)
+}
+
+/// The windows of such objectives that broke them, where such windows follow one another as one stretch.
+fn broken(results: &Results, jobs: bool) -> Vec<(f64, f64)> {
+    let windows =
+        of_times(results, jobs).flat_map(|objective| &objective.violations).map(|violation| violation.window);
     let mut stretches: Vec<(f64, f64)> = windows.map(|window| (window.from, window.to)).collect();
     stretches.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut merged: Vec<(f64, f64)> = Vec::new();
@@ -90,10 +99,10 @@ fn broken(results: &Results) -> Vec<(f64, f64)> {
     merged
 }
 
-/// Bounds of response times, with what stands at their line; objectives with the same bound share a label.
-fn bounds(results: &Results) -> Vec<(f64, String)> {
+/// Bounds of times, with what stands at their line; objectives with the same bound share a label.
+fn bounds(results: &Results, jobs: bool) -> Vec<(f64, String)> {
     let mut labels: Vec<(f64, String)> = Vec::new();
-    for objective in results.run.objectives.iter().filter(|objective| objective.unit == "s") {
+    for objective in of_times(results, jobs) {
         let (bound, name, text) = (objective.bound, &objective.name, &objective.objective);
         match labels.iter_mut().find(|(other, _)| *other == bound) {
             // `a, b: p99 <= 1s` where they say the same.
@@ -108,42 +117,55 @@ fn bounds(results: &Results) -> Vec<(f64, String)> {
     labels
 }
 
+/// A quantile of each row: its name, its colour, and where it stands.
+pub(super) type Quantile = (&'static str, RGBColor, fn(&Row) -> Option<f64>);
+
 fn response_time<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Result<(), DrawError<DB>> {
-    type Quantile = (&'static str, RGBColor, fn(&Row) -> Option<f64>);
     const QUANTILES: [Quantile; 3] =
         [("p50", SKY, |row| row.p50), ("p95", BLUE, |row| row.p95), ("p99", PURPLE, |row| row.p99)];
-    let bounds = bounds(results);
+    times(area, results, "response time", &QUANTILES, false)
+}
+
+/// Quantiles of times against the objectives of requests, or of `jobs`.
+pub(super) fn times<DB: DrawingBackend>(
+    area: &Area<DB>,
+    results: &Results,
+    title: &str,
+    quantiles: &[Quantile],
+    jobs: bool,
+) -> Result<(), DrawError<DB>> {
+    let bounds = bounds(results, jobs);
     let half = results.run.interval / 2.0;
     let line = |of: fn(&Row) -> Option<f64>| -> Vec<(f64, Option<f64>)> {
         results.run.series.iter().map(|row| (row.at + half, of(row))).collect()
     };
-    let seen = || QUANTILES.iter().flat_map(|(.., of)| results.run.series.iter().filter_map(*of));
+    let seen = || quantiles.iter().flat_map(|(.., of)| results.run.series.iter().filter_map(*of));
     let bound = || bounds.iter().map(|bound| bound.0);
     let highest = seen().chain(bound()).fold(0.0, f64::max);
     let lowest = seen().filter(|&time| time > 0.0).chain(bound()).fold(f64::INFINITY, f64::min);
     let log = lowest.is_finite() && highest > 12.0 * lowest;
     let mut legend: Vec<(String, RGBColor, Stroke)> =
-        QUANTILES.iter().map(|(name, colour, _)| (name.to_string(), *colour, Stroke::Solid)).collect();
+        quantiles.iter().map(|(name, colour, _)| (name.to_string(), *colour, Stroke::Solid)).collect();
     if !bounds.is_empty() {
         legend.push(("objective".to_string(), VERMILION, Stroke::Dashed));
     }
-    let broken = broken(results);
+    let broken = broken(results, jobs);
     if !broken.is_empty() {
         legend.push(("violated".to_string(), RGBColor(245, 205, 180), Stroke::Solid));
     }
     let scale = if log { " (logarithmic)" } else { "" };
     let frame = Frame {
-        title: format!("{}: response time{scale}", results.scenario),
+        title: format!("{}: {title}{scale}", results.scenario),
         legend,
         highest,
         lowest: if log { lowest * 0.8 } else { 0.0 },
         log,
-        label: |seconds| value(seconds, "s"),
+        label: |seconds| if seconds >= 10.0 { format!("{} s", short(seconds)) } else { value(seconds, "s") },
     };
     let mut panel = frame.open(area, results)?;
     panel.shade(&broken, VERMILION)?;
-    for (_, colour, of) in QUANTILES {
-        panel.line(&line(of), colour, 2)?;
+    for (_, colour, of) in quantiles {
+        panel.line(&line(*of), *colour, 2)?;
     }
     for (bound, name) in bounds {
         panel.level(bound, &name, VERMILION)?;

@@ -38,6 +38,12 @@ impl Summary<'_> {
                 busiest,
                 group.instance_hours
             ));
+            if let Some(busy) = group.workers_busy {
+                self.line(format!("  workers   {busy:.0} % of consumers at work on average"));
+            }
+            if let Some(gpu) = group.gpu {
+                self.line(format!("  GPUs      {gpu:.0} % of those of running instances in use on average"));
+            }
             for forecast in run.forecasts.iter().filter(|forecast| forecast.group == group.name) {
                 self.forecast(forecast);
             }

@@ -1,6 +1,8 @@
 //! Reports of real runs, ordinary and odd.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, and says where")]
 
+mod jobs;
+
 use scalesim::results::Results;
 use scalesim::{Experiment, Scenario};
 use scalesim_report::{ARTEFACTS, Clock, Style, json, render_text};

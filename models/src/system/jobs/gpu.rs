@@ -23,6 +23,11 @@ impl Gpus {
     pub fn new(count: u32) -> Option<Box<Gpus>> {
         (count > 0).then(|| Box::new(Gpus { count, running: SmallVec::new(), waiting: VecDeque::new() }))
     }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
 }
 
 impl System {

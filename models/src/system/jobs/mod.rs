@@ -3,6 +3,7 @@
 //!
 //! * [`submit`](self): from a request's step into the queue, and how jobs come to their end;
 //! * [`work`](self): consumers, what they have in hand, and what is lost when their instance goes;
+//! * [`consumers`](self): how many there are, and how many of them are at work;
 //! * [`know`](self): clients that ask, are told, or lose interest;
 //! * [`bill`](self): what queues and jobs cost;
 //! * [`cause`](self): who may be why they were late;
@@ -14,6 +15,7 @@
 
 mod bill;
 mod cause;
+mod consumers;
 mod finish;
 mod gpu;
 mod know;
@@ -29,8 +31,9 @@ use smallvec::SmallVec;
 use super::System;
 use crate::event::{Event, Ref, Slab};
 use crate::plan::{Plan, QueueId, TrafficId};
-use crate::queue::{Happened, Queue};
+use crate::queue::{Counts, Happened, Queue};
 
+use consumers::Staff;
 pub use gpu::Gpus;
 pub use observe::WorkMarks;
 pub(super) use observe::{gpu_percent, sample};
@@ -46,6 +49,8 @@ pub struct Jobs {
     pub(super) lines: Vec<Line>,
     pub(super) all: Slab<Job>,
     consumers: Slab<Consumer>,
+    /// How many consumers each group has, and how many of them are at work.
+    staff: Vec<Staff>,
     /// The consumers of each instance, by its slot.
     at: Vec<SmallVec<[u32; 2]>>,
     /// What requests are for, by their slot; those behind its end are for nothing.
@@ -82,14 +87,15 @@ pub(super) struct Line {
     visible_max: u64,
     /// The greatest age of its oldest message at the end of a minute.
     oldest_max: Span,
+    /// What it had counted when measurement began, and what it held then.
+    before: (Counts, u64),
 }
 
 impl Line {
     /// True where it takes no message more.
     fn is_full(&self, plan: &Plan, id: QueueId, now: Time) -> bool {
         let Some(capacity) = plan.queues[id.index()].capacity else { return false };
-        let depth = self.queue.depth(now);
-        depth.visible + depth.in_flight + depth.delayed >= capacity
+        self.queue.depth(now).held() >= capacity
     }
 }
 
@@ -114,6 +120,8 @@ pub struct Job {
     pub queue: QueueId,
     /// How it stands.
     pub state: JobState,
+    /// It had come to an end when measurement began: what becomes of it after that is not counted.
+    pub past: bool,
     /// Its client waits for news of it, or its request has not been answered yet.
     pub watched: bool,
     /// Tries that were cut because its worker went away.
@@ -194,11 +202,13 @@ impl Jobs {
             refused: 0,
             visible_max: 0,
             oldest_max: Span::ZERO,
+            before: (Counts::default(), 0),
         });
         Some(Box::new(Jobs {
             lines: lines.collect(),
             all: Slab::default(),
             consumers: Slab::default(),
+            staff: plan.groups.iter().map(|_| Staff::new(Time::ZERO)).collect(),
             at: Vec::new(),
             errands: Vec::new(),
             pending: VecDeque::new(),
@@ -351,3 +361,6 @@ impl System {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

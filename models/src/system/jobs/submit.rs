@@ -139,6 +139,7 @@ impl System {
             source: request.source,
             queue,
             state: JobState::InProcess,
+            past: false,
             watched: false,
             cuts: 0,
             failures: 0,

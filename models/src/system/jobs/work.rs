@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{Errand, JobState, Jobs, NONE, Pending, System};
 use crate::event::{Event, Ref};
-use crate::plan::{QueueId, Worker};
+use crate::plan::{GroupId, QueueId, Worker};
 use crate::queue::{Happened, Receipt};
 use crate::system::supervise::Losing;
 use crate::system::targets::NO_BALANCER;
@@ -16,11 +16,13 @@ use crate::system::{Ending, Request};
 #[derive(Clone, Copy, Debug)]
 pub struct Consumer {
     /// Its instance.
-    instance: u32,
+    pub(super) instance: u32,
+    /// The group of that.
+    pub(super) group: GroupId,
     /// Where its jobs come from.
     queue: QueueId,
     /// The job in its hands; [`NONE`] while it waits for one.
-    job: u32,
+    pub(super) job: u32,
     /// The slot of the request that it works on that as.
     request: u32,
     /// What it acknowledges that with.
@@ -54,10 +56,10 @@ impl System {
     /// An instance serves from now on: where it is a worker, its consumers are there and ask for jobs.
     pub(in crate::system) fn workers_begin(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let Some(worker) = self.worker_of(slot) else { return };
-        let (queue, count) = (worker.queue, worker.concurrency);
+        let (queue, count, group) = (worker.queue, worker.concurrency, self.instances[slot].group);
         let Some(jobs) = &mut self.jobs else { return };
         for _ in jobs.at_instance(slot).len()..count as usize {
-            jobs.new_consumer(slot, queue, calendar);
+            jobs.new_consumer(slot, group, queue, calendar);
         }
     }
 
@@ -74,7 +76,7 @@ impl System {
             let Consumer { queue, job, .. } = jobs.consumers[number];
             if job == NONE && !jobs.is_delivered(number) {
                 jobs.with(queue, calendar, |queue, now, happened| queue.leave(number, now, happened));
-                jobs.forget(number);
+                jobs.forget(number, calendar.now());
             }
         }
     }
@@ -85,14 +87,14 @@ impl System {
         let all: SmallVec<[u32; 2]> = jobs.at_instance(slot).into();
         for number in all {
             let Some(jobs) = &mut self.jobs else { return };
-            let Consumer { job, request, since, .. } = jobs.consumers[number];
+            let Consumer { job, request, since, group, .. } = jobs.consumers[number];
             if job == NONE {
                 jobs.crash(number, calendar);
                 continue;
             }
             // Its instance broke down under the request that it was about to begin.
             jobs.take_errand(request);
-            self.measure.jobs.tried(&jobs.all[job], calendar.now().since(since), false);
+            self.measure.jobs.tried(&jobs.all[job], group, since, calendar.now(), false);
             self.cut(number, calendar);
         }
     }
@@ -108,14 +110,11 @@ impl System {
     ) {
         let now = calendar.now();
         let Some(jobs) = &mut self.jobs else { return };
-        let consumer = &mut jobs.consumers[number];
-        (consumer.job, consumer.receipt, consumer.receives) = (job, receipt, receives);
-        consumer.since = now;
-        let (instance, entry) = (consumer.instance, &mut jobs.all[job]);
-        consumer.skip = entry.saved;
-        consumer.load = Span::ZERO;
-        entry.hands += 1;
-        let entry = *entry;
+        jobs.takes(number, job, now);
+        let (consumer, entry) = (&mut jobs.consumers[number], jobs.all[job]);
+        (consumer.receipt, consumer.receives) = (receipt, receives);
+        (consumer.since, consumer.skip, consumer.load) = (now, entry.saved, Span::ZERO);
+        let instance = consumer.instance;
         let plan = self.plan.clone();
         let group = &plan.groups[self.instances[instance].group.index()];
         let worker = group.worker.as_ref().expect("consumers are those of workers");
@@ -185,7 +184,7 @@ impl System {
             Ending::Lost | Ending::CutOff => Try::Cut,
             _ => Try::Failed,
         };
-        self.measure.jobs.tried(&job, took, end == Try::Done);
+        self.measure.jobs.tried(&job, consumer.group, consumer.since, now, end == Try::Done);
         let group = self.instances[consumer.instance].group;
         self.fleets[group.index()].work.tried(job.source, took, end);
         match end {
@@ -224,21 +223,20 @@ impl System {
     /// A try ends because its worker goes away, and the consumer with it. What checkpoints have is kept.
     fn cut(&mut self, number: u32, calendar: &mut Calendar<Event>) {
         let Some(jobs) = &mut self.jobs else { return };
-        let consumer = &mut jobs.consumers[number];
-        let slot = std::mem::replace(&mut consumer.job, NONE);
-        let (instance, since) = (consumer.instance, consumer.since);
+        let now = calendar.now();
+        let slot = jobs.lets_go(number, now);
+        let Consumer { instance, since, .. } = jobs.consumers[number];
         let job = &mut jobs.all[slot];
         let group = self.instances[instance].group.index();
         self.fleets[group].work.cut += 1;
         let every = self.plan.groups[group].worker.as_ref().and_then(|worker| worker.checkpoint);
         let saved = every.map_or(Span::ZERO, |every| {
-            let all = (job.saved + calendar.now().since(since)).as_nanos();
+            let all = (job.saved + now.since(since)).as_nanos();
             Span::from_nanos(all - all % every.as_nanos().max(1))
         });
-        self.measure.jobs.cut(job, saved.saturating_sub(job.saved));
+        self.measure.jobs.cut(job, since, now, saved.saturating_sub(job.saved));
         job.saved = job.saved.max(saved);
         job.cuts = job.cuts.saturating_add(1);
-        job.hands -= 1;
         jobs.crash(number, calendar);
         jobs.release(slot);
     }
@@ -253,16 +251,14 @@ impl System {
     /// A consumer is done with its job: it asks for another, or leaves where its instance is to stop.
     fn hands_free(&mut self, number: u32, calendar: &mut Calendar<Event>) {
         let Some(jobs) = &mut self.jobs else { return };
-        let consumer = &mut jobs.consumers[number];
-        let job = std::mem::replace(&mut consumer.job, NONE);
-        let Consumer { queue, instance, .. } = *consumer;
-        jobs.all[job].hands -= 1;
+        let Consumer { queue, instance, .. } = jobs.consumers[number];
+        let job = jobs.lets_go(number, calendar.now());
         jobs.release(job);
         if self.instances[instance].serving() {
             jobs.with(queue, calendar, |queue, now, happened| queue.receive(number, now, happened));
         } else {
             jobs.with(queue, calendar, |queue, now, happened| queue.leave(number, now, happened));
-            jobs.forget(number);
+            jobs.forget(number, calendar.now());
         }
     }
 
@@ -299,9 +295,16 @@ impl Jobs {
     }
 
     /// A new consumer of an instance asks for its first job.
-    fn new_consumer(&mut self, instance: u32, queue: QueueId, calendar: &mut Calendar<Event>) {
+    fn new_consumer(
+        &mut self,
+        instance: u32,
+        group: GroupId,
+        queue: QueueId,
+        calendar: &mut Calendar<Event>,
+    ) {
         let consumer = Consumer {
             instance,
+            group,
             queue,
             job: NONE,
             request: NONE,
@@ -312,7 +315,7 @@ impl Jobs {
             load: Span::ZERO,
             loaded: None,
         };
-        let number = self.consumers.insert(consumer).slot;
+        let number = self.hire(consumer, calendar.now());
         if self.at.len() <= instance as usize {
             self.at.resize(instance as usize + 1, SmallVec::new());
         }
@@ -331,13 +334,7 @@ impl Jobs {
         });
         let queue = self.consumers[number].queue;
         self.with(queue, calendar, |queue, now, happened| queue.crash(number, now, happened));
-        self.forget(number);
-    }
-
-    fn forget(&mut self, number: u32) {
-        let instance = self.consumers[number].instance as usize;
-        self.at[instance].retain(|other| *other != number);
-        self.consumers.free(number);
+        self.forget(number, calendar.now());
     }
 
     /// True where a consumer is about to get a job.
