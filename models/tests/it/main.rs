@@ -15,6 +15,7 @@ mod incidents;
 mod job_results;
 mod job_scaling;
 mod job_tables;
+mod job_theory;
 mod jobs;
 mod kernel;
 mod kubernetes;
