@@ -148,9 +148,8 @@ impl<'a> Experiment<'a> {
     fn replicate(&self, replication: u32) -> Run {
         let mut simulation = System::start(self.plan.clone(), Seed::new(self.seed).replication(replication));
         let outcome = self.play(&mut simulation, replication);
-        let run = finish(&simulation, outcome);
         self.report(&simulation, replication, true);
-        run
+        finish(simulation, outcome)
     }
 
     fn play(&self, simulation: &mut Simulation<System>, replication: u32) -> Outcome {

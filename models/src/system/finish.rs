@@ -17,8 +17,9 @@ use crate::results::{
 use crate::sla::Suspect;
 
 /// The results of a run as it stands. `outcome` says whether that is its end.
-pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
-    let mut system = simulation.model.clone();
+pub fn finish(simulation: Simulation<System>, outcome: Outcome) -> Run {
+    let (events, order_hash) = (simulation.events(), simulation.calendar.order_hash());
+    let mut system = simulation.model;
     let now = simulation.calendar.now();
     system.close_what_is_open(now);
     let plan = &system.plan;
@@ -57,8 +58,8 @@ pub fn finish(simulation: &Simulation<System>, outcome: Outcome) -> Run {
     oracle::mark(plan, &mut series);
     Run {
         outcome,
-        events: simulation.events(),
-        order_hash: format!("{:016x}", simulation.calendar.order_hash()),
+        events,
+        order_hash: format!("{order_hash:016x}"),
         requests: all.1,
         response_time: all.0,
         traffic: traffic.collect(),

@@ -1,7 +1,7 @@
 //! Jobs against queueing theory: workers are M/M/c, clients that poll learn later, and deadlines are impatience.
 
 use scalesim::results::{Distribution, Results};
-use scalesim::theory::{ErlangA, Mmc, SynchronousPolling};
+use scalesim::theory::{ErlangA, Mg1, Mg1Setup, Mmc, Moments, SynchronousPolling};
 use serde_json::Value;
 
 use crate::jobs::run;
@@ -22,6 +22,7 @@ profile = {{ constant = "{rate}/s" }}
 mix = {{ "POST /jobs" = 1 }}
 {status}
 [service.api]
+runtime = {{ event-loop = {{ accept_queue = 100000 }} }}
 [service.api.endpoint."POST /jobs"]
 steps = [{{ enqueue = "jobs" }}]
 [service.api.endpoint."GET /job"]
@@ -73,7 +74,7 @@ fn simulated(results: &Results, metric: &str) -> f64 {
 /// Each vector of clients that poll, within four standard errors as its budget has them, for a part of its jobs.
 #[test]
 fn clients_that_poll_learn_of_their_jobs_as_theory_says() {
-    const MOST_JOBS: u64 = 120_000;
+    const MOST_JOBS: u64 = 250_000;
     let file: Value = serde_json::from_str(VECTORS).unwrap();
     let (mut groups, mut checked) = (0, 0);
     for (name, cases) in playable(&file) {
@@ -114,7 +115,8 @@ fn clients_that_poll_learn_of_their_jobs_as_theory_says() {
 /// The questions that clients ask are as many as the closed form says, and each is a request to the HTTP layer.
 #[test]
 fn polls_load_the_http_layer_as_theory_says() {
-    let status = "[traffic.users.status]\npoll = { endpoint = \"GET /job\", every = \"2s\", clock = \"submission\" }";
+    let status =
+        "[traffic.users.status]\npoll = { endpoint = \"GET /job\", every = \"2s\", clock = \"submission\" }";
     let results = run(&workers(60_000, 4.0, 6, "{ exp = { mean = \"1s\" } }", "", status));
     let theory = SynchronousPolling::new(Mmc::new(4.0, 1.0, 6).unwrap(), 2.0).unwrap();
     let jobs = &results.run.jobs[0];
@@ -140,4 +142,24 @@ fn deadlines_are_erlang_a() {
         let allowed = 5.0 * (expected * (1.0 - expected) / ended).sqrt();
         assert!((share - expected).abs() < allowed, "{rate}: {share} for {expected}, {allowed}");
     }
+}
+
+/// A worker that drops its model as soon as it has nothing to do, and loads it for the first job of the next busy period, is
+/// M/G/1 with set-up; one that keeps it for a while switches off less often.
+#[test]
+fn loading_a_model_after_each_idle_period_is_a_set_up_time() {
+    for keep in [0.0f64, 2.0] {
+        let load = format!(", load = {{ takes = {{ exp = {{ mean = \"3s\" }} }}, keep = \"{keep}s\" }}");
+        let results = run(&workers(300_000, 0.5, 1, "{ exp = { mean = \"1s\" } }", &load, ""));
+        let queue = Mg1::new(0.5, exponential(1.0)).unwrap();
+        let theory = Mg1Setup::with_idle_timeout(queue, exponential(3.0), (-0.5 * keep).exp());
+        let expected = theory.unwrap().mean_wait() + 1.0;
+        let found = results.run.jobs[0].total.mean;
+        assert!((found / expected - 1.0).abs() < 0.03, "kept for {keep} s: {found} for {expected}");
+    }
+}
+
+/// The moments of an exponential time.
+fn exponential(mean: f64) -> Moments {
+    Moments::new(mean, 2.0 * mean.powi(2), 6.0 * mean.powi(3)).unwrap()
 }

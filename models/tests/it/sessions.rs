@@ -7,7 +7,7 @@ use scalesim::results::{Outcome, Run, SessionsResult};
 use scalesim::system::System;
 use scalesim::theory::Mmc;
 use scalesim::{Experiment, Scenario};
-use sim_core::{Seed, Span, Time};
+use sim_core::{Seed, Simulation, Span, Time};
 
 /// A game whose sessions are `sessions`, with more keys for its tables.
 struct Game {
@@ -520,7 +520,7 @@ proptest! {
                 prop_assert!(source.ledger().conserved());
             }
         }
-        let run = scalesim::system::finish(&simulation, Outcome::Complete);
+        let run = scalesim::system::finish(simulation.clone(), Outcome::Complete);
         accounted(&run.sessions[0]);
         prop_assert!(run.sessions[0].opened > 100);
         prop_assert!(run.requests.conserved());
@@ -541,7 +541,9 @@ proptest! {
         for simulation in [&mut original, &mut copy, &mut again] {
             simulation.run(end, u64::MAX, &mut ());
         }
-        let json = |simulation| serde_json::to_string(&scalesim::system::finish(simulation, Outcome::Complete)).unwrap();
+        let json = |simulation: &Simulation<System>| {
+        serde_json::to_string(&scalesim::system::finish(simulation.clone(), Outcome::Complete)).unwrap()
+    };
         prop_assert_eq!(json(&original), json(&copy));
         prop_assert_eq!(json(&original), json(&again));
     }
