@@ -5,6 +5,7 @@ mod cost;
 mod groups;
 mod overload;
 mod sessions;
+mod tokens;
 
 use std::fmt::Write;
 
@@ -39,6 +40,7 @@ pub fn render_text(results: &Results, style: Style) -> String {
     text.verdict();
     text.why();
     text.requests();
+    text.tokens();
     text.sessions();
     text.groups();
     text.nodes();

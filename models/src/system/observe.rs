@@ -22,7 +22,7 @@ impl System {
         let responses = self.response_times(group);
         let (sent, turned_away) = (self.sent(group), self.turned_away_so_far(group));
         let (mut used, mut had, mut hottest, mut queued) = (0.0, 0.0, 0.0f64, 0);
-        let (mut bottlenecks, mut busiest_worker) = (0.0, 0.0f64);
+        let (mut bottlenecks, mut busiest_worker, mut fullest_engine) = (0.0, 0.0f64, 0.0f64);
         let (mut serving, mut unhealthy, mut starting, mut without_credits) = (0, 0, 0, 0);
         // Without a healthy target all get requests.
         let fails_open = self.balancers_of(group).iter().any(|id| self.rotations[id.index()].fails_open());
@@ -64,7 +64,10 @@ impl System {
                 let vcpus = plan.machines[instance.machine_type()].processor.vcpus;
                 let threads = f64::from(runtime.computing_threads(vcpus)).min(instance.vcpus);
                 // Of what its threads could have used: one event loop is full when it has used one vCPU.
-                let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
+                // What has an engine is as full as that, where its vCPUs idle.
+                let engine = instance.engine.as_ref().map_or(0.0, |engine| engine.fullness());
+                fullest_engine = fullest_engine.max(engine);
+                let bottleneck = (nanos / (nanos_had * threads)).min(1.0).max(engine);
                 hottest = hottest.max(bottleneck);
                 bottlenecks += bottleneck;
                 let imbalance = instance.server.imbalance_of_minute().unwrap_or(1.0);
@@ -119,6 +122,7 @@ impl System {
             hottest,
             evenly: if had > 0.0 { bottlenecks / had } else { 0.0 },
             busiest_worker,
+            engine: fullest_engine,
             serving,
             unhealthy,
             starting,

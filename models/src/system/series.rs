@@ -57,6 +57,9 @@ impl System {
     /// Measurement begins.
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
+        let counts: Vec<_> =
+            (0..self.fleets.len()).map(|index| self.engine_counts(GroupId(index as u16))).collect();
+        self.measure.tokens.begin(now, counts.into_iter());
         self.count_sessions_from(now);
         self.begin_versions();
         self.sources

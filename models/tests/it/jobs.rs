@@ -111,7 +111,8 @@ fn without_protection_a_job_is_cut_and_seen_again_after_the_visibility_timeout()
 
 #[test]
 fn protected_while_busy_no_job_is_cut() {
-    let results = scaled_in("worker = { queue = \"jobs\", job = \"job\" }\nscale_in_protection = \"while-busy\"");
+    let results =
+        scaled_in("worker = { queue = \"jobs\", job = \"job\" }\nscale_in_protection = \"while-busy\"");
     assert_eq!(of(&results).0.counts.cut_tries, 0);
     assert_conserved(&results);
 }
@@ -192,7 +193,8 @@ fn an_idempotent_worker_leaves_what_is_done() {
 #[test]
 fn poison_jobs_are_dead_letters_after_their_receives() {
     let queue = "sqs = { visibility_timeout = \"10min\", wait_time = \"20s\" }\nmax_receives = 3\ndead_letter = \"failed\"";
-    let group = "min = 20\nworker = { queue = \"jobs\", job = \"job\", poison = 0.1, retry = { backoff = \"1s\" } }";
+    let group =
+        "min = 20\nworker = { queue = \"jobs\", job = \"job\", poison = 0.1, retry = { backoff = \"1s\" } }";
     let results = run(&system(queue, group, "[queue.failed]\nsqs = {}"));
     let (jobs, _) = of(&results);
     let counts = jobs.counts;
@@ -208,7 +210,11 @@ fn poison_jobs_are_dead_letters_after_their_receives() {
 #[test]
 fn a_bounded_queue_refuses_drops_or_lets_senders_wait() {
     let group = "min = 1\nworker = { queue = \"jobs\", job = \"job\" }";
-    let queue = |when: &str| format!("sqs = {{ visibility_timeout = \"10min\", wait_time = \"20s\" }}\ncapacity = 20\nwhen_full = \"{when}\"");
+    let queue = |when: &str| {
+        format!(
+            "sqs = {{ visibility_timeout = \"10min\", wait_time = \"20s\" }}\ncapacity = 20\nwhen_full = \"{when}\""
+        )
+    };
     let refused = run(&system(&queue("refuse"), group, ""));
     assert!(refused.run.requests.refused > 1_000);
     assert_eq!(of(&refused).1.visible_max, 19);
@@ -238,7 +244,8 @@ const KINDS: [&str; 9] = [
 /// Workers crash, scale in, lose their zone and come back, jobs fail and are poison, and some queues are full.
 #[test]
 fn jobs_are_conserved_whatever_happens_to_their_workers() {
-    let kinds = KINDS.into_iter().chain(["rabbitmq = { prefetch = 3 }\nmax_receives = 3\ndead_letter = \"failed\""]);
+    let kinds =
+        KINDS.into_iter().chain(["rabbitmq = { prefetch = 3 }\nmax_receives = 3\ndead_letter = \"failed\""]);
     for (number, kind) in kinds.enumerate() {
         let bound = ["", "\ncapacity = 40", "\ncapacity = 30\nwhen_full = \"drop-oldest\""][number % 3];
         let group = r#"min = 2
@@ -258,7 +265,8 @@ crash = { group = "workers", every = { constant = "7min" } }
 [[incident]]
 zone_loss = { zone = "b", at = "30min", for = "8min" }
 "#;
-        let more = &more.replace("sqs = {}", if kind.contains("fifo") { "sqs = { fifo = true }" } else { "sqs = {}" });
+        let more = &more
+            .replace("sqs = {}", if kind.contains("fifo") { "sqs = { fifo = true }" } else { "sqs = {}" });
         let more = if kind.contains("dead_letter") { more } else { &more[more.find("[[").unwrap()..] };
         let status = "[traffic.users.status]\npoll = { endpoint = \"GET /job\", every = \"3s\" }\npatience = \"20min\"";
         let text = system(&format!("{kind}{bound}"), group, &format!("{more}\n{status}"));

@@ -13,6 +13,7 @@ mod finish;
 mod gpu;
 mod know;
 mod submit;
+mod tokens;
 mod work;
 
 use std::collections::VecDeque;
@@ -96,6 +97,8 @@ pub struct Job {
     pub started: Time,
     /// When it was done; [`Time::NEVER`] before.
     pub done: Time,
+    /// When its first token was out; [`Time::NEVER`] before, and where none are generated for it.
+    pub first_token: Time,
     /// What a try may leave out, because checkpoints have it.
     pub saved: Span,
     /// Whose client submitted it.

@@ -20,7 +20,7 @@ pub struct Consumer {
     /// Where its jobs come from.
     queue: QueueId,
     /// The job in its hands; [`NONE`] while it waits for one.
-    job: u32,
+    pub(super) job: u32,
     /// The slot of the request that it works on that as.
     request: u32,
     /// What it acknowledges that with.
@@ -28,7 +28,7 @@ pub struct Consumer {
     /// How often that was delivered.
     receives: u32,
     /// When it began.
-    since: Time,
+    pub(super) since: Time,
     /// What its try may leave out, because checkpoints have it.
     skip: Span,
     /// What it loads before its try.
