@@ -83,11 +83,12 @@ impl InferenceEngine {
         self.engine.counts()
     }
 
-    /// How full it is, 0 to 1: full where somebody waits, else the fuller of batch and KV cache.
+    /// How full it is, 0 to 1: full where more wait than are in the batch (some always wait for the next iteration), else the fuller of batch
+    /// and KV cache.
     pub fn fullness(&self) -> f64 {
         let counts = self.engine.counts();
         let batch = f64::from(counts.running) / f64::from(self.engine.parameters().most_sequences);
-        if counts.waiting > 0 { 1.0 } else { batch.max(counts.kv_usage()).min(1.0) }
+        if counts.waiting > counts.running { 1.0 } else { batch.max(counts.kv_usage()).min(1.0) }
     }
 
     fn set(&mut self, due: Time, instance: u32, calendar: &mut Calendar<Event>) {

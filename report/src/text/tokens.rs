@@ -1,6 +1,6 @@
 //! Tokens: how long the first took and the others, and what the engines did.
 
-use scalesim::results::TokensResult;
+use scalesim::results::{Distribution, TokensResult};
 
 use super::{Summary, count, short, times, value};
 
@@ -14,15 +14,15 @@ impl Summary<'_> {
         let Some(width) = parts.iter().map(|(name, _)| name.chars().count()).max() else { return };
         let width = width.clamp(22, 36);
         self.section("Tokens");
-        for (what, of) in [
-            ("time to first token", (|tokens| &tokens.time_to_first_token) as fn(&TokensResult) -> _),
-            ("time per output token", |tokens| &tokens.time_per_output_token),
-        ] {
+        let first = parts.iter().map(|(name, tokens)| (name, &tokens.time_to_first_token));
+        let further = parts.iter().map(|(name, tokens)| (name, &tokens.time_per_output_token));
+        let first: Vec<(&String, &Distribution)> = first.collect();
+        for (what, rows) in [("time to first token", first), ("time per output token", further.collect())] {
             self.line(format!(
                 "  {what:<width$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
                 "requests", "mean", "p50", "p95", "p99", "max"
             ));
-            parts.iter().for_each(|(name, tokens)| self.line(times(name, of(tokens), width)));
+            rows.into_iter().for_each(|(name, distribution)| self.line(times(name, distribution, width)));
         }
         for (name, tokens) in &parts[..run.traffic.iter().filter(|part| part.tokens.is_some()).count()] {
             let refused = match tokens.refused {
