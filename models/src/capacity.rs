@@ -40,6 +40,8 @@ pub struct Demand {
     pub on_threads: f64,
     /// Those of them that the primary of a cluster needs.
     pub primary: f64,
+    /// Seconds that an inference engine with full batches needs for one that a client sends.
+    pub engine: f64,
     /// Seconds that a thread is held for one that a client sends, waits and calls included.
     pub held: f64,
 }
@@ -86,6 +88,7 @@ impl Plan {
                     demand.on_threads += weight * (own.cpu + handover);
                     demand.primary += weight * primary;
                     demand.held += weight * own.held;
+                    demand.engine += weight * self.engine_seconds(&self.endpoints[endpoint.index()]);
                 }
                 for step in &self.endpoints[endpoint.index()].steps {
                     if let &Step::Call { to, endpoint } = step {
@@ -139,6 +142,9 @@ impl Plan {
                 }
                 Step::Enqueue(_) | Step::AwaitJob(_) => {}
                 Step::Wait(time) | Step::Gpu(time) => own.held += time.mean() * 1e-9,
+                Step::Generate(tokens) => {
+                    own.held += self.alone(&self.endpoints[endpoint.index()], tokens);
+                }
                 Step::Call { endpoint, .. } => own.held += took[endpoint.index()].held,
             }
         }
@@ -243,7 +249,8 @@ impl Plan {
         let threads = runtime.computing_threads(processor.vcpus);
         let by_cores = (processor.capacity() / demand.cpu)
             .min(processor.capacity_of(threads) / demand.on_threads)
-            .min(processor.capacity_of(1) / demand.primary);
+            .min(processor.capacity_of(1) / demand.primary)
+            .min(1.0 / demand.engine);
         match runtime.held_threads(processor.vcpus) {
             Some(threads) => by_cores.min(f64::from(threads) / demand.held),
             None => by_cores,

@@ -61,6 +61,10 @@ pub enum Event {
     Queue(QueueId),
     /// A request is done with its GPU.
     GpuOver(Ref),
+    /// Iterations of an instance's inference engine are over.
+    Engine(u32),
+    /// A job's try has taken as long as it may, where it still waits for tokens.
+    GenerationTimeout(Ref),
     /// The client of a job asks whether it is done.
     Ask(Ref),
     /// The news of a job reaches its client.

@@ -22,11 +22,13 @@ pub struct JobDemand {
     pub cpu: f64,
     /// On a GPU.
     pub gpu: f64,
+    /// Of an inference engine with full batches.
+    pub engine: f64,
     /// From its first step to its last, calls included, where it waits for nobody.
     pub length: f64,
 }
 
-const NONE: JobDemand = JobDemand { cpu: 0.0, gpu: 0.0, length: 0.0 };
+const NONE: JobDemand = JobDemand { cpu: 0.0, gpu: 0.0, engine: 0.0, length: 0.0 };
 
 impl Plan {
     /// Jobs that a request for each endpoint submits, those of its calls included: one for each queue that it sends to.
@@ -131,12 +133,15 @@ impl Plan {
         let mut demands = vec![JobDemand::default(); self.endpoints.len()];
         for id in self.callees_first() {
             let overhead = self.overhead(id).as_secs_f64();
-            let mut own = JobDemand { cpu: overhead, gpu: 0.0, length: overhead };
-            for step in &self.endpoints[id.index()].steps {
+            let endpoint = &self.endpoints[id.index()];
+            let engine = self.engine_seconds(endpoint);
+            let mut own = JobDemand { cpu: overhead, gpu: 0.0, engine, length: overhead };
+            for step in &endpoint.steps {
                 let took = match step {
                     Step::Cpu(time) | Step::Pool(time) => JobDemand { cpu: seconds(time), ..NONE },
                     Step::Gpu(time) => JobDemand { gpu: seconds(time), ..NONE },
                     Step::Wait(time) => JobDemand { length: seconds(time), ..NONE },
+                    Step::Generate(tokens) => JobDemand { length: self.alone(endpoint, tokens), ..NONE },
                     Step::Call { endpoint, .. } => {
                         JobDemand { length: demands[endpoint.index()].length, ..NONE }
                     }
@@ -164,7 +169,7 @@ impl Plan {
                         None => others.push(time),
                     }
                 }
-                Step::Call { .. } => return self.drawn_longer_than(job, limit),
+                Step::Call { .. } | Step::Generate(_) => return self.drawn_longer_than(job, limit),
                 Step::Enqueue(_) | Step::AwaitJob(_) => {}
             }
         }
@@ -208,6 +213,14 @@ impl Drawing<'_> {
             length += match step {
                 Step::Cpu(time) | Step::Pool(time) | Step::Wait(time) | Step::Gpu(time) => {
                     time.sample(stream)
+                }
+                Step::Generate(tokens) => {
+                    let (endpoint, (input, output)) =
+                        (&self.plan.endpoints[job.index()], tokens.draw(stream));
+                    let engine = self.plan.engine_of(endpoint);
+                    engine.map_or(0.0, |engine| {
+                        1e9 * engine.parameters.alone(f64::from(input), f64::from(output))
+                    })
                 }
                 Step::Call { endpoint, .. } if self.steps[endpoint.index()] <= MOST_STEPS_DRAWN => {
                     self.length(*endpoint, stream)

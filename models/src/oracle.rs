@@ -14,9 +14,9 @@
 //! # Limits
 //! Each interval is taken as long enough to be in equilibrium, so a burst within one is not seen. Balancers that look at load
 //! do better than random ones, so that the oracle may be an instance too large. Where a request goes through several
-//! groups, each is looked at with the others idle. Workers and objectives about jobs are left out: a queue may wait for an hour and
-//! be cleared in the next, so that no interval can be judged by itself. Garbage collection, cold starts, retries, sessions and what goes wrong are
-//! not in it.
+//! groups, each is looked at with the others idle. Workers and objectives about jobs are left out: a queue may wait for an hour
+//! and be cleared in the next, so that no interval can be judged by itself. Garbage collection, cold starts, retries, sessions and
+//! what goes wrong are not in it, nor are inference engines: of groups that have them nothing is said.
 
 use statrs::distribution::{ContinuousCDF, Gamma};
 
@@ -44,7 +44,8 @@ pub fn carries(plan: &Plan) -> Vec<Option<Carries>> {
     let demands = plan.demands();
     let of = |(id, group): (u16, &Group)| {
         let demand = demands[usize::from(id)];
-        if demand.visits <= 0.0 {
+        let engine = &plan.services[group.service.index()].engine;
+        if demand.visits <= 0.0 || engine.is_some() {
             return None;
         }
         let instance = Instance::of(plan, group, demand.cpu / demand.visits);
@@ -157,6 +158,9 @@ fn own_parts(plan: &Plan, id: EndpointId, service: ServiceId, parts: &[[Moments;
             Step::Cpu(demand) | Step::Pool(demand) => cpu = cpu.plus(Moments::of(demand)),
             Step::Enqueue(_) | Step::AwaitJob(_) => {}
             Step::Wait(time) | Step::Gpu(time) => rest = rest.plus(Moments::of(time)),
+            Step::Generate(tokens) => {
+                rest = rest.plus(Moments { mean: plan.alone(endpoint, tokens), variance: 0.0 });
+            }
             Step::Call { endpoint, .. } => {
                 there = there.plus(parts[endpoint.index()][0]);
                 rest = rest.plus(parts[endpoint.index()][1]);

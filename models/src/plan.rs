@@ -6,6 +6,7 @@
 
 mod balancer;
 mod connection;
+mod engine;
 mod group;
 mod incident;
 mod kubernetes;
@@ -34,6 +35,7 @@ pub use crate::scaling::{
 };
 pub use balancer::{Algorithm, Balancer, Hashing, HealthCheck, Minimum, Stickiness, StickyBy, TargetGroup};
 pub use connection::{Connections, Network, Tls};
+pub use engine::{Engine, Tokens};
 pub use group::{Background, Group, HealthCheckKind, Machine, Scaling, Startup, UserDataStep, Volume};
 pub use incident::{Incident, IncidentKind, When};
 pub use kubernetes::{
@@ -193,6 +195,9 @@ pub enum Step {
     },
     /// Work on a GPU of the instance, which one request has at a time: nanoseconds.
     Gpu(Dist),
+    /// Tokens from the inference engine of the instance, which has many requests in its batch at a time. The request goes on with the
+    /// last one; whoever sent it reads them from the first one on.
+    Generate(Tokens),
     /// A job is sent to each of these queues (one, or several as a topic fans out); the request goes on without waiting for
     /// the work.
     Enqueue(Vec<Enqueue>),

@@ -14,6 +14,7 @@ mod overload;
 mod scheduling;
 mod sessions;
 mod spot;
+mod tokens;
 mod versions;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ pub use overload::{Limits, Repeats};
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 pub use sessions::{RoomsResult, SessionsResult};
 pub use spot::SpotResult;
+pub use tokens::{EnginesResult, TokensResult};
 pub use versions::VersionResult;
 
 /// The version of the format that `results.json` carries.
@@ -257,6 +259,9 @@ pub struct Part {
     pub repeats: Option<Repeats>,
     /// What became of its clients' connections, where these are played; for a source only.
     pub connections: Option<ConnectionsResult>,
+    /// Tokens that were generated for them, where any were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokensResult>,
 }
 
 /// What clients saw, and how often.
@@ -330,6 +335,9 @@ pub struct GroupResult {
     /// How many times an even share of requests the busiest instance got, of those that serve at the end, by requests per
     /// second since it ran; `None` with fewer than two.
     pub target_imbalance: Option<f64>,
+    /// What its inference engines did; `None` where it has none, or they had nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engines: Option<EnginesResult>,
 }
 
 /// How an objective fared.

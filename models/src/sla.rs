@@ -216,7 +216,10 @@ impl<'a> Suspect<'a> {
         fleet: &str,
     ) -> (CauseKind, String) {
         let name = &self.group.name;
-        let busy = format!("bottleneck {:.0} % busy", 100.0 * peak.hottest);
+        let busy = match peak.engine {
+            full if full >= OVERLOADED => format!("the fullest engine {:.0} % full", 100.0 * full),
+            _ => format!("bottleneck {:.0} % busy", 100.0 * peak.hottest),
+        };
         if let Some(was) = before.iter().map(|m| m.desired).max().filter(|&was| was > peak.desired) {
             return (
                 CauseKind::ScaledIn,
@@ -228,6 +231,7 @@ impl<'a> Suspect<'a> {
         let loop_bound = threads < vcpus;
         if loop_bound
             && peak.cpu < OVERLOADED
+            && peak.engine < OVERLOADED
             && !matches!(peak.policy, Some((Verdict::ScaleOut, _)))
             && peak.starting == 0
         {

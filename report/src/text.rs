@@ -6,6 +6,7 @@ mod groups;
 mod jobs;
 mod overload;
 mod sessions;
+mod tokens;
 
 use std::fmt::Write;
 
@@ -40,6 +41,7 @@ pub fn render_text(results: &Results, style: Style) -> String {
     text.verdict();
     text.why();
     text.requests();
+    text.tokens();
     text.sessions();
     text.jobs();
     text.queues();

@@ -224,7 +224,10 @@ impl Engine {
     }
 
     /// Whether a sequence could be finished if it were alone, however often it was preempted.
-    fn takes(&self, sequence: Sequence) -> Result<(), Refused> {
+    ///
+    /// # Errors
+    /// Why it could never be.
+    pub fn takes(&self, sequence: Sequence) -> Result<(), Refused> {
         if sequence.input == 0 || sequence.output == 0 {
             return Err(Refused::Empty);
         }

@@ -11,8 +11,10 @@
 //!
 //! It does not do: prefix caching, speculative decoding, beam search, swapping to the host's memory, pipeline parallelism, and
 //! prefill and decode on different machines. `engine.rs` is the state machine, `schedule.rs` what is in the next iteration,
-//! `stretch.rs` the arithmetic, `kv_cache.rs` the blocks; `roofline.rs` and `measured.rs` say how long iterations take on real machines.
+//! `stretch.rs` the arithmetic, `kv_cache.rs` the blocks; `roofline.rs` and `measured.rs` say how long iterations take on real machines,
+//! `capacity.rs` what that comes to.
 
+mod capacity;
 mod engine;
 mod kv_cache;
 mod measured;

@@ -22,7 +22,7 @@ pub struct WorkerCapacity {
     pub by_consumers: f64,
     /// By its vCPUs; infinite where jobs compute nothing.
     pub by_cpu: f64,
-    /// By its GPUs; infinite where jobs need none.
+    /// By its GPUs, or its inference engine with full batches; infinite where jobs need neither.
     pub by_gpus: f64,
 }
 
@@ -64,7 +64,8 @@ impl Plan {
             gpu,
             by_consumers: f64::from(at_once) / held,
             by_cpu: (processor.capacity() / (cpu + pool)).min(processor.capacity_of(threads) / cpu),
-            by_gpus: if gpu > 0.0 { f64::from(machine.gpus) / gpu } else { f64::INFINITY },
+            by_gpus: if gpu > 0.0 { f64::from(machine.gpus) / gpu } else { f64::INFINITY }
+                .min(1.0 / self.engine_seconds(&self.endpoints[worker.job.index()])),
         })
     }
 

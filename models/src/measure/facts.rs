@@ -21,6 +21,8 @@ pub struct MinuteFacts {
     /// Utilisation of the busiest worker, by its share of its instance's requests so far; that of the instance where it has
     /// one process.
     pub busiest_worker: f64,
+    /// How full the fullest inference engine was at the end, 0 to 1; 0 where there is none.
+    pub engine: f64,
     /// Instances that take requests at the end: healthy ones, or all that are up where none is healthy.
     pub serving: u32,
     /// Instances that are up, and whose load health checks have left to the others.

@@ -6,6 +6,7 @@ mod job_facts;
 mod jobs;
 mod late;
 mod rows;
+mod tokens;
 mod trouble;
 mod windows;
 
@@ -15,13 +16,14 @@ use sim_core::{Span, Time};
 use crate::machine::{Machine, Tally};
 use crate::plan::{BalancerId, EndpointId, Plan, Subject, TrafficId};
 use crate::results::{Activity, ActivityKind, Distribution, Limits, Repeats, Requests, StatusCount, Wait};
-use crate::system::{Ending, EndingKind, Instance, Job, JobState, Request};
+use crate::system::{Ending, EndingKind, Instance, Job, JobState, Request, Sender};
 
 pub use facts::MinuteFacts;
 pub use job_facts::JobFacts;
 pub use jobs::{JobCollector, JobMeasure, JobsRecord};
 pub use late::{JobPart, LateJobs};
 pub use rows::{RowRecord, Rows};
+pub use tokens::{EngineUse, TokenCollector, TokenMeasure, added};
 pub use trouble::Trouble;
 pub use windows::{ViolationRecord, WindowCollector};
 
@@ -47,6 +49,8 @@ pub struct Measure {
     pub repeats: Vec<Repeats>,
     /// What is counted of jobs.
     pub jobs: JobMeasure,
+    /// What is counted of tokens.
+    pub tokens: TokenMeasure,
     /// The activity log.
     pub log: Vec<Activity>,
     /// Activities that did not fit into the log.
@@ -267,6 +271,7 @@ impl Measure {
             limits: plan.balancers.iter().map(|_| Limits::default()).collect(),
             repeats: plan.traffic.iter().map(|_| Repeats::default()).collect(),
             jobs: JobMeasure::new(plan),
+            tokens: TokenMeasure::new(plan),
             log: Vec::new(),
             log_dropped: 0,
             since: Time::ZERO,
@@ -376,11 +381,20 @@ impl Measure {
         self.rows.end(ending, time);
         for (window, objective) in self.windows.iter_mut().zip(&plan.objectives) {
             let of_source = objective.traffic.is_none_or(|traffic| traffic == request.source);
-            if objective.subject == Subject::Requests
-                && of_source
-                && objective.endpoint.is_none_or(|endpoint| endpoint == request.endpoint)
-            {
-                window.end(ending, time);
+            if of_source && objective.endpoint.is_none_or(|endpoint| endpoint == request.endpoint) {
+                let counts = match objective.subject {
+                    Subject::Requests => true,
+                    Subject::Jobs => false,
+                    // One that has its first token has counted where that came.
+                    Subject::FirstToken => {
+                        ending != Ending::Completed
+                            && request.sender != Sender::Reads
+                            && self.tokens.is_generated_for(request.endpoint)
+                    }
+                };
+                if counts {
+                    window.end(ending, time);
+                }
             }
         }
     }
@@ -389,6 +403,7 @@ impl Measure {
     /// asks for it.
     pub fn job_ended(&mut self, plan: &Plan, job: &Job, now: Time) {
         if job.state != JobState::Done {
+            self.job_without_token(plan, job, now);
             return self.job_seen(plan, job, Ending::Lost, now);
         }
         if plan.traffic.get(job.source.index()).is_some_and(|traffic| traffic.status.is_none()) {

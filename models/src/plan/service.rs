@@ -3,7 +3,7 @@
 use sim_core::Span;
 use sim_core::dist::Dist;
 
-use super::{Shed, Supervisor};
+use super::{Engine, Shed, Supervisor};
 
 /// A program that answers requests.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Service {
     pub shed: Option<Shed>,
     /// Who starts its processes again when they die; `None` leaves them dead.
     pub supervisor: Option<Supervisor>,
+    /// What its instances generate tokens with; `None` where they do not.
+    pub engine: Option<Engine>,
 }
 
 impl Service {

@@ -120,6 +120,7 @@ fn addresses(findings: &Findings, document: &Node, plan: &Plan) {
 /// Checks a plan as a whole, and notes what people are usually surprised by.
 pub fn plan(findings: &Findings, document: &Node, plan: &Plan) {
     super::jobs::check(findings, document, plan);
+    super::tokens::check(findings, document, plan);
     clients(findings, document, plan);
     plan.balancers.iter().for_each(|balancer| reachability(findings, plan, balancer));
     super::session::check(findings, document, plan);

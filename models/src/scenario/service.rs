@@ -5,14 +5,14 @@ use super::dist::{duration, pairs};
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Factor, Nice, Period, Port, Size, Status};
-use super::{Context, Names, overload, queue, runtime};
+use super::{Context, Names, engine, overload, queue, runtime, tokens};
 use crate::machine::weight_of_nice;
 use crate::plan::{
     BalancerId, Cold, Collector, Endpoint, EndpointId, Memory, ProcessKind, Runtime, Service, ServiceId, Step,
 };
 
 /// What a step may be.
-const STEPS: [&str; 7] = ["cpu", "pool", "wait", "call", "gpu", "enqueue", "await_job"];
+const STEPS: [&str; 8] = ["cpu", "pool", "wait", "call", "gpu", "generate", "enqueue", "await_job"];
 /// Bytes of a page of text and its headers.
 const SIZE: u64 = 10 * 1024;
 /// Bytes of a request with its headers and cookies.
@@ -53,6 +53,7 @@ pub fn service(
     let supervisor = super::supervisor::supervisor(context, &mut table);
     let most_connections = most_connections(context, &mut table);
     let shed = overload::shed(context, &mut table);
+    let engine = engine::engine(context, &mut table);
     let mut resolved = toml::Table::new();
     let mut drafts = Vec::new();
     let endpoints = table.named("endpoint");
@@ -77,6 +78,7 @@ pub fn service(
         most_connections,
         shed,
         supervisor,
+        engine,
     };
     (service, drafts, table.finish())
 }
@@ -263,6 +265,10 @@ fn step(
         "enqueue" => {
             let (sends, shown) = queue::enqueue(context, names, &path, node)?;
             Some((Step::Enqueue(sends), shown))
+        }
+        "generate" => {
+            let (tokens, shown) = tokens::tokens(context, &path, node)?;
+            Some((Step::Generate(tokens), shown))
         }
         "await_job" => {
             let most: Period = read(context.findings, &path, node)?;

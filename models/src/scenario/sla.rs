@@ -30,6 +30,16 @@ pub fn objective(
     // Five minutes, or the whole of a shorter run.
     let usual = Span::from_secs(300).min(context.duration);
     let jobs = table.or("jobs", false);
+    let first_token = table.or("first_token", false);
+    let subject = match (jobs, first_token) {
+        (false, false) => Subject::Requests,
+        (true, false) => Subject::Jobs,
+        (_, true) => Subject::FirstToken,
+    };
+    if jobs && first_token {
+        let label = "`first_token` is about requests and jobs: leave `jobs` out";
+        context.findings.error(&table.place_of("jobs"), "an objective about two things", label, None);
+    }
     let window = table.or("window", Period(usual)).0;
     let allow = table.or("allow", Span::ZERO);
     if context.duration.is_zero() {
@@ -46,17 +56,7 @@ pub fn objective(
         let traffic = traffic.map_or(Some(None), |found| found.map(Some))?;
         let endpoint = endpoint.map_or(Some(None), |found| found.map(Some))?;
         let Stated { indicator, bound, text } = stated;
-        Some(Objective {
-            name: name?,
-            traffic,
-            endpoint,
-            subject: if jobs { Subject::Jobs } else { Subject::Requests },
-            indicator,
-            bound,
-            text,
-            window,
-            allow,
-        })
+        Some(Objective { name: name?, traffic, endpoint, subject, indicator, bound, text, window, allow })
     })();
     (objective, table.finish())
 }

@@ -7,7 +7,7 @@ use super::System;
 use super::deadlines::Deadlines;
 use super::ending::Ending;
 use super::guard::Verdict;
-use super::request::{NOWHERE, Request};
+use super::request::{NOWHERE, Request, Sender, Stage};
 use crate::balancer::{Member, Rotation};
 use crate::event::{Event, Ref};
 use crate::plan::{Algorithm, Balancer, BalancerId, Plan, StickyBy, Traffic};
@@ -117,7 +117,9 @@ impl System {
             .as_mut()
             .and_then(|deadlines| deadlines.due(&self.requests, calendar))
         {
-            if self.requests[slot].instance != NOWHERE {
+            // Tokens that come keep a connection from being idle.
+            let request = &self.requests[slot];
+            if request.instance != NOWHERE && request.sender != Sender::Reads {
                 self.answer_instead(slot, Ending::NoAnswer, calendar);
             }
         }
@@ -125,8 +127,8 @@ impl System {
 
     /// Whoever sent an attempt sees how it ends; its server does not learn of that, and goes on.
     pub(super) fn answer_instead(&mut self, slot: u32, ending: Ending, calendar: &mut Calendar<Event>) {
-        self.abandon(slot);
         let attempt = self.requests[slot];
+        self.abandon(slot);
         self.guard_sees(&attempt, Verdict::Failed, calendar.now());
         self.tell(slot, &attempt, ending, calendar);
     }
@@ -134,8 +136,11 @@ impl System {
     /// Nobody waits for an attempt any more, whose server goes on.
     pub(super) fn abandon(&mut self, slot: u32) {
         let request = &mut self.requests[slot];
-        request.abandoned = true;
-        let target = request.instance;
+        request.sender = Sender::Gone;
+        let (target, generating) = (request.instance, request.stage == Stage::Generating);
+        if generating {
+            self.generates_in_vain(slot);
+        }
         if target != NOWHERE {
             self.outstanding[target as usize] -= 1;
             self.loaded(target);

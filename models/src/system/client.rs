@@ -277,6 +277,7 @@ impl System {
             born,
             session,
             attempt: attempt.attempt + 1,
+            sender: attempt.sender,
             ..Request::new(source, endpoint, number, calendar.now())
         };
         let reference = self.requests.insert(next);

@@ -316,7 +316,7 @@ impl System {
         let inside: Vec<Ref> = self
             .requests
             .iter()
-            .filter(|(_, request)| request.instance == target && !request.abandoned && passed_on(request))
+            .filter(|(_, request)| request.instance == target && !request.abandoned() && passed_on(request))
             .map(|(slot, _)| self.requests.reference(slot))
             .collect();
         for reference in inside {

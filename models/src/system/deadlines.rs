@@ -45,7 +45,7 @@ impl Deadlines {
     pub fn due(&mut self, requests: &Slab<Request>, calendar: &mut Calendar<Event>) -> Option<u32> {
         while let Some(&(deadline, request)) = self.waiting.front() {
             // One that somebody has answered instead of its server is still worked on, and nobody waits for it.
-            let waited_for = requests.live(request).filter(|&slot| !requests[slot].abandoned);
+            let waited_for = requests.live(request).filter(|&slot| !requests[slot].abandoned());
             if let Some(slot) = waited_for {
                 if deadline > calendar.now() {
                     calendar.set_at(self.timer, deadline, self.event);

@@ -27,8 +27,9 @@ pub fn finish(simulation: Simulation<System>, outcome: Outcome) -> Run {
     let mut all = Collector::total(&measure.sources);
     all.1.in_flight = measure.sources.iter().map(|source| source.ledger().in_flight).sum();
     let wires = system.sources.iter().map(|source| &source.wire);
-    let sources = plan.traffic.iter().zip(&measure.sources).zip(wires);
-    let traffic = sources.map(|((traffic, source), wire)| Part {
+    let measured = now.since(measure.since).as_secs_f64();
+    let sources = plan.traffic.iter().zip(&measure.sources).zip(&measure.tokens.sources).zip(wires);
+    let traffic = sources.map(|(((traffic, source), tokens), wire)| Part {
         name: traffic.name.clone(),
         requests: source.ledger(),
         response_time: distribution(&source.times),
@@ -39,13 +40,15 @@ pub fn finish(simulation: Simulation<System>, outcome: Outcome) -> Run {
         }),
         repeats: None,
         connections: wire.as_ref().map(|wire| wire.result(now)),
+        tokens: tokens.as_ref().map(|own| own.result(measured)),
     });
     let traffic =
         traffic.zip(&measure.repeats).map(|(part, &repeats)| Part { repeats: Some(repeats), ..part });
     let limited = |plan: &&Balancer| plan.rate_limit.is_some() || plan.circuit_breaker.is_some();
     let limits = plan.balancers.iter().zip(&measure.limits).filter(|(plan, _)| limited(plan));
     let limits = limits.map(|(plan, limits)| Limits { balancer: plan.name.clone(), ..limits.clone() });
-    let endpoints = plan.endpoints.iter().zip(&measure.endpoints).map(|(endpoint, collector)| Part {
+    let endpoints = plan.endpoints.iter().zip(&measure.endpoints).zip(&measure.tokens.endpoints);
+    let endpoints = endpoints.map(|((endpoint, collector), tokens)| Part {
         name: format!("{}: {}", plan.services[endpoint.service.index()].name, endpoint.name),
         requests: collector.served.ledger(),
         response_time: distribution(&collector.served.times),
@@ -53,6 +56,7 @@ pub fn finish(simulation: Simulation<System>, outcome: Outcome) -> Run {
         statuses: collector.served.statuses(|_| false),
         repeats: None,
         connections: None,
+        tokens: tokens.as_ref().map(|own| own.result(measured)),
     });
     let mut series = system.series();
     oracle::mark(plan, &mut series);
@@ -164,6 +168,7 @@ impl System {
                 fleet.members.iter().filter_map(|&slot| self.instances[slot].server.imbalance()),
             ),
             scheduling: self.scheduling(group),
+            engines: self.engines_result(group, now),
         }
     }
 

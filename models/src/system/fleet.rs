@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::System;
 use super::ending::Ending;
+use super::engines::InferenceEngine;
 use super::instance::{Instance, Interruption, Phase};
 use super::jobs::{Gpus, WorkMarks};
 use super::lifecycle::{GroupLife, Standing, State, Visit};
@@ -379,6 +380,7 @@ impl System {
             pinned: runtime.workers.is_some_and(|workers| workers.pinned),
             server: Server::new(&runtime, machine.processor.vcpus),
             gpus: Gpus::new(machine.gpus),
+            engine: InferenceEngine::new(service.engine.as_ref(), calendar),
             rotations: 0,
             targets: SmallVec::new(),
             first_healthy: None,
@@ -579,6 +581,7 @@ impl System {
     pub(super) fn gone(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         self.reset_flows(slot, calendar);
         self.workers_lost(slot, calendar);
+        self.engine_gone(slot, calendar);
         self.instances[slot].machine.settle(calendar.now());
         self.detach_unanswered(slot);
         let pool = if self.cluster.is_some() { self.pod_gone(slot, calendar.now()) } else { None };

@@ -163,7 +163,7 @@ impl System {
     pub(super) fn hedge(&mut self, reference: Ref, calendar: &mut Calendar<Event>) {
         let Some(slot) = self.requests.live(reference) else { return };
         let before = self.requests[slot];
-        if before.abandoned {
+        if before.abandoned() {
             return;
         }
         let source = before.source.index();
@@ -178,6 +178,7 @@ impl System {
             born,
             attempt,
             hedge: before.hedge + 1,
+            sender: before.sender,
             ..Request::new(id, endpoint, number, calendar.now())
         };
         let next = self.requests.insert(next);

@@ -3,6 +3,7 @@
 use sim_core::{Span, Time, Timer};
 use smallvec::SmallVec;
 
+use super::engines::InferenceEngine;
 use super::jobs::Gpus;
 use super::lifecycle::{Standing, State};
 use super::supervise::Life;
@@ -62,6 +63,8 @@ pub struct Instance {
     pub server: Server,
     /// Its GPUs; `None` where it has none.
     pub gpus: Option<Box<Gpus>>,
+    /// What it generates tokens with; `None` where its service has no engine.
+    pub engine: Option<Box<InferenceEngine>>,
     /// Balancers in whose rotation it is.
     pub rotations: u32,
     /// What its balancers believe of it: slots of [`Target`](super::Target)s.

@@ -55,14 +55,14 @@ impl System {
         self.requests.free(slot);
         self.tell_ending(&request, request.instance, ending);
         self.meter(&request, ending, calendar.now());
-        if !request.abandoned {
+        if !request.abandoned() {
             let verdict = if ending == Ending::Completed { Verdict::Answered } else { Verdict::Failed };
             self.guard_sees(&request, verdict, calendar.now());
         }
         if request.session != NOBODY {
             return self.session_attempt_ends(&request, ending, calendar);
         }
-        if request.abandoned {
+        if request.abandoned() {
             if self.jobs.is_some() {
                 self.errand_over(slot, &request, ending, calendar);
             }
@@ -136,6 +136,7 @@ impl System {
             self.lose_sessions(target, calendar);
         }
         self.empty_gpus(target, calendar);
+        self.empty_engine(target, calendar);
         self.workers_lost(target, calendar);
         self.losing = None;
         self.outstanding[target as usize] = 0;

@@ -126,7 +126,7 @@ impl System {
             meters.carry(caller, [answered, asked]);
         }
         // What its balancer did not wait for, it did not measure.
-        let measured = ending == Ending::Completed && !request.abandoned && request.session == NOBODY;
+        let measured = ending == Ending::Completed && !request.abandoned() && request.session == NOBODY;
         if let Some(times) = meters.responses[group.index()].as_mut().filter(|_| measured) {
             times.record(now.since(request.sent));
         }

@@ -9,6 +9,7 @@
 //! * [`serve`](self): how an instance works through the steps of a request;
 //! * [`leave`](self): how attempts leave it, and who learns of that;
 //! * [`threads`](self): interpreter locks, and threads beside a loop;
+//! * [`engines`](self): tokens from inference engines of instances;
 //! * [`jobs`](self): work that outlives its request: queues, workers, how clients find out;
 //! * [`sessions`](self): connections that stay open, messages and rooms;
 //! * [`fleet`](self): instances and their life;
@@ -37,6 +38,7 @@ mod control;
 mod cooldown;
 mod deadlines;
 mod ending;
+mod engines;
 mod finish;
 mod fleet;
 mod forecasts;
@@ -90,6 +92,7 @@ use sessions::Sessions;
 pub use client::Source;
 pub use connections::Wire;
 pub use ending::{Ending, EndingKind};
+pub use engines::{Generations, InferenceEngine};
 pub use finish::finish;
 pub use fleet::Fleet;
 pub use instance::{Instance, Interruption, Phase};
@@ -98,7 +101,7 @@ pub use jobs::{Consumer, Gpus, Job, JobState, Jobs};
 pub use kubernetes::Cluster;
 pub use lifecycle::{GroupLife, Pooled, Standing, State};
 pub use program::Program;
-pub use request::{NOWHERE, Request, Stage, UNGUARDED};
+pub use request::{NOWHERE, Request, Sender, Stage, UNGUARDED};
 pub use targets::{Target, TargetHealth};
 
 /// The control plane's clock: CloudWatch evaluates alarms, and groups check health, once a minute.
@@ -145,6 +148,8 @@ pub struct System {
     sessions: Option<Box<Sessions>>,
     /// Jobs and the queues that they wait in; `None` where there are none.
     jobs: Option<Box<Jobs>>,
+    /// What requests have engines generate; `None` where no service has one.
+    generations: Option<Box<Generations>>,
     /// What hashes of connections are drawn from.
     connections: Keyed,
     programs: Vec<Program>,
@@ -210,6 +215,7 @@ impl System {
             programs: program::programs(&plan, seed, &mut calendar),
             sessions: Sessions::new(&plan, seed, &mut calendar),
             jobs: Jobs::new(&plan, seed, &mut calendar),
+            generations: Generations::new(&plan),
             connections: seed.keyed("connections"),
             variants: versions::variants(&plan),
             releases: release::underway(&plan.releases),
@@ -311,6 +317,8 @@ impl Model for System {
             Event::ConnectionIdle(source) => self.idle_over(source, calendar),
             Event::Queue(queue) => self.queue_due(queue, calendar),
             Event::GpuOver(request) => self.gpu_over(request, calendar),
+            Event::Engine(instance) => self.engine_due(instance, calendar),
+            Event::GenerationTimeout(request) => self.generation_timeout(request, calendar),
             Event::Ask(job) => self.ask(job, calendar),
             Event::News(job) => self.news(job, calendar),
             Event::HeldLongEnough(request) => self.held_long_enough(request, calendar),

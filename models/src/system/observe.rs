@@ -84,6 +84,7 @@ impl System {
             hottest: work.hottest,
             evenly: mean(work.bottlenecks),
             busiest_worker: work.busiest_worker,
+            engine: work.fullest_engine,
             serving,
             unhealthy: if fails_open { 0 } else { census.taken_out() },
             starting: census.starting,

@@ -7,7 +7,9 @@ use sim_core::{Calendar, FixedDelay, Keyed, Seed, Span};
 
 use super::versions;
 use crate::event::Event;
-use crate::plan::{BalancerId, Cold, Collector, Endpoint, EndpointId, Enqueue, Plan, ServiceId, Step};
+use crate::plan::{
+    BalancerId, Cold, Collector, Endpoint, EndpointId, Enqueue, Plan, ServiceId, Step, Tokens,
+};
 
 /// An endpoint, ready to run.
 #[derive(Clone, Debug)]
@@ -66,6 +68,11 @@ pub(super) enum Op {
         demand: Dist,
         draws: Keyed,
     },
+    /// Tokens from the engine of the instance.
+    Generate {
+        tokens: Tokens,
+        draws: Keyed,
+    },
     /// Jobs are submitted.
     Enqueue {
         sends: Arc<[Enqueue]>,
@@ -97,6 +104,7 @@ impl Program {
                 },
                 &Step::Call { to, endpoint } => Op::Call { to, endpoint },
                 Step::Gpu(demand) => Op::Gpu { demand: demand.clone(), draws },
+                Step::Generate(tokens) => Op::Generate { tokens: tokens.clone(), draws },
                 Step::Enqueue(sends) => Op::Enqueue { sends: sends.as_slice().into(), draws },
                 &Step::AwaitJob(most) => Op::AwaitJob(most),
             }

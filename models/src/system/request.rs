@@ -54,8 +54,8 @@ pub struct Request {
     pub hedge: u8,
     /// It has not taken a step yet.
     pub fresh: bool,
-    /// Its client has given up; the server does not know and goes on.
-    pub abandoned: bool,
+    /// What whoever sent it does.
+    pub sender: Sender,
     /// The version of its instance's launch template, among those of all groups, whose program it runs; 0 where its group has
     /// no versions.
     pub variant: u8,
@@ -87,8 +87,14 @@ impl Request {
             variant: 0,
             greets: false,
             fresh: true,
-            abandoned: false,
+            sender: Sender::Waits,
         }
+    }
+
+    /// True where nobody waits for its answer any more.
+    #[inline]
+    pub fn abandoned(&self) -> bool {
+        self.sender == Sender::Gone
     }
 
     /// The key of this attempt's draws.
@@ -103,6 +109,17 @@ impl Request {
         let of = |hedge: u8| u64::from(hedge) << HEDGE_SHIFT;
         self.number.wrapping_sub(of(self.hedge)).wrapping_add(of(hedge))
     }
+}
+
+/// What whoever sent an attempt does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// Waits for the answer.
+    Waits,
+    /// Has the first token of the answer, in this attempt or one before it, and reads on.
+    Reads,
+    /// Has given up; the server does not know and goes on.
+    Gone,
 }
 
 /// What a request's CPU time is for.
@@ -122,6 +139,8 @@ pub enum Stage {
     Handover,
     /// Nothing: its answer is held back until a job is done.
     Held,
+    /// Nothing: an engine generates its tokens.
+    Generating,
     /// An answer in front of the service: that it has too much to do.
     Shedding,
     /// The same on the thread it holds, after too long a wait.

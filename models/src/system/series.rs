@@ -61,6 +61,9 @@ impl System {
     pub(super) fn begin_measuring(&mut self, now: Time) {
         self.measure.begin(now);
         self.count_queues_from(now);
+        let counts: Vec<_> =
+            (0..self.fleets.len()).map(|index| self.engine_counts(GroupId(index as u16))).collect();
+        self.measure.tokens.begin(now, counts.into_iter());
         self.count_sessions_from(now);
         self.begin_versions();
         self.sources

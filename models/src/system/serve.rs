@@ -167,7 +167,9 @@ impl System {
     fn fill_slots(&mut self, target: u32, number: u16, calendar: &mut Calendar<Event>) {
         loop {
             let instance = self.instances.at_work(target);
-            let Some(process) = instance.server.processes.get_mut(usize::from(number)) else { return };
+            let Some(process) = instance.server.processes.get_mut(usize::from(number)) else {
+                return self.leave_engines(calendar); // its number is that of an engine
+            };
             if process.busy >= process.slots {
                 return;
             }
@@ -256,6 +258,7 @@ impl System {
                 self.yield_loop(slot, holding);
                 self.gpu(slot, demand, calendar);
             }
+            Some(Op::Generate { .. }) => self.generate(slot, holding, calendar),
             Some(Op::Enqueue { .. }) => self.enqueue(slot, holding, calendar),
             Some(&Op::AwaitJob(most)) => {
                 if self.holds_back(slot, most, calendar) {
@@ -384,7 +387,7 @@ impl System {
                 request.step += 1;
                 self.proceed(slot, true, calendar);
             }
-            Stage::Connecting | Stage::Held => {}
+            Stage::Connecting | Stage::Held | Stage::Generating => {}
             Stage::Locked => self.turn_over(slot, calendar),
             Stage::Pool => self.pool_done(slot, calendar),
             Stage::Accepting => self.accepted(slot, calendar),

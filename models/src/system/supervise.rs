@@ -229,6 +229,7 @@ impl System {
             None => calendar.clear(instance.timer),
         }
         self.leave_gpus(slot, &tasks, calendar);
+        self.leave_engine(slot, &tasks, calendar);
         let instance = &mut self.instances[slot];
         let lost = tasks.len() as u32;
         instance.server.inside -= lost;

@@ -24,6 +24,8 @@ pub(super) struct Work {
     pub bottlenecks: f64,
     /// The largest of these.
     pub hottest: f64,
+    /// How full the fullest inference engine is, 0 to 1.
+    pub fullest_engine: f64,
     /// The same of one worker, 0 to 1.
     pub busiest_worker: f64,
     /// Requests in accept queues as the minute ends.
@@ -39,6 +41,7 @@ impl Work {
             used: 0.0,
             bottlenecks: 0.0,
             hottest: 0.0,
+            fullest_engine: 0.0,
             busiest_worker: 0.0,
             queued: 0,
             without_credits: 0,
@@ -92,7 +95,10 @@ impl System {
                 let vcpus = plan.machines[instance.machine_type()].processor.vcpus;
                 let threads = f64::from(runtime.computing_threads(vcpus)).min(instance.vcpus);
                 // Of what its threads could have used: one event loop is full when it has used one vCPU.
-                let bottleneck = (nanos / (nanos_had * threads)).min(1.0);
+                // What has an engine is as full as that, where its vCPUs idle.
+                let engine = instance.engine.as_ref().map_or(0.0, |engine| engine.fullness());
+                work.fullest_engine = work.fullest_engine.max(engine);
+                let bottleneck = (nanos / (nanos_had * threads)).min(1.0).max(engine);
                 work.hottest = work.hottest.max(bottleneck);
                 work.bottlenecks += bottleneck;
                 let imbalance = instance.server.imbalance_of_minute().unwrap_or(1.0);

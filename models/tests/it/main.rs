@@ -20,6 +20,7 @@ mod jobs;
 mod kernel;
 mod kubernetes;
 mod lifecycle;
+mod llm;
 mod llm_traces;
 mod machine;
 mod money;

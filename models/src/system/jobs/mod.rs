@@ -21,6 +21,7 @@ mod gpu;
 mod know;
 mod observe;
 mod submit;
+mod tokens;
 mod work;
 
 use std::collections::VecDeque;
@@ -112,6 +113,8 @@ pub struct Job {
     pub started: Time,
     /// When it was done; [`Time::NEVER`] before.
     pub done: Time,
+    /// When its first token was out; [`Time::NEVER`] before, and where none are generated for it.
+    pub first_token: Time,
     /// What a try may leave out, because checkpoints have it.
     pub saved: Span,
     /// Whose client submitted it.

@@ -122,7 +122,7 @@ impl System {
         loop {
             let request = &self.requests[at];
             if request.parent == Ref::NONE {
-                return (!request.abandoned).then_some(at);
+                return (!request.abandoned()).then_some(at);
             }
             at = self.requests.live(request.parent)?;
         }
@@ -135,6 +135,7 @@ impl System {
             queued: now,
             started: Time::NEVER,
             done: Time::NEVER,
+            first_token: Time::NEVER,
             saved: Span::ZERO,
             source: request.source,
             queue,
@@ -255,7 +256,7 @@ impl System {
         ending: Ending,
         calendar: &mut Calendar<Event>,
     ) {
-        let answered = ending == Ending::Completed && !request.abandoned;
+        let answered = ending == Ending::Completed && !request.abandoned();
         let asks = answered && self.status_of(request.source).is_some();
         let Some(jobs) = &mut self.jobs else { return };
         if answered {

@@ -72,6 +72,7 @@ fn job(born: u64) -> Job {
         held: Ref::NONE,
         told: Time::NEVER,
         questions: 0,
+        first_token: Time::NEVER,
     }
 }
 

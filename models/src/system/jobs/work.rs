@@ -30,7 +30,7 @@ pub struct Consumer {
     /// How often that was delivered.
     receives: u32,
     /// When it began.
-    since: Time,
+    pub(super) since: Time,
     /// What its try may leave out, because checkpoints have it.
     skip: Span,
     /// What it loads before its try.

@@ -41,7 +41,7 @@ impl System {
     /// Each session is in the lists of open ones or has one attempt of a handshake, or waits.
     fn audit_states(&self, sessions: &Sessions) -> Result<(), String> {
         let mut attempts = std::collections::BTreeMap::<u32, u32>::new();
-        for (_, request) in self.requests.iter().filter(|(_, request)| !request.abandoned) {
+        for (_, request) in self.requests.iter().filter(|(_, request)| !request.abandoned()) {
             *attempts.entry(request.session).or_default() += 1;
         }
         for (slot, session) in sessions.all.iter() {
@@ -129,7 +129,7 @@ impl System {
         let service = self.plan.groups[self.instances[slot].group.index()].service;
         let most = self.plan.services[service.index()].most_connections.unwrap_or(u32::MAX);
         holds!(taken <= most, "instance {slot} has {taken} connections of {most}");
-        let asked = |r: &&Request| !r.abandoned && r.session != MESSAGE;
+        let asked = |r: &&Request| !r.abandoned() && r.session != MESSAGE;
         let at = self.requests.iter().map(|(_, request)| request).filter(|r| r.instance == slot);
         let outstanding = at.filter(asked).count() + hall.open.len();
         let seen = self.outstanding[slot as usize];

@@ -99,12 +99,12 @@ impl System {
             let Some(sessions) = &mut self.sessions else { return };
             let counts = sessions.source(request.source).is_some_and(|source| source.rooms.is_none());
             let opens =
-                done && !request.abandoned && sessions.all[request.session].state == State::Connecting;
+                done && !request.abandoned() && sessions.all[request.session].state == State::Connecting;
             if counts && !opens {
                 sessions.halls[request.instance as usize].taken -= 1;
             }
         }
-        if request.abandoned {
+        if request.abandoned() {
             return;
         }
         if inside {
