@@ -156,6 +156,7 @@ mod tests {
             clients_per_address: 1,
             connections: None,
             network: None,
+            status: None,
             hedge: None,
             clients: None,
             sessions: Some(Sessions {
