@@ -20,6 +20,22 @@ const MEASURED: [(&str, Parameters); 2] =
     [("llama-2-70b-8xh100", LLAMA_2_70B_ON_8_H100), ("llama-2-70b-8xa100", LLAMA_2_70B_ON_8_A100)];
 /// GPUs of each that was measured.
 const MEASURED_GPUS: u32 = 8;
+/// All keys, beside those that say what kind it is.
+const KEYS: [&str; 13] = [
+    "gpu",
+    "gpus",
+    "gpu_memory_utilization",
+    "prefill_token",
+    "sequence",
+    "context_token",
+    "kv_tokens",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "block_size",
+    "watermark",
+    "enable_chunked_prefill",
+    "queue",
+];
 /// The most GPUs of an engine.
 const MOST_GPUS: u32 = 64;
 /// The most sequences or tokens in an iteration, and sequences that wait.
@@ -61,6 +77,9 @@ fn base(context: &Context<'_>, table: &mut Reader<'_>) -> Option<Engine> {
             None
         }
         _ => {
+            for key in KEYS {
+                table.node(key); // one mistake is enough
+            }
             let message = format!("an engine by {}", given.join(" and by "));
             context.findings.error(table.place(), message, "expected one of them", None);
             None
