@@ -42,8 +42,14 @@ fn main() {
 
 /// Nearly all of so many jobs wait for a worker that takes a day for each.
 fn waiting(jobs: u32) -> String {
-    let load = format!("duration = \"1000s\"\n[limits]\njobs = 100000000");
-    system(&load, f64::from(jobs) / 1e3, "", "{ wait = \"24h\" }", 1, 1)
+    system(
+        "duration = \"1000s\"\n[limits]\njobs = 100000000",
+        f64::from(jobs) / 1e3,
+        "",
+        "{ wait = \"24h\" }",
+        1,
+        1,
+    )
 }
 
 /// Jobs of a millisecond through a queue of SQS and a hundred workers.
