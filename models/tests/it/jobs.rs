@@ -1,7 +1,11 @@
 //! Jobs as whole systems: conserved whatever happens, done again or lost as their queue says, and known about as their clients ask.
 
+use scalesim::queue::{Happened, Loss, Message, Queue};
 use scalesim::results::{JobsResult, QueueResult, Results};
 use scalesim::{Experiment, Scenario};
+use sim_core::{Seed, Span, Time};
+
+use crate::asg_vectors::vectors;
 
 /// A system that submits one job every `interval` on average to `queue`, and workers that take `takes` for each.
 pub fn system(queue: &str, group: &str, more: &str) -> String {
@@ -280,5 +284,25 @@ zone_loss = { zone = "b", at = "30min", for = "8min" }
         } else {
             assert_eq!(jobs.counts.lost_with_worker, 0, "{kind}: {:?}", jobs.counts);
         }
+    }
+}
+
+/// A dead letter keeps the time at which it was first sent, and its retention counts from there.
+#[test]
+fn the_retention_of_a_dead_letter_counts_from_the_original_enqueue_time() {
+    let days = |days: u64| Time::ZERO + Span::from_secs(86_400 * days);
+    for vector in vectors("sqs_dlq_age") {
+        let [in_source, retention] =
+            ["days_in_source", "dlq_retention_days"].map(|key| vector.input[key].as_u64().unwrap());
+        let text = system(&format!("sqs = {{}}\nretention = \"{}h\"", 24 * retention), WORKERS, "");
+        let plan = Scenario::parse(&text).unwrap().plan().queues[0].clone();
+        let (mut queue, mut happened) = (Queue::new(&plan, Seed::new(1)), Vec::new());
+        let letter = Message { job: 7, key: 0, priority: 0, sent: Time::ZERO };
+        queue.send(letter, days(in_source), &mut happened).unwrap();
+        let due = queue.due();
+        queue.advance(due, &mut happened);
+        assert_eq!(happened, [Happened::Lost { job: 7, how: Loss::Expired }], "{}", vector.id);
+        let expected = vector.expected["deleted_after_days_in_dlq"].as_u64().unwrap();
+        assert_eq!(due, days(in_source + expected), "{}", vector.id);
     }
 }
