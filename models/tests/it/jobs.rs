@@ -306,3 +306,45 @@ fn the_retention_of_a_dead_letter_counts_from_the_original_enqueue_time() {
         assert_eq!(due, days(in_source + expected), "{}", vector.id);
     }
 }
+
+/// Spot instances are taken back with two minutes' notice: a job that takes less is finished by whoever listens, and cut where
+/// nobody does; one that takes more is cut all the same.
+#[test]
+fn two_minutes_notice_are_enough_for_short_jobs_of_spot_workers() {
+    let cut = |takes: &str, listens: bool| {
+        let group = format!(
+            "min = 10\nmax = 20\nzones = [\"a\", \"b\"]\nmixed_instances = {{ on_demand_percentage = 0, machines = [{{ machine = \"c7g.large\" }}], spot = {{ price = 0.4, drain_on_notice = {listens} }} }}\nworker = {{ queue = \"jobs\", job = \"job\" }}"
+        );
+        let incident = "[[incident]]\nspot_interruption = { group = \"workers\", zone = \"a\", at = \"60min\", for = \"10min\" }";
+        let text = system("sqs = { visibility_timeout = \"10min\", wait_time = \"20s\" }", &group, incident);
+        let text = text.replace("machine = \"c7g.large\"\nmin = 10", "min = 10");
+        let text =
+            text.replace("{ exp = { mean = \"10s\" } }", &format!("\"{takes}\"")).replace("0.5/s", "0.05/s");
+        let results = run(&text);
+        assert_conserved(&results);
+        let spot = results.run.groups[1].spot.as_ref().unwrap();
+        assert!(spot.interrupted > 3, "{spot:?}");
+        of(&results).0.counts.cut_tries
+    };
+    assert_eq!(cut("90s", true), 0);
+    assert!(cut("90s", false) > 0);
+    assert!(cut("150s", true) > 0);
+}
+
+/// A zone that was lost and is back gets its instances back: who is too many elsewhere is terminated, encoding or not.
+#[test]
+fn rebalancing_zones_cuts_jobs_as_scale_in_does() {
+    let play = |more: &str| {
+        let group = format!(
+            "min = 8\nmax = 8\nzones = [\"a\", \"b\"]\nstartup = {{ provision = \"10s\", boot = \"10s\", app = \"10s\" }}\nworker = {{ queue = \"jobs\", job = \"job\" }}\n{more}"
+        );
+        let incident = "[[incident]]\nzone_loss = { zone = \"b\", at = \"30min\", for = \"10min\" }";
+        let text = system("sqs = { visibility_timeout = \"10min\", wait_time = \"20s\" }", &group, incident);
+        let text = text.replace("{ exp = { mean = \"10s\" } }", "\"5min\"").replace("0.5/s", "0.02/s");
+        let results = run(&text);
+        assert_conserved(&results);
+        of(&results).0.counts.cut_tries
+    };
+    let (rebalanced, suspended) = (play(""), play("suspend = [{ processes = [\"az-rebalance\"] }]"));
+    assert!(rebalanced > suspended && suspended > 0, "{rebalanced} and {suspended}");
+}
