@@ -104,7 +104,7 @@ impl Plan {
     fn add_calls_of_jobs(&self, visits: &mut BTreeMap<(EndpointId, BalancerId), f64>) {
         let mut asked = vec![0.0; self.endpoints.len()];
         visits.iter().for_each(|((endpoint, _), weight)| asked[endpoint.index()] += weight);
-        let sent = self.jobs_sent(asked);
+        let sent = self.jobs_sent(&asked);
         for (id, group) in (0u16..).map(GroupId).zip(&self.groups) {
             let Some(worker) = &group.worker else { continue };
             let jobs = sent[worker.queue.index()] * self.share_of_queue(id);

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::dist::Dist;
 use sim_core::{Seed, Span, Time};
 
 use crate::plan::{EndpointId, Group, GroupId, Plan, QueueId, Step, Worker};
@@ -14,21 +13,8 @@ const DRAWN: u32 = 2_000;
 const MOST_STEPS_DRAWN: f64 = 100.0;
 /// How often jobs that submit jobs are followed.
 const MOST_ROUNDS: usize = 1_000;
-
-/// Seconds that the steps of an endpoint take on average.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct JobDemand {
-    /// On the CPU.
-    pub cpu: f64,
-    /// On a GPU.
-    pub gpu: f64,
-    /// Of an inference engine with full batches.
-    pub engine: f64,
-    /// From its first step to its last, calls included, where it waits for nobody.
-    pub length: f64,
-}
-
-const NONE: JobDemand = JobDemand { cpu: 0.0, gpu: 0.0, engine: 0.0, length: 0.0 };
+/// A share of all jobs that is not followed any further.
+const NEGLIGIBLE: f64 = 1e-9;
 
 impl Plan {
     /// Jobs that a request for each endpoint submits, those of its calls included: one for each queue that it sends to.
@@ -87,31 +73,31 @@ impl Plan {
         self.workers_of(queue).map(share).collect()
     }
 
-    /// Jobs that each queue is expected to get between two instants, those that jobs submit included, as if they did so at
-    /// once. Of no use where jobs submit themselves without end.
-    pub fn expected_jobs(&self, from: Time, to: Time) -> Vec<f64> {
-        if self.queues.is_empty() {
-            return Vec::new();
-        }
-        let (sends, end) = (self.sends(), Time::ZERO + self.duration);
+    /// The share of its queue's jobs that a group takes; 0 where it is no worker.
+    pub(crate) fn share_of_queue(&self, group: GroupId) -> f64 {
+        let Some(worker) = &self.groups[group.index()].worker else { return 0.0 };
+        let mut shares = self.shares_of(worker.queue).into_iter();
+        shares.find(|(id, ..)| *id == group).map_or(0.0, |(_, share, _)| share)
+    }
+
+    /// Jobs that come to each queue where endpoints are asked for so often: submitted by these requests and what they call, and
+    /// by jobs, as if they did so at once. Of no use where jobs submit themselves without end.
+    pub(crate) fn jobs_sent(&self, asked: &[f64]) -> Vec<f64> {
+        let sends = self.sends();
         let mut fresh = vec![0.0; self.queues.len()];
-        for traffic in &self.traffic {
-            let requests = traffic.expected_requests(from, to);
-            for (endpoint, share) in traffic.shares(end) {
-                for (queue, count) in &sends[endpoint.index()] {
-                    fresh[queue.index()] += requests * share * count;
-                }
-            }
+        for (often, sends) in asked.iter().zip(&sends) {
+            sends.iter().for_each(|(queue, count)| fresh[queue.index()] += often * count);
         }
-        let queues = || (0..self.queues.len() as u16).map(QueueId);
-        let follow: Vec<_> = queues().map(|queue| self.follow_ups(queue, &sends)).collect();
+        let least = NEGLIGIBLE * fresh.iter().sum::<f64>();
+        let queues = (0..self.queues.len() as u16).map(QueueId);
+        let follow: Vec<_> = queues.map(|queue| self.follow_ups(queue, &sends)).collect();
         let mut all = fresh.clone();
         for _ in 0..MOST_ROUNDS {
             let mut next = vec![0.0; fresh.len()];
             for (count, follow) in fresh.iter().zip(&follow).filter(|(count, _)| **count > 0.0) {
                 follow.iter().for_each(|(to, each)| next[to.index()] += count * each);
             }
-            if next.iter().all(|&count| count < 1e-6) {
+            if next.iter().sum::<f64>() <= least {
                 break;
             }
             all.iter_mut().zip(&next).for_each(|(sum, more)| *sum += more);
@@ -120,40 +106,21 @@ impl Plan {
         all
     }
 
+    /// Jobs that each queue is expected to get between two instants, those that jobs submit included.
+    pub fn expected_jobs(&self, from: Time, to: Time) -> Vec<f64> {
+        let end = Time::ZERO + self.duration;
+        let mut asked = vec![0.0; self.endpoints.len()];
+        for traffic in &self.traffic {
+            let requests = traffic.expected_requests(from, to);
+            traffic.shares(end).into_iter().for_each(|(id, share)| asked[id.index()] += requests * share);
+        }
+        self.jobs_sent(&asked)
+    }
+
     /// Jobs that a worker group is expected to get between two instants; none where it is no worker.
     pub fn expected_jobs_of(&self, group: GroupId, from: Time, to: Time) -> f64 {
         let Some(worker) = &self.groups[group.index()].worker else { return 0.0 };
-        let mut shares = self.shares_of(worker.queue).into_iter();
-        let share = shares.find(|(id, ..)| *id == group).map_or(0.0, |(_, share, _)| share);
-        self.expected_jobs(from, to)[worker.queue.index()] * share
-    }
-
-    /// What the steps of each endpoint take as a job.
-    pub fn job_demands(&self) -> Vec<JobDemand> {
-        let mut demands = vec![JobDemand::default(); self.endpoints.len()];
-        for id in self.callees_first() {
-            let overhead = self.overhead(id).as_secs_f64();
-            let endpoint = &self.endpoints[id.index()];
-            let engine = self.engine_seconds(endpoint);
-            let mut own = JobDemand { cpu: overhead, gpu: 0.0, engine, length: overhead };
-            for step in &endpoint.steps {
-                let took = match step {
-                    Step::Cpu(time) | Step::Pool(time) => JobDemand { cpu: seconds(time), ..NONE },
-                    Step::Gpu(time) => JobDemand { gpu: seconds(time), ..NONE },
-                    Step::Wait(time) => JobDemand { length: seconds(time), ..NONE },
-                    Step::Generate(tokens) => JobDemand { length: self.alone(endpoint, tokens), ..NONE },
-                    Step::Call { endpoint, .. } => {
-                        JobDemand { length: demands[endpoint.index()].length, ..NONE }
-                    }
-                    Step::Enqueue(_) | Step::AwaitJob(_) => NONE,
-                };
-                own.cpu += took.cpu;
-                own.gpu += took.gpu;
-                own.length += took.cpu + took.gpu + took.length;
-            }
-            demands[id.index()] = own;
-        }
-        demands
+        self.expected_jobs(from, to)[worker.queue.index()] * self.share_of_queue(group)
     }
 
     /// The share of jobs whose steps take longer than `limit`, where they wait for nobody: exact where one step at most is not
@@ -190,7 +157,7 @@ impl Plan {
             };
             steps[id.index()] = own.map(of).sum();
         }
-        let drawing = Drawing { plan: self, steps, demands: self.job_demands() };
+        let drawing = Drawing { plan: self, steps, lengths: self.job_lengths() };
         let mut stream = Seed::new(0).stream("jobs/length");
         let longer = (0..DRAWN).filter(|_| drawing.length(job, &mut stream) > limit).count();
         longer as f64 / f64::from(DRAWN)
@@ -202,7 +169,8 @@ struct Drawing<'a> {
     plan: &'a Plan,
     /// Steps of each endpoint, those of its calls included.
     steps: Vec<f64>,
-    demands: Vec<JobDemand>,
+    /// Seconds of each endpoint, on average.
+    lengths: Vec<f64>,
 }
 
 impl Drawing<'_> {
@@ -225,14 +193,10 @@ impl Drawing<'_> {
                 Step::Call { endpoint, .. } if self.steps[endpoint.index()] <= MOST_STEPS_DRAWN => {
                     self.length(*endpoint, stream)
                 }
-                Step::Call { endpoint, .. } => self.demands[endpoint.index()].length * 1e9,
+                Step::Call { endpoint, .. } => self.lengths[endpoint.index()] * 1e9,
                 Step::Enqueue(_) | Step::AwaitJob(_) => 0.0,
             };
         }
         length
     }
-}
-
-fn seconds(time: &Dist) -> f64 {
-    time.mean() * 1e-9
 }

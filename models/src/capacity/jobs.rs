@@ -1,12 +1,7 @@
-//! What workers can do, by the mean demands of their jobs, and the jobs that are expected.
+//! What workers can do, by the mean demands of their jobs.
 
 use super::Took;
-use crate::plan::{EndpointId, GroupId, Plan, QueueId, Step};
-
-/// Rounds in which jobs submit further jobs before the rest is left out: each round is one more job in a chain.
-const MOST_ROUNDS: usize = 1_000;
-/// A share of all visits that is not followed any further.
-const NEGLIGIBLE: f64 = 1e-9;
+use crate::plan::{GroupId, Plan, Step};
 
 /// What one instance of a group of workers can do, on average: the least of three rates in jobs a second. Waits for what jobs
 /// call are left out, as are tries that fail.
@@ -69,62 +64,8 @@ impl Plan {
         })
     }
 
-    /// Jobs that come to each queue where endpoints are asked for so often by clients: submitted by their requests, by what these
-    /// call, and by jobs.
-    pub(crate) fn jobs_sent(&self, asked: Vec<f64>) -> Vec<f64> {
-        let mut sent = vec![0.0; self.queues.len()];
-        let least = NEGLIGIBLE * asked.iter().sum::<f64>();
-        let shares: Vec<f64> =
-            (0u16..).take(self.groups.len()).map(|id| self.share_of_queue(GroupId(id))).collect();
-        let mut visits = asked;
-        for _ in 0..MOST_ROUNDS {
-            let mut next = vec![0.0; self.endpoints.len()];
-            for (endpoint, &often) in self.endpoints.iter().zip(&visits).filter(|(_, often)| **often > 0.0) {
-                for step in &endpoint.steps {
-                    match step {
-                        Step::Call { endpoint, .. } => next[endpoint.index()] += often,
-                        Step::Enqueue(sends) => {
-                            for send in sends {
-                                sent[send.queue.index()] += often;
-                                self.jobs_of(send.queue, &shares)
-                                    .for_each(|(job, share)| next[job.index()] += often * share);
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            if next.iter().sum::<f64>() <= least {
-                break;
-            }
-            visits = next;
-        }
-        sent
-    }
-
-    /// What a queue's messages are to those who take them, and the share that each group takes.
-    fn jobs_of<'a>(
-        &'a self,
-        queue: QueueId,
-        shares: &'a [f64],
-    ) -> impl Iterator<Item = (EndpointId, f64)> + 'a {
-        let workers = self
-            .groups
-            .iter()
-            .zip(shares)
-            .filter_map(|(group, &share)| group.worker.as_ref().map(|worker| (worker, share)));
-        workers.filter(move |(worker, _)| worker.queue == queue).map(|(worker, share)| (worker.job, share))
-    }
-
-    /// The share of its queue's messages that a group takes: by its consumers at its desired capacity.
-    pub(super) fn share_of_queue(&self, group: GroupId) -> f64 {
-        let consumers = |index: usize| {
-            let group = &self.groups[index];
-            let worker = group.worker.as_ref()?;
-            Some((worker.queue, f64::from(group.desired.max(1)) * f64::from(worker.concurrency)))
-        };
-        let Some((queue, own)) = consumers(group.index()) else { return 0.0 };
-        let all = (0..self.groups.len()).filter_map(consumers).filter(|(other, _)| *other == queue);
-        own / all.map(|(_, consumers)| consumers).sum::<f64>()
+    /// Seconds from the first step of each endpoint to its last, calls included, where it waits for nobody.
+    pub fn job_lengths(&self) -> Vec<f64> {
+        self.times().iter().map(|took| took.held).collect()
     }
 }

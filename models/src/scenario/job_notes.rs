@@ -14,7 +14,7 @@ const MOST_COUNTED: u32 = 10_000;
 
 /// Notes them, where a plan is sound.
 pub fn notes(findings: &Findings, plan: &Plan) {
-    let demands = plan.job_demands();
+    let lengths = plan.job_lengths();
     let jobs = plan.expected_jobs(Time::ZERO, Time::ZERO + plan.duration);
     for (id, queue) in (0u16..).map(QueueId).zip(&plan.queues) {
         nobody_consumes(findings, plan, id, queue);
@@ -22,7 +22,7 @@ pub fn notes(findings: &Findings, plan: &Plan) {
         keys_without_order(findings, plan, id, queue);
         falls_behind(findings, plan, id, queue, jobs[id.index()]);
         for (_, group, worker) in plan.workers_of(id) {
-            let mean = demands[worker.job.index()].length;
+            let mean = lengths[worker.job.index()];
             outlasts(findings, plan, queue, group, worker);
             batches(findings, queue, worker, mean);
         }
@@ -166,7 +166,7 @@ fn falls_behind(findings: &Findings, plan: &Plan, id: QueueId, queue: &Queue, jo
     if let QueueKind::Kafka(Kafka { partitions, .. }) = queue.kind
         && let Some((_, _, worker)) = plan.workers_of(id).next()
     {
-        let by_partition = f64::from(partitions) / plan.job_demands()[worker.job.index()].length;
+        let by_partition = f64::from(partitions) / plan.job_lengths()[worker.job.index()];
         if by_partition < most {
             (most, why) = (by_partition, format!("the consumers of {partitions} partitions"));
         }
@@ -207,13 +207,13 @@ fn polls(findings: &Findings, plan: &Plan, traffic: &Traffic) {
 
 /// Jobs a second that a source submits at its peak, and how long one takes on average once it is begun.
 fn jobs_of(plan: &Plan, traffic: &Traffic) -> Option<(f64, f64)> {
-    let (sends, demands) = (plan.sends(), plan.job_demands());
+    let (sends, lengths) = (plan.sends(), plan.job_lengths());
     let (mut jobs, mut length) = (0.0, 0.0);
     for &(EndpointId(endpoint), share) in &traffic.mix {
         for (&queue, count) in &sends[usize::from(endpoint)] {
             let Some((_, _, worker)) = plan.workers_of(queue).next() else { continue };
             jobs += share * count;
-            length += share * count * demands[worker.job.index()].length;
+            length += share * count * lengths[worker.job.index()];
         }
     }
     (jobs > 0.0).then(|| (traffic.expected.peak().1 * jobs, length / jobs))

@@ -70,6 +70,6 @@ impl Plan {
         for (_, traffic) in sources.filter(|(id, _)| source.is_none_or(|source| source == *id)) {
             traffic.asks_for().for_each(|endpoint| asked[endpoint.index()] = 1.0);
         }
-        self.jobs_sent(asked).into_iter().map(|sent| sent > 0.0).collect()
+        self.jobs_sent(&asked).into_iter().map(|sent| sent > 0.0).collect()
     }
 }
