@@ -12,7 +12,7 @@ use super::priorities::Priorities;
 use super::rules::Rules;
 use super::timers::{Timer, Timers};
 use super::{Counts, Depth, Full, Happened, Loss, Message, Receipt};
-use crate::plan::{self, WhenFull};
+use crate::plan;
 
 /// A queue of BullMQ, after its documentation ("Stalled jobs", "Retrying failing jobs", "Prioritized") and its commands
 /// `checkStalledJobs`, `extendLock`, `moveToFinished` and `retryJob`.
@@ -116,17 +116,9 @@ impl BullMq {
 
     fn make_room(&mut self, happened: &mut Vec<Happened>) -> Result<(), Full> {
         let first = self.waiting.first().map(|(_, place)| place);
-        match (self.rules.when_full, self.entries.unreceived().or(first)) {
-            (WhenFull::Block, _) => Err(Full),
-            (WhenFull::DropOldest, Some(place)) => {
-                self.lose(place, Loss::Dropped, happened);
-                Ok(())
-            }
-            _ => {
-                self.counts.refused += 1;
-                Err(Full)
-            }
-        }
+        let place = self.rules.make_room(self.entries.unreceived().or(first), &mut self.counts)?;
+        self.lose(place, Loss::Dropped, happened);
+        Ok(())
     }
 
     /// A worker (or one more of its slots) is there. The first one begins with a check, unless there was one just now.

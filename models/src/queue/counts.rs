@@ -1,6 +1,6 @@
 //! What a queue can be asked, and what it has counted.
 
-use sim_core::Time;
+use sim_core::{Span, Time};
 
 /// How a queue stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,5 +68,10 @@ impl Depth {
     /// Messages that the queue holds.
     pub fn held(&self) -> u64 {
         self.visible + self.in_flight + self.delayed
+    }
+
+    /// How long ago its oldest message was sent; zero while there is none.
+    pub fn age(&self, now: Time) -> Span {
+        self.oldest.map_or(Span::ZERO, |oldest| now.since(oldest))
     }
 }

@@ -239,3 +239,18 @@ impl Queue {
         }
     }
 }
+
+/// A plan that says nothing but the kind, for tests.
+#[cfg(test)]
+fn plain(kind: QueueKind) -> plan::Queue {
+    plan::Queue {
+        name: "jobs".to_owned(),
+        kind,
+        capacity: None,
+        when_full: plan::WhenFull::Refuse,
+        max_receives: None,
+        dead_letter: None,
+        retention: None,
+        delay: Span::ZERO,
+    }
+}

@@ -13,7 +13,7 @@ use super::priorities::Priorities;
 use super::rules::Rules;
 use super::timers::{Timer, Timers};
 use super::{Counts, Depth, Full, Happened, Loss, Message, Receipt};
-use crate::plan::{self, WhenFull};
+use crate::plan;
 
 /// A queue of RabbitMQ (AMQP 0-9-1), after its guides "Consumer Prefetch", "Consumer Acknowledgements", "Priority Queues",
 /// "Dead Letter Exchanges" and "Time-To-Live".
@@ -125,17 +125,9 @@ impl RabbitMq {
     }
 
     fn make_room(&mut self, happened: &mut Vec<Happened>) -> Result<(), Full> {
-        match (self.rules.when_full, self.first()) {
-            (WhenFull::Block, _) => Err(Full),
-            (WhenFull::DropOldest, Some(place)) => {
-                self.lose(place, Loss::Dropped, happened);
-                Ok(())
-            }
-            _ => {
-                self.counts.refused += 1;
-                Err(Full)
-            }
-        }
+        let place = self.rules.make_room(self.first(), &mut self.counts)?;
+        self.lose(place, Loss::Dropped, happened);
+        Ok(())
     }
 
     /// A consumer opens a channel and subscribes (`basic.consume`).

@@ -172,16 +172,7 @@ mod tests {
 
     fn list(processing: Option<u64>, edit: impl Fn(&mut plan::Queue)) -> RedisList {
         let own = plan::RedisList { processing: processing.map(Span::from_secs) };
-        let mut plan = plan::Queue {
-            name: "list".to_owned(),
-            kind: QueueKind::RedisList(own),
-            capacity: None,
-            when_full: WhenFull::Refuse,
-            max_receives: None,
-            dead_letter: None,
-            retention: None,
-            delay: Span::ZERO,
-        };
+        let mut plan = crate::queue::plain(QueueKind::RedisList(own));
         edit(&mut plan);
         RedisList::new(&plan, own)
     }

@@ -254,21 +254,12 @@ fn lives(store: &Store, timer: &Timer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{QueueKind, WhenFull};
+    use crate::plan::QueueKind;
 
     /// Entries are idle after 60 s, and looked for every 10 s.
     fn stream(edit: impl Fn(&mut plan::Queue)) -> RedisStream {
         let own = plan::RedisStream { min_idle: Span::from_secs(60), claim_every: Span::from_secs(10) };
-        let mut plan = plan::Queue {
-            name: "stream".to_owned(),
-            kind: QueueKind::RedisStream(own),
-            capacity: None,
-            when_full: WhenFull::Refuse,
-            max_receives: None,
-            dead_letter: None,
-            retention: None,
-            delay: Span::ZERO,
-        };
+        let mut plan = crate::queue::plain(QueueKind::RedisStream(own));
         edit(&mut plan);
         RedisStream::new(&plan, own)
     }

@@ -3,6 +3,7 @@
 use sim_core::{Span, Time};
 
 use super::entries::RECEIVES_COUNTED;
+use super::{Counts, Full};
 use crate::plan::{self, WhenFull};
 
 /// The rules that all kinds have in common.
@@ -37,6 +38,19 @@ impl Rules {
     #[inline]
     pub fn is_full(&self, held: usize) -> bool {
         self.capacity.is_some_and(|capacity| held as u64 >= capacity)
+    }
+
+    /// Which message a full queue drops for a new one: the `oldest` that nobody has received, where it drops any. Who refuses
+    /// counts that; senders that wait do not try.
+    pub fn make_room(&self, oldest: Option<u32>, counts: &mut Counts) -> Result<u32, Full> {
+        match (self.when_full, oldest) {
+            (WhenFull::Block, _) => Err(Full),
+            (WhenFull::DropOldest, Some(place)) => Ok(place),
+            _ => {
+                counts.refused += 1;
+                Err(Full)
+            }
+        }
     }
 
     /// True for a message that was received, or tried, too often to be once more.

@@ -18,16 +18,7 @@ fn test(change: impl FnOnce(&mut plan::Queue, &mut plan::BullMq)) -> Test {
         stalled_interval: Span::from_secs(30),
         max_stalled_count: 1,
     };
-    let mut plan = plan::Queue {
-        name: "jobs".to_owned(),
-        kind: QueueKind::BullMq(own),
-        capacity: None,
-        when_full: WhenFull::Refuse,
-        max_receives: None,
-        dead_letter: None,
-        retention: None,
-        delay: Span::ZERO,
-    };
+    let mut plan = crate::queue::plain(QueueKind::BullMq(own));
     change(&mut plan, &mut own);
     Test { queue: BullMq::new(&plan, own), happened: Vec::new() }
 }

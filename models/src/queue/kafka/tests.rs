@@ -31,16 +31,7 @@ fn topic(edit: impl Fn(&mut plan::Queue, &mut plan::Kafka)) -> Topic {
         initial_rebalance_delay: Span::from_millis(1500),
         static_membership: false,
     };
-    let mut plan = plan::Queue {
-        name: "topic".to_owned(),
-        kind: QueueKind::Kafka(own),
-        capacity: None,
-        when_full: WhenFull::Refuse,
-        max_receives: None,
-        dead_letter: None,
-        retention: None,
-        delay: Span::ZERO,
-    };
+    let mut plan = crate::queue::plain(QueueKind::Kafka(own));
     edit(&mut plan, &mut own);
     Topic { kafka: Kafka::new(&plan, own), now: 0.0, happened: Vec::new() }
 }

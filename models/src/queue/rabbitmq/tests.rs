@@ -19,16 +19,7 @@ fn test(change: impl FnOnce(&mut plan::Queue, &mut plan::RabbitMq)) -> Test {
         consumer_timeout: Span::from_secs(1800),
         notices: Span::from_secs(30),
     };
-    let mut plan = plan::Queue {
-        name: "jobs".to_owned(),
-        kind: QueueKind::RabbitMq(own),
-        capacity: None,
-        when_full: WhenFull::Refuse,
-        max_receives: None,
-        dead_letter: None,
-        retention: None,
-        delay: Span::ZERO,
-    };
+    let mut plan = crate::queue::plain(QueueKind::RabbitMq(own));
     change(&mut plan, &mut own);
     Test { queue: RabbitMq::new(&plan, own), happened: Vec::new() }
 }

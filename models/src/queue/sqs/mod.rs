@@ -19,7 +19,7 @@ use super::entries::{Entries, Entry, State};
 use super::rules::Rules;
 use super::timers::{Timer, Timers};
 use super::{Counts, Depth, Full, Happened, Loss, Message, Receipt};
-use crate::plan::{self, WhenFull};
+use crate::plan;
 
 /// An SQS queue, after the SQS Developer Guide ("Visibility timeout", "Short and long polling", "Dead-letter queues",
 /// "Message quotas") and the reference of `DeleteMessage` and `ReceiveMessage`.
@@ -121,17 +121,10 @@ impl Sqs {
     }
 
     fn make_room(&mut self, now: Time, happened: &mut Vec<Happened>) -> Result<(), Full> {
-        match (self.rules.when_full, self.entries.unreceived().or(self.lineup.first())) {
-            (WhenFull::Block, _) => Err(Full),
-            (WhenFull::DropOldest, Some(place)) => {
-                self.lose(place, Loss::Dropped, now, happened);
-                Ok(())
-            }
-            _ => {
-                self.counts.refused += 1;
-                Err(Full)
-            }
-        }
+        let place =
+            self.rules.make_room(self.entries.unreceived().or(self.lineup.first()), &mut self.counts)?;
+        self.lose(place, Loss::Dropped, now, happened);
+        Ok(())
     }
 
     /// A consumer is there.

@@ -32,16 +32,8 @@ fn defaults() -> (plan::Queue, plan::Sqs) {
         misses: 0.0,
         duplicates: 0.0,
     };
-    let plan = plan::Queue {
-        name: "jobs".to_owned(),
-        kind: QueueKind::Sqs(own),
-        capacity: None,
-        when_full: WhenFull::Refuse,
-        max_receives: None,
-        dead_letter: None,
-        retention: Some(secs(4 * 24 * 3600)),
-        delay: Span::ZERO,
-    };
+    let plan =
+        plan::Queue { retention: Some(secs(4 * 24 * 3600)), ..crate::queue::plain(QueueKind::Sqs(own)) };
     (plan, own)
 }
 
