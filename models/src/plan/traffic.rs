@@ -2,7 +2,7 @@
 
 use sim_core::Span;
 
-use super::{BalancerId, Connections, EndpointId, Hedge, JobStatus, Network, RetryBudget, Sessions};
+use super::{Backoff, BalancerId, Connections, EndpointId, Hedge, JobStatus, Network, RetryBudget, Sessions};
 use crate::traffic::{Arrivals, RateFunction};
 
 /// A source of requests.
@@ -45,26 +45,21 @@ impl Traffic {
     pub const MOST_CLIENTS: u32 = 10_000_000;
 }
 
-/// Retries with exponential backoff: the `k`-th retry waits `min(backoff * multiplier^(k-1), backoff_max)`, and with
-/// jitter a uniform draw between zero and that ("full jitter").
+/// What a client does after an attempt that failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retry {
     /// Retries after the first attempt; at most [`Retry::MOST`].
     pub max: u8,
-    /// The wait before the first retry.
-    pub backoff: Span,
-    /// How much longer each further wait is; at least 1.
-    pub multiplier: f64,
-    /// The longest wait.
-    pub backoff_max: Span,
-    /// Draw the wait uniformly between zero and its length.
-    pub jitter: bool,
+    /// The waits before them.
+    pub backoff: Backoff,
 }
 
 impl Retry {
     /// The most retries that can be asked for: a request's draws are keyed by its number and attempt.
     pub const MOST: u8 = 15;
     /// A client that gives up at once.
-    pub const NONE: Retry =
-        Retry { max: 0, backoff: Span::ZERO, multiplier: 1.0, backoff_max: Span::ZERO, jitter: false };
+    pub const NONE: Retry = Retry {
+        max: 0,
+        backoff: Backoff { first: Span::ZERO, multiplier: 1.0, max: Span::ZERO, jitter: false },
+    };
 }

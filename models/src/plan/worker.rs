@@ -1,7 +1,8 @@
 //! Workers: instances that take jobs from a queue, one by one, instead of requests from a balancer.
 
-use sim_core::Span;
+use sim_core::chance::unit;
 use sim_core::dist::Dist;
+use sim_core::{Keyed, Span};
 
 use super::{EndpointId, QueueId};
 
@@ -49,7 +50,8 @@ pub struct Load {
     pub keep: Option<Span>,
 }
 
-/// Waits between tries: the `k`-th is `min(first * multiplier^(k-1), max)`, and with jitter a uniform draw between zero and that.
+/// Waits between tries, exponential: the `k`-th is `min(first * multiplier^(k-1), max)`, and with jitter a uniform draw between zero
+/// and that ("full jitter").
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
     /// The first wait.
@@ -67,5 +69,11 @@ impl Backoff {
     pub fn wait(&self, tries: u32) -> Span {
         let power = i32::try_from(tries.saturating_sub(1)).unwrap_or(i32::MAX);
         self.first.mul_f64(self.multiplier.powi(power).min(1e12)).min(self.max)
+    }
+
+    /// The same as it is waited: with jitter, drawn at `key`.
+    pub fn drawn(&self, tries: u32, draws: Keyed, key: u64) -> Span {
+        let wait = self.wait(tries);
+        if self.jitter { wait.mul_f64(unit(&mut draws.at(key))) } else { wait }
     }
 }

@@ -9,7 +9,7 @@ use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
 use super::units::{Factor, MOST_FACTOR, Moment, Period, Positive, Rate, TimeOfDay};
 use super::{Context, Names, connections, overload, replay, session, status};
-use crate::plan::{Endpoint, EndpointId, Retry, RetryBudget, Traffic};
+use crate::plan::{Backoff, Endpoint, EndpointId, Retry, RetryBudget, Traffic};
 use crate::traffic::{Arrivals, Decay, Height, Profile, RateArrivals, RateFunction, Spike};
 
 const HALF_A_DAY: u64 = 43_200;
@@ -336,12 +336,13 @@ fn retry(context: &Context<'_>, table: &mut Reader<'_>) -> Option<(Retry, Option
             None,
         );
     }
-    let backoff_max = options.or("max_backoff", Span::from_secs(20));
+    let longest = options.or("max_backoff", Span::from_secs(20));
     let jitter = options.or("jitter", true);
     let budget = overload::budget(context, &mut options, max);
     table.resolve("retry", options.finish());
     let max = u8::try_from(max).unwrap_or(Retry::MOST);
-    Some((Retry { max, backoff, multiplier, backoff_max, jitter }, budget))
+    let backoff = Backoff { first: backoff, multiplier, max: longest, jitter };
+    Some((Retry { max, backoff }, budget))
 }
 
 fn mix(

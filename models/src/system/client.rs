@@ -117,10 +117,7 @@ impl Source {
 
     /// How long a client waits before the attempt after `request`.
     pub(super) fn wait_before_retry(&self, request: &Request) -> Span {
-        let Retry { max: _, backoff, multiplier, backoff_max, jitter } = self.retry;
-        let longer = backoff.mul_f64(multiplier.powi(i32::from(request.attempt)));
-        let wait = longer.min(backoff_max);
-        if jitter { wait.mul_f64(unit(&mut self.backoff.at(request.key()))) } else { wait }
+        self.retry.backoff.drawn(u32::from(request.attempt) + 1, self.backoff, request.key())
     }
 }
 
@@ -230,9 +227,7 @@ impl System {
         if attempt.instance == NOWHERE {
             return self.attempt_ends(slot, Ending::TimedOut, calendar); // it is on its way, and no server has it
         }
-        if self.jobs.is_some() {
-            self.errand_given_up(slot, calendar);
-        }
+        self.errand_given_up(slot, calendar);
         self.abandon(slot);
         self.took(&attempt, calendar.now());
         self.guard_sees(&attempt, Verdict::Failed, calendar.now());

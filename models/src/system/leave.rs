@@ -63,10 +63,7 @@ impl System {
             return self.session_attempt_ends(&request, ending, calendar);
         }
         if request.abandoned() {
-            if self.jobs.is_some() {
-                self.errand_over(slot, &request, ending, calendar);
-            }
-            return;
+            return self.errand_over(slot, &request, ending, calendar);
         }
         if request.instance != NOWHERE {
             let target = request.instance as usize;
@@ -76,9 +73,7 @@ impl System {
                 self.answered(&request, calendar.now());
             }
         }
-        if self.jobs.is_some() {
-            self.errand_over(slot, &request, ending, calendar);
-        }
+        self.errand_over(slot, &request, ending, calendar);
         self.tell(slot, &request, ending, calendar);
     }
 

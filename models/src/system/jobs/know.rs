@@ -33,9 +33,8 @@ impl System {
 
     /// The wait before a client's question number `questions`.
     fn wait_of(&self, job: &Job, every: &Backoff, questions: u32) -> Span {
-        let wait = every.wait(questions);
-        let Some(jobs) = self.jobs.as_ref().filter(|_| every.jitter) else { return wait };
-        wait.mul_f64(unit(&mut jobs.waits.at(job.number.wrapping_add(u64::from(questions) << 32))))
+        let Some(jobs) = &self.jobs else { return every.wait(questions) };
+        every.drawn(questions, jobs.waits, job.number.wrapping_add(u64::from(questions) << 32))
     }
 
     fn asks_after(&mut self, slot: u32, wait: Span, calendar: &mut Calendar<Event>) {
