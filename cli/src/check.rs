@@ -74,8 +74,7 @@ fn group(out: &mut impl Write, plan: &Plan, id: GroupId) -> io::Result<()> {
         let clients = plan.traffic.iter().map(|traffic| traffic.expected_requests(from, to) / seconds);
         clients.sum::<f64>() * demand.visits
     };
-    let heading = format!("theory at {}", group.desired);
-    table(out, plan, id, ("load/s", &heading), each, load, |load| theory(plan, id, load, group.desired))
+    table(out, plan, id, "load/s", each, load, |load| theory(plan, id, load, group.desired))
 }
 
 /// Rows of the utilisation of a group whose instances can serve `each` a second.
@@ -83,7 +82,7 @@ fn table(
     out: &mut impl Write,
     plan: &Plan,
     id: GroupId,
-    (of, last): (&str, &str),
+    of: &str,
     each: f64,
     load: impl Fn(Time, Time) -> f64,
     theory: impl Fn(f64) -> String,
@@ -91,16 +90,17 @@ fn table(
     let group = &plan.groups[id.index()];
     let clock = Clock::of(&plan.start.to_string(), plan.duration.as_secs_f64());
     let sizes = [group.min, group.desired, group.max];
-    let heading = format!(
-        "  {:<10} {:>10} {:>12} {:>12} {:>12}   {:>14}   {last}",
+    writeln!(
+        out,
+        "  {:<10} {:>10} {:>12} {:>12} {:>12}   {:>14}   theory at {}",
         "from",
         of,
         format!("at min {}", sizes[0]),
         format!("at start {}", sizes[1]),
         format!("at max {}", sizes[2]),
-        "needed at 70 %"
-    );
-    writeln!(out, "{}", heading.trim_end())?;
+        "needed at 70 %",
+        group.desired
+    )?;
     let step = row_length(plan.duration);
     let rows = plan.duration.as_nanos().div_ceil(step.as_nanos());
     for row in 0..rows {

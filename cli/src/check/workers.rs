@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use scalesim::capacity::WorkerCapacity;
 use scalesim::plan::{GroupId, Plan};
 use scalesim::theory::Mmc;
-use scalesim_report::{Clock, short, value};
+use scalesim_report::{short, value};
 use sim_core::Time;
 
-use super::{percent, row_length};
+use super::table;
 
 /// Utilisation of a group's workers by hour, at its smallest, initial and largest size.
 pub fn workers(out: &mut impl Write, plan: &Plan, id: GroupId, capacity: &WorkerCapacity) -> io::Result<()> {
@@ -19,7 +19,6 @@ pub fn workers(out: &mut impl Write, plan: &Plan, id: GroupId, capacity: &Worker
     if plan.expected_jobs_of(id, Time::ZERO, end) == 0.0 {
         return writeln!(out, "\nGroup {}: no job comes to its queue {queue}", group.name);
     }
-    let clock = Clock::of(&plan.start.to_string(), plan.duration.as_secs_f64());
     writeln!(
         out,
         "\nGroup {}: one {} does {} jobs a second from {queue}, limited by its {}; {} a job{}",
@@ -30,37 +29,9 @@ pub fn workers(out: &mut impl Write, plan: &Plan, id: GroupId, capacity: &Worker
         value(capacity.job, "s"),
         parts(capacity)
     )?;
-    let sizes = [group.min, group.desired, group.max];
-    writeln!(
-        out,
-        "  {:<10} {:>10} {:>12} {:>12} {:>12}   {:>14}   theory at {}",
-        "from",
-        "jobs/s",
-        format!("at min {}", sizes[0]),
-        format!("at start {}", sizes[1]),
-        format!("at max {}", sizes[2]),
-        "needed at 70 %",
-        sizes[1]
-    )?;
-    let step = row_length(plan.duration);
-    for row in 0..plan.duration.as_nanos().div_ceil(step.as_nanos()) {
-        let from = Time::ZERO + step.saturating_mul(row);
-        let to = (from + step).min(end);
-        let load = plan.expected_jobs_of(id, from, to) / to.since(from).as_secs_f64();
-        let utilisation = sizes.map(|size| load / (capacity.rate() * f64::from(size)));
-        writeln!(
-            out,
-            "  {:<10} {:>10} {:>12} {:>12} {:>12}   {:>14}   {}",
-            clock.time(from.as_secs_f64()),
-            short(load),
-            percent(utilisation[0]),
-            percent(utilisation[1]),
-            percent(utilisation[2]),
-            (load / capacity.rate() / 0.7).ceil(),
-            theory(load, capacity, worker.concurrency, group.desired)
-        )?;
-    }
-    Ok(())
+    let load = |from: Time, to: Time| plan.expected_jobs_of(id, from, to) / to.since(from).as_secs_f64();
+    let theory = |load| theory(load, capacity, worker.concurrency, group.desired);
+    table(out, plan, id, "jobs/s", capacity.rate(), load, theory)
 }
 
 /// What of a job is CPU and GPU.
