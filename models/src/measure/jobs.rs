@@ -3,7 +3,7 @@
 use sim_core::stats::{Histogram, Precision};
 use sim_core::{Span, Time};
 
-use crate::plan::{GroupId, Plan, TrafficId};
+use crate::plan::{Plan, TrafficId};
 use crate::queue::Loss;
 use crate::results::JobCounts;
 use crate::system::{Job, JobState};
@@ -13,8 +13,6 @@ use crate::system::{Job, JobState};
 pub struct JobMeasure {
     /// By source, and behind these what health checks submit; empty where there are no queues.
     pub sources: Vec<JobCollector>,
-    /// Worker seconds of tries, by group and by the source of their jobs.
-    pub worked: Vec<Vec<f64>>,
     row: OpenRow,
     since: Time,
 }
@@ -73,7 +71,6 @@ impl JobMeasure {
         let count = if plan.queues.is_empty() { 0 } else { plan.traffic.len() + 1 };
         JobMeasure {
             sources: (0..count).map(|_| collector()).collect(),
-            worked: plan.groups.iter().map(|_| vec![0.0; count]).collect(),
             row: OpenRow { submitted: 0, done: 0, times: Histogram::new(Precision::Coarse) },
             since: Time::ZERO,
         }
@@ -83,7 +80,6 @@ impl JobMeasure {
     /// often they are done again.
     pub fn begin(&mut self, now: Time) {
         self.since = now;
-        self.worked.iter_mut().for_each(|sources| sources.fill(0.0));
         for source in &mut self.sources {
             source.done_before += source.counts.done;
             let in_progress = source.counts.in_progress();
@@ -139,11 +135,8 @@ impl JobMeasure {
     }
 
     /// A try of a worker of this group is over, which began then and did the work, or did not.
-    pub fn tried(&mut self, job: &Job, group: GroupId, began: Time, now: Time, done: bool) {
+    pub fn tried(&mut self, job: &Job, began: Time, now: Time, done: bool) {
         let seconds = self.measured(began, now).as_secs_f64();
-        let worked = &mut self.worked[group.index()];
-        let checks = worked.len() - 1;
-        worked[job.source.index().min(checks)] += seconds;
         let counts = &mut self.of(job.source).counts;
         match (done, job.state == JobState::Done) {
             (true, false) => counts.useful_seconds += seconds,

@@ -23,7 +23,7 @@ impl System {
         for wire in self.sources.iter_mut().filter_map(|source| source.wire.as_mut()) {
             wire.pool.counts.close_minute();
         }
-        self.settle_polls(calendar);
+        self.catch_up_with_queues(calendar);
         self.close_minute_of_queues(calendar.now());
         self.see_spread(calendar.now());
         for group in (0..self.fleets.len()).map(|index| GroupId(index as u16)) {

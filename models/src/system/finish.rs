@@ -108,7 +108,6 @@ impl System {
     /// The last row, minute and windows may be shorter than the others.
     fn close_what_is_open(&mut self, now: Time) {
         self.close_guards(now);
-        self.settle_last_polls(now);
         self.close_queues(now);
         if self.measure.rows.closed.last().map_or(Time::ZERO, |row| row.end) < now {
             self.close_row(now);

@@ -9,7 +9,6 @@ use super::ending::Ending;
 use super::fleet::Fleet;
 use super::instance::Phase;
 use super::program::Program;
-use super::versions::program_of;
 use crate::event::{Event, Ref};
 use crate::measure::Trouble;
 use crate::plan::{Endpoint, Group, GroupId, IncidentKind, Plan, ServiceId};
@@ -80,11 +79,9 @@ impl System {
     /// A wait for something that is slow or down, and that would take so long.
     #[inline(never)]
     pub(super) fn wait_differently(&mut self, slot: u32, usual: Span, calendar: &mut Calendar<Event>) {
+        let usual = self.left_of_step(slot, usual, calendar.now());
         let request = &self.requests[slot];
         let (reference, service) = (self.requests.reference(slot), self.instances[request.instance].service);
-        let program = &self.programs[program_of(&self.variants, request)];
-        let usual = if program.resumes { self.left_of_step(slot, usual, calendar.now()) } else { usual };
-        let request = &self.requests[slot];
         let mut event = Event::WaitOver(reference);
         let Some(dependency) = self.dependencies.get(service.index()) else {
             return calendar.after(usual, event);

@@ -274,9 +274,7 @@ impl System {
 
     /// What a CPU step takes on a server that is cold or slow, or whose collector is due, or that greets a new connection.
     fn slowed(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) -> Span {
-        let request = &self.requests[slot];
-        let program = &self.programs[program_of(&self.variants, request)];
-        let demand = if program.resumes { self.left_of_step(slot, demand, calendar.now()) } else { demand };
+        let demand = self.left_of_step(slot, demand, calendar.now());
         let request = &self.requests[slot];
         let program = &self.programs[program_of(&self.variants, request)];
         let instance = self.instances.at_work(request.instance);

@@ -1,28 +1,13 @@
 //! What queues and jobs cost.
 
-use sim_core::{Calendar, Time};
+use sim_core::Time;
 
 use super::System;
 use crate::cost::{QueueUsage, Terms, Usage, total};
-use crate::event::Event;
 use crate::plan::{GroupId, QueueId, QueueKind};
 use crate::system::usage::HOUR;
 
 impl System {
-    /// Queues count polls that bring nothing when they are asked to go on: until now, so that they are in this minute.
-    pub(in crate::system) fn settle_polls(&mut self, calendar: &mut Calendar<Event>) {
-        let Some(jobs) = &mut self.jobs else { return };
-        for queue in (0..jobs.lines.len() as u16).map(QueueId) {
-            jobs.with(queue, calendar, |queue, now, happened| queue.advance(now, happened));
-        }
-    }
-
-    /// The same at the end of the run, when nothing more comes of it.
-    pub(in crate::system) fn settle_last_polls(&mut self, now: Time) {
-        let Some(jobs) = &mut self.jobs else { return };
-        jobs.lines.iter_mut().for_each(|line| line.queue.advance(now, &mut Vec::new()));
-    }
-
     /// An hour ends: what queues were asked until now is that hour's.
     pub(in crate::system) fn mark_hour_of_queues(&mut self) {
         for line in self.jobs.iter_mut().flat_map(|jobs| &mut jobs.lines) {
@@ -64,10 +49,7 @@ impl System {
         let mut costs = vec![Some(0.0); sources];
         for queue in (0..self.plan.queues.len() as u16).map(QueueId) {
             let mut of_queue = vec![0.0; sources];
-            let workers = (0u16..).map(GroupId).zip(&self.plan.groups);
-            let takes =
-                workers.filter(|(_, group)| group.worker.as_ref().is_some_and(|own| own.queue == queue));
-            for (group, _) in takes {
+            for (group, ..) in self.plan.workers_of(queue) {
                 let seconds = &self.fleets[group.index()].work.seconds;
                 seconds.iter().zip(&mut of_queue).for_each(|(own, sum)| *sum += own);
                 share(&mut costs, self.cost_of_group(group, now), seconds);

@@ -66,9 +66,6 @@ impl Jobs {
 
     /// The staff of all groups that take jobs from a queue.
     pub(super) fn staff_of<'a>(&'a self, plan: &'a Plan, queue: QueueId) -> impl Iterator<Item = &'a Staff> {
-        let groups = plan.groups.iter().zip(&self.staff);
-        groups
-            .filter(move |(group, _)| group.worker.as_ref().is_some_and(|worker| worker.queue == queue))
-            .map(|(_, staff)| staff)
+        plan.workers_of(queue).map(|(group, ..)| &self.staff[group.index()])
     }
 }

@@ -1,7 +1,7 @@
 //! From what was counted of jobs and queues to results.
 
 use sim_core::stats::TimeWeighted;
-use sim_core::{Calendar, Span, Time};
+use sim_core::{Calendar, Time};
 
 use super::{JobState, Line, Staff, System};
 use crate::event::Event;
@@ -15,14 +15,15 @@ impl System {
         for line in self.jobs.iter_mut().flat_map(|jobs| &mut jobs.lines) {
             let depth = line.queue.depth(now);
             line.visible_max = line.visible_max.max(depth.visible);
-            line.oldest_max = line.oldest_max.max(age(depth.oldest, now));
+            line.oldest_max = line.oldest_max.max(depth.age(now));
         }
     }
 
     /// Receives that brought nothing are counted in arrears: what came of time until now is counted now.
     pub(in crate::system) fn catch_up_with_queues(&mut self, calendar: &mut Calendar<Event>) {
-        for id in (0..self.plan.queues.len()).map(|index| QueueId(index as u16)) {
-            self.queue_due(id, calendar);
+        let Some(jobs) = &mut self.jobs else { return };
+        for id in (0..jobs.lines.len() as u16).map(QueueId) {
+            jobs.with(id, calendar, |queue, now, happened| queue.advance(now, happened));
         }
     }
 
@@ -40,7 +41,7 @@ impl System {
             let depth = line.queue.depth(now);
             line.before = (*line.queue.counts(), depth.held());
             (line.refused, line.visible_max) = (0, depth.visible);
-            line.oldest_max = age(depth.oldest, now);
+            line.oldest_max = depth.age(now);
         }
         let over = jobs.all.iter().filter(|(_, job)| job.state != JobState::InProcess);
         let over: Vec<u32> = over.map(|(slot, _)| slot).collect();
@@ -59,7 +60,7 @@ impl System {
             QueueRow {
                 visible: depth.visible,
                 in_flight: depth.in_flight,
-                oldest: age(depth.oldest, now).as_secs_f64(),
+                oldest: depth.age(now).as_secs_f64(),
                 consumers: sum(|staff| &staff.consumers),
                 consumers_busy: sum(|staff| &staff.busy),
             }
@@ -104,7 +105,7 @@ impl System {
                 delayed: depth.delayed,
                 held_at_start: before.1,
                 visible_max: (*visible_max).max(depth.visible),
-                oldest_max: (*oldest_max).max(age(depth.oldest, now)).as_secs_f64(),
+                oldest_max: (*oldest_max).max(depth.age(now)).as_secs_f64(),
                 sent: counts.sent,
                 refused: counts.refused + refused,
                 received: counts.received,
@@ -153,8 +154,4 @@ impl JobsResult {
             total: self.total,
         }
     }
-}
-
-fn age(oldest: Option<Time>, now: Time) -> Span {
-    oldest.map_or(Span::ZERO, |oldest| now.since(oldest))
 }

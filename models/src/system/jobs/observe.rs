@@ -67,18 +67,18 @@ impl System {
         let line = &self.jobs.as_ref()?.lines[queue.index()];
         let (depth, counts) = (line.queue.depth(now), *line.queue.counts());
         let marks = &mut self.fleets[group.index()].work;
-        let before = std::mem::replace(&mut marks.counts, counts);
+        let minute = counts.since(&std::mem::replace(&mut marks.counts, counts));
         Some(JobFacts {
             visible: depth.visible,
             in_flight: depth.in_flight,
             delayed: depth.delayed,
-            oldest: depth.oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64()),
-            sent: counts.sent - before.sent,
-            consumed: counts.consumed - before.consumed,
+            oldest: depth.age(now).as_secs_f64(),
+            sent: minute.sent,
+            consumed: minute.consumed,
             pace: marks.pace(now, counts.consumed),
-            again: counts.received_again - before.received_again,
-            dead_lettered: counts.dead_lettered - before.dead_lettered,
-            lost: counts.lost - before.lost,
+            again: minute.received_again,
+            dead_lettered: minute.dead_lettered,
+            lost: minute.lost,
             cut: std::mem::take(&mut marks.cut),
             failed: std::mem::take(&mut marks.failed),
             workers,
@@ -98,9 +98,7 @@ impl System {
 
     /// Consumers of all groups that take from a queue.
     fn consumers_at(&self, queue: QueueId) -> u32 {
-        let groups = (0u16..).map(GroupId).zip(&self.plan.groups);
-        let takes = groups.filter(|(_, group)| group.worker.as_ref().is_some_and(|own| own.queue == queue));
-        takes.map(|(id, _)| self.consumers_of(id)[1]).sum()
+        self.plan.workers_of(queue).map(|(id, ..)| self.consumers_of(id)[1]).sum()
     }
 
     /// How a group's queue stands, as a scaler that asks for it sees it: messages that wait, and where `in_flight` those with a

@@ -6,12 +6,11 @@ use sim_core::{Span, Time};
 use super::{Job, JobState, NONE};
 use crate::event::Ref;
 use crate::measure::JobMeasure;
-use crate::plan::{GroupId, Plan, Queue, QueueId, QueueKind, RedisList, TrafficId, WhenFull};
+use crate::plan::{Plan, Queue, QueueId, QueueKind, RedisList, TrafficId, WhenFull};
 use crate::queue::Loss;
 use crate::results::JobCounts;
 
 const SHOP: TrafficId = TrafficId(0);
-const WORKERS: GroupId = GroupId(0);
 
 fn plan() -> Plan {
     let text = r#"
@@ -117,18 +116,22 @@ fn worker_time_counts_from_when_measurement_begins() {
     measure.begin(at(100));
     let across = job(0);
     // Of 90 s, 30 are measured; checkpoints have kept all but the last 20.
-    measure.tried(&across, WORKERS, at(40), at(130), false);
+    measure.tried(&across, at(40), at(130), false);
     measure.cut(&across, at(40), at(130), Span::from_secs(70));
     let seen = counts(&measure);
     assert_eq!((seen.useful_seconds, seen.wasted_seconds), (10.0, 20.0));
     assert_eq!((seen.cut_tries, seen.failed_tries), (1, 0));
     // Checkpoints that are all of the time before: the measured part is in vain.
-    measure.tried(&across, WORKERS, at(40), at(130), false);
+    measure.tried(&across, at(40), at(130), false);
     measure.cut(&across, at(40), at(130), Span::from_secs(50));
     assert_eq!((counts(&measure).useful_seconds, counts(&measure).wasted_seconds), (10.0, 50.0));
-    measure.tried(&across, WORKERS, at(40), at(130), true);
+    measure.tried(&across, at(40), at(130), true);
     assert_eq!(counts(&measure).useful_seconds, 40.0);
-    assert_eq!(measure.worked[0], [90.0, 0.0]);
+    let worked = measure.sources.iter().map(|source| {
+        let counts = &source.counts;
+        counts.useful_seconds + counts.wasted_seconds + counts.duplicated_seconds
+    });
+    assert_eq!(worked.take(2).collect::<Vec<f64>>(), [90.0, 0.0]);
 }
 
 #[test]

@@ -4,9 +4,9 @@ use sim_core::chance::unit;
 use sim_core::{Calendar, Span, Time};
 use smallvec::SmallVec;
 
-use super::{Errand, JobState, Jobs, NONE, Pending, System};
+use super::{Errand, Job, JobState, Jobs, NONE, Pending, System};
 use crate::event::{Event, Ref};
-use crate::plan::{GroupId, QueueId, Worker};
+use crate::plan::{GroupId, Load, QueueId, Worker};
 use crate::queue::{Happened, Receipt};
 use crate::system::supervise::Losing;
 use crate::system::targets::NO_BALANCER;
@@ -87,14 +87,14 @@ impl System {
         let all: SmallVec<[u32; 2]> = jobs.at_instance(slot).into();
         for number in all {
             let Some(jobs) = &mut self.jobs else { return };
-            let Consumer { job, request, since, group, .. } = jobs.consumers[number];
+            let Consumer { job, request, since, .. } = jobs.consumers[number];
             if job == NONE {
                 jobs.crash(number, calendar);
                 continue;
             }
             // Its instance broke down under the request that it was about to begin.
             jobs.take_errand(request);
-            self.measure.jobs.tried(&jobs.all[job], group, since, calendar.now(), false);
+            self.measure.jobs.tried(&jobs.all[job], since, calendar.now(), false);
             self.cut(number, calendar);
         }
     }
@@ -114,17 +114,12 @@ impl System {
         let (consumer, entry) = (&mut jobs.consumers[number], jobs.all[job]);
         (consumer.receipt, consumer.receives) = (receipt, receives);
         (consumer.since, consumer.skip, consumer.load) = (now, entry.saved, Span::ZERO);
-        let instance = consumer.instance;
+        let Consumer { instance, group, .. } = *consumer;
         let plan = self.plan.clone();
-        let group = &plan.groups[self.instances[instance].group.index()];
-        let worker = group.worker.as_ref().expect("consumers are those of workers");
-        let again = entry.state == JobState::Done;
+        let worker = plan.groups[group.index()].worker.as_ref().expect("consumers are those of workers");
         self.measure.jobs.delivered(entry.source, receives > 1);
-        let Some(jobs) = &mut self.jobs else { return };
-        let too_late = !again
-            && worker.deadline.as_ref().is_some_and(|deadline| {
-                now.since(entry.born) > deadline.span(&mut jobs.deadlines.at(entry.number))
-            });
+        let again = entry.state == JobState::Done;
+        let too_late = !again && jobs.is_too_late(&entry, worker, now);
         if (again && worker.idempotent) || too_late {
             if too_late && entry.state == JobState::InProcess {
                 self.job_ends(job, JobState::TooLate, calendar);
@@ -133,21 +128,10 @@ impl System {
             self.acknowledge(number, calendar);
             return self.hands_free(number, calendar);
         }
-        if let Some(load) = &worker.load
-            && let Some(jobs) = &mut self.jobs
-        {
-            let draws = jobs.loads;
-            let consumer = &mut jobs.consumers[number];
-            let kept =
-                consumer.loaded.is_some_and(|since| load.keep.is_none_or(|keep| now.since(since) <= keep));
-            if !kept {
-                consumer.load =
-                    load.takes.span(&mut draws.at(entry.number.wrapping_add(u64::from(receives))));
-            }
+        if let Some(load) = &worker.load {
+            jobs.load(number, load, entry.number, now);
         }
-        if entry.started == Time::NEVER
-            && let Some(jobs) = &mut self.jobs
-        {
+        if entry.started == Time::NEVER {
             jobs.all[job].started = now;
             self.measure.jobs.waited(entry.source, now.since(entry.queued));
         }
@@ -175,7 +159,7 @@ impl System {
         let consumer = jobs.consumers[number];
         let job = jobs.all[consumer.job];
         let took = now.since(consumer.since);
-        let worker = plan.groups[self.instances[consumer.instance].group.index()].worker.as_ref();
+        let worker = plan.groups[consumer.group.index()].worker.as_ref();
         let worker = worker.expect("consumers are those of workers");
         let poisoned = worker.poison > 0.0 && unit(&mut jobs.poison.at(job.number)) < worker.poison;
         let late = worker.timeout.is_some_and(|timeout| took >= timeout);
@@ -184,9 +168,8 @@ impl System {
             Ending::Lost | Ending::CutOff => Try::Cut,
             _ => Try::Failed,
         };
-        self.measure.jobs.tried(&job, consumer.group, consumer.since, now, end == Try::Done);
-        let group = self.instances[consumer.instance].group;
-        self.fleets[group.index()].work.tried(job.source, took, end);
+        self.measure.jobs.tried(&job, consumer.since, now, end == Try::Done);
+        self.fleets[consumer.group.index()].work.tried(job.source, took, end);
         match end {
             Try::Done => {
                 if job.state != JobState::Done {
@@ -198,11 +181,8 @@ impl System {
             Try::Failed => {
                 let failures = &mut jobs.all[consumer.job].failures;
                 *failures = failures.saturating_add(1);
-                let delay = worker.retry.map(|retry| {
-                    let wait = retry.wait(consumer.receives);
-                    let key = job.number.wrapping_add(u64::from(consumer.receives));
-                    if retry.jitter { wait.mul_f64(unit(&mut jobs.waits.at(key))) } else { wait }
-                });
+                let key = job.number.wrapping_add(u64::from(consumer.receives));
+                let delay = worker.retry.map(|retry| retry.drawn(consumer.receives, jobs.waits, key));
                 let receipt = consumer.receipt;
                 jobs.with(consumer.queue, calendar, |queue, now, happened| {
                     queue.fail(receipt, delay, now, happened);
@@ -225,11 +205,10 @@ impl System {
         let Some(jobs) = &mut self.jobs else { return };
         let now = calendar.now();
         let slot = jobs.lets_go(number, now);
-        let Consumer { instance, since, .. } = jobs.consumers[number];
+        let Consumer { group, since, .. } = jobs.consumers[number];
         let job = &mut jobs.all[slot];
-        let group = self.instances[instance].group.index();
-        self.fleets[group].work.cut += 1;
-        let every = self.plan.groups[group].worker.as_ref().and_then(|worker| worker.checkpoint);
+        self.fleets[group.index()].work.cut += 1;
+        let every = self.plan.groups[group.index()].worker.as_ref().and_then(|worker| worker.checkpoint);
         let saved = every.map_or(Span::ZERO, |every| {
             let all = (job.saved + now.since(since)).as_nanos();
             Span::from_nanos(all - all % every.as_nanos().max(1))
@@ -271,8 +250,7 @@ impl System {
         let skipped = consumer.skip.min(time);
         consumer.skip = consumer.skip.saturating_sub(skipped);
         let load = std::mem::replace(&mut consumer.load, Span::ZERO);
-        let since = consumer.since;
-        let group = self.instances[self.requests[slot].instance].group;
+        let Consumer { since, group, .. } = *consumer;
         let timeout = self.plan.groups[group.index()].worker.as_ref().and_then(|worker| worker.timeout);
         let most = timeout.map_or(Span::MAX, |timeout| (since + timeout).since(now));
         (load + time.saturating_sub(skipped)).min(most)
@@ -290,6 +268,23 @@ impl System {
 }
 
 impl Jobs {
+    /// True where nobody wants a job any more that a worker is about to begin.
+    fn is_too_late(&self, job: &Job, worker: &Worker, now: Time) -> bool {
+        let deadline = worker.deadline.as_ref();
+        deadline
+            .is_some_and(|deadline| now.since(job.born) > deadline.span(&mut self.deadlines.at(job.number)))
+    }
+
+    /// What a consumer has to load before a job, unless it has kept it since the last.
+    fn load(&mut self, number: u32, load: &Load, job: u64, now: Time) {
+        let consumer = &mut self.consumers[number];
+        let keeps = |since: Time| load.keep.is_none_or(|keep| now.since(since) <= keep);
+        if !consumer.loaded.is_some_and(keeps) {
+            let key = job.wrapping_add(u64::from(consumer.receives));
+            consumer.load = load.takes.span(&mut self.loads.at(key));
+        }
+    }
+
     pub(super) fn at_instance(&self, slot: u32) -> &[u32] {
         self.at.get(slot as usize).map_or(&[], SmallVec::as_slice)
     }
