@@ -156,7 +156,7 @@ impl System {
     /// False where the engine does not take it.
     fn add_sequence(&mut self, instance: u32, sequence: Sequence, calendar: &mut Calendar<Event>) -> bool {
         let now = calendar.now();
-        let Some(own) = &mut self.instances[instance].engine else { return false };
+        let Some(own) = &mut self.instances.at_work(instance).engine else { return false };
         let Ok(due) = own.engine.add(now, sequence) else { return false };
         own.set(due, instance, calendar);
         if let Some(generations) = &mut self.generations {
@@ -169,7 +169,7 @@ impl System {
     /// Iterations of an engine are over.
     pub(super) fn engine_due(&mut self, instance: u32, calendar: &mut Calendar<Event>) {
         let now = calendar.now();
-        let Some(own) = &mut self.instances[instance].engine else { return };
+        let Some(own) = &mut self.instances.at_work(instance).engine else { return };
         let Some(generations) = &mut self.generations else { return };
         own.due = Time::NEVER; // it has fired
         let due = own.engine.advance(now, &mut generations.happened);
@@ -283,7 +283,7 @@ impl System {
     fn cancel_sequence(&mut self, slot: u32, calendar: &mut Calendar<Event>) {
         let instance = self.requests[slot].instance;
         self.requests[slot].stage = Stage::Steps;
-        let Some(own) = &mut self.instances[instance].engine else { return };
+        let Some(own) = &mut self.instances.at_work(instance).engine else { return };
         let due = own.engine.cancel(calendar.now(), slot);
         own.set(due, instance, calendar);
         self.engine_used(instance, calendar.now());
@@ -303,7 +303,7 @@ impl System {
 
     /// All that was in the engine of an instance is lost.
     pub(super) fn empty_engine(&mut self, instance: u32, calendar: &mut Calendar<Event>) {
-        let Some(own) = &mut self.instances[instance].engine else { return };
+        let Some(own) = &mut self.instances.at_work(instance).engine else { return };
         let mut lost = Vec::new();
         own.engine.lose_all(&mut lost);
         own.set(Time::NEVER, instance, calendar);
@@ -323,7 +323,7 @@ impl System {
 
     /// Brings the use of a group's engines up to date with one of them.
     fn engine_used(&mut self, instance: u32, now: Time) {
-        let entry = &mut self.instances[instance];
+        let entry = self.instances.at_work(instance);
         let Some(own) = &mut entry.engine else { return };
         let counts = own.engine.counts();
         let seen = Seen { blocks: counts.kv_blocks, running: counts.running, waiting: counts.waiting };

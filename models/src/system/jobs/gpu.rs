@@ -35,7 +35,7 @@ impl System {
     pub(in crate::system) fn gpu(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) {
         let demand = self.left_of_step(slot, self.slower(slot, demand), calendar.now());
         let instance = self.requests[slot].instance;
-        let Some(gpus) = &mut self.instances[instance].gpus else { return };
+        let Some(gpus) = &mut self.instances.at_work(instance).gpus else { return };
         if gpus.running.len() < gpus.count as usize {
             self.runs_on_gpu(slot, demand, calendar);
         } else {
@@ -44,7 +44,7 @@ impl System {
     }
 
     fn runs_on_gpu(&mut self, slot: u32, demand: Span, calendar: &mut Calendar<Event>) {
-        let instance = &mut self.instances[self.requests[slot].instance];
+        let instance = self.instances.at_work(self.requests[slot].instance);
         let Some(gpus) = &mut instance.gpus else { return };
         gpus.running.push(slot);
         self.fleets[instance.group.index()].gpus.add(calendar.now(), 1.0);
@@ -66,14 +66,14 @@ impl System {
         calendar: &mut Calendar<Event>,
     ) {
         let group = self.instances[instance].group;
-        let Some(gpus) = &mut self.instances[instance].gpus else { return };
+        let Some(gpus) = &mut self.instances.at_work(instance).gpus else { return };
         let before = gpus.running.len();
         gpus.running.retain(|slot| !slots.contains(slot));
         gpus.waiting.retain(|(slot, _)| !slots.contains(slot));
         let freed = before - gpus.running.len();
         self.fleets[group.index()].gpus.add(calendar.now(), -(freed as f64));
         for _ in 0..freed {
-            let Some(gpus) = &mut self.instances[instance].gpus else { return };
+            let Some(gpus) = &mut self.instances.at_work(instance).gpus else { return };
             let Some((slot, demand)) = gpus.waiting.pop_front() else { return };
             self.runs_on_gpu(slot, demand, calendar);
         }
@@ -81,7 +81,7 @@ impl System {
 
     /// All that was on the GPUs of an instance is lost.
     pub(in crate::system) fn empty_gpus(&mut self, instance: u32, calendar: &mut Calendar<Event>) {
-        let entry = &mut self.instances[instance];
+        let entry = self.instances.at_work(instance);
         let Some(gpus) = &mut entry.gpus else { return };
         self.fleets[entry.group.index()].gpus.add(calendar.now(), -(gpus.running.len() as f64));
         gpus.running.clear();
