@@ -2,7 +2,7 @@
 
 use sim_core::{Span, Time};
 
-use super::{Errand, System};
+use super::{Consumer, Errand, System};
 
 impl System {
     /// The first token of a job is out, in the try that this request is. Of one that is tried again only the first counts.
@@ -21,8 +21,8 @@ impl System {
     pub(in crate::system) fn left_of_try(&self, slot: u32, now: Time) -> Option<Span> {
         let jobs = self.jobs.as_ref()?;
         let Errand::Works(consumer) = jobs.errand(slot) else { return None };
-        let group = self.instances[self.requests[slot].instance].group;
+        let Consumer { since, group, .. } = jobs.consumers[consumer];
         let timeout = self.plan.groups[group.index()].worker.as_ref()?.timeout?;
-        Some((jobs.consumers[consumer].since + timeout).since(now))
+        Some((since + timeout).since(now))
     }
 }

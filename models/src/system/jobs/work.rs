@@ -244,15 +244,13 @@ impl System {
     /// What a step of a job takes that goes on from a checkpoint, that has to load something first, or that is broken off when
     /// it takes too long.
     pub(in crate::system) fn left_of_step(&mut self, slot: u32, time: Span, now: Time) -> Span {
+        let most = self.left_of_try(slot, now).unwrap_or(Span::MAX);
         let Some(jobs) = &mut self.jobs else { return time };
         let Errand::Works(number) = jobs.errand(slot) else { return time };
         let consumer = &mut jobs.consumers[number];
         let skipped = consumer.skip.min(time);
         consumer.skip = consumer.skip.saturating_sub(skipped);
         let load = std::mem::replace(&mut consumer.load, Span::ZERO);
-        let Consumer { since, group, .. } = *consumer;
-        let timeout = self.plan.groups[group.index()].worker.as_ref().and_then(|worker| worker.timeout);
-        let most = timeout.map_or(Span::MAX, |timeout| (since + timeout).since(now));
         (load + time.saturating_sub(skipped)).min(most)
     }
 
