@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use scalesim::Progress;
+use scalesim::plan::Plan;
 use scalesim_report::Clock;
 
-/// Steps of the bar for one replication.
+/// Steps of the bar for one run.
 const STEPS: u64 = 10_000;
 
-/// A progress bar over all replications.
+/// A progress bar over all runs: the replications of a scenario, or of several that have a length in common.
 pub struct Bar {
     bar: ProgressBar,
     duration: f64,
     clock: Clock,
-    /// Steps and requests of each replication.
+    /// Steps and requests of each run.
     done: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Bar {
     /// A bar, or nothing where `hidden` or where standard error is no terminal.
-    pub fn new(scenario: &scalesim::Scenario, replications: u32, hidden: bool) -> Self {
-        let plan = scenario.plan();
-        let bar = ProgressBar::new(STEPS * u64::from(replications));
+    pub fn new(plan: &Plan, runs: usize, hidden: bool) -> Self {
+        let bar = ProgressBar::new(STEPS * runs as u64);
         bar.set_draw_target(if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
         if let Ok(style) =
             ProgressStyle::with_template("{bar:28} {percent:>3} %  {msg}  {elapsed} · {eta} left")
@@ -33,15 +33,15 @@ impl Bar {
         bar.enable_steady_tick(Duration::from_millis(200));
         let duration = plan.duration.as_secs_f64();
         let clock = Clock::of(&plan.start.to_string(), duration);
-        Bar { bar, duration, clock, done: Mutex::new(vec![(0, 0); replications as usize]) }
+        Bar { bar, duration, clock, done: Mutex::new(vec![(0, 0); runs]) }
     }
 
-    /// A replication has come further.
+    /// A run has come further.
     pub fn update(&self, progress: Progress) {
         let Ok(mut done) = self.done.lock() else { return };
         let now = progress.now.as_secs_f64();
         let steps = if progress.finished { STEPS } else { (now / self.duration * STEPS as f64) as u64 };
-        if let Some(own) = done.get_mut(progress.replication as usize) {
+        if let Some(own) = done.get_mut(progress.replication) {
             *own = (steps.min(STEPS), progress.requests);
         }
         let requests: u64 = done.iter().map(|own| own.1).sum();

@@ -21,7 +21,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         files::prepare(folder)?;
     }
     let stop = stop_on_interrupt(|| {});
-    let bar = Bar::new(&scenario, args.replications, args.quiet);
+    let bar = Bar::new(scenario.plan(), args.replications as usize, args.quiet);
     let progress = |progress| bar.update(progress);
     let mut experiment =
         Experiment::new(&scenario).replications(args.replications).stop_when(&stop).on_progress(&progress);

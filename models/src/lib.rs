@@ -35,5 +35,5 @@ pub mod theory;
 pub mod traffic;
 mod words;
 
-pub use experiment::{Experiment, Progress};
-pub use scenario::{Diagnostics, Files, NoFiles, Scenario};
+pub use experiment::{Experiment, Progress, Watch};
+pub use scenario::{Diagnostics, Draft, Files, NoFiles, Scenario};

@@ -108,6 +108,8 @@ pub struct Summary {
     pub response_time: Distribution,
     /// Violation minutes of each objective, in the scenario's order.
     pub violation_minutes: Vec<f64>,
+    /// Its value of each of [`Results::figures`], in their order; `None` where it had nothing to measure.
+    pub figures: Vec<Option<f64>>,
     /// The bill's total, where there are prices.
     pub cost: Option<f64>,
     /// Its jobs, by the source that submitted them; empty where nothing does.

@@ -11,6 +11,7 @@ mod cost;
 mod cron;
 mod diagnostic;
 mod dist;
+mod draft;
 mod engine;
 mod group;
 mod health_check;
@@ -69,6 +70,7 @@ use reader::{Findings, Reader};
 use units::{Moment, Period, Start};
 
 pub use diagnostic::{Bytes, Diagnostic, Diagnostics, Place};
+pub use draft::Draft;
 
 /// The most entries of one kind that a scenario may have; ids are 16 bits wide.
 const MOST_NAMES: usize = 10_000;
@@ -142,6 +144,11 @@ impl Scenario {
             (Some(diagnostics), _) => Err(diagnostics),
             (None, None) => unreachable_without_findings(name),
         }
+    }
+
+    /// Plays it once, from its own seed. An [`Experiment`](crate::Experiment) plays it more than once.
+    pub fn run(&self) -> crate::results::Results {
+        crate::Experiment::new(self).run()
     }
 
     /// What it describes.
