@@ -130,7 +130,8 @@ fn a_server_that_dies_under_load_is_told() {
     let output = scalesim(&folder, &["validate", "--quiet", "--quick", "--start", &command]);
     let told = stderr(&output);
     assert_eq!(output.status.code(), Some(3), "{told}{}", stdout(&output));
-    assert!(told.contains("die"), "{told}");
+    // Between two loads it is found to have ended, within one to have died: which of them is a matter of milliseconds.
+    assert!(told.contains("die") || told.contains("the server ended"), "{told}");
     assert!(!folder.join("out/validate/servers.json").exists(), "nothing half-written");
 }
 
