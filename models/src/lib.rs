@@ -31,6 +31,7 @@ pub mod scenario;
 pub mod sla;
 pub mod supervisor;
 pub mod system;
+pub mod testing;
 pub mod theory;
 pub mod traffic;
 mod words;

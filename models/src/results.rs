@@ -48,6 +48,10 @@ pub struct Results {
     pub scenario: String,
     /// The scenario with every default filled in, as TOML: what was run.
     pub resolved: String,
+    /// The command line that plays the scenario, without a seed; empty where code made the plan. It is not written to
+    /// `results.json`, which is the same wherever a scenario lies.
+    #[serde(skip)]
+    pub command: String,
     /// The wall clock at the start, with its zone.
     pub start: String,
     /// The length of the run.

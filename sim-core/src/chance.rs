@@ -38,6 +38,11 @@ impl Seed {
         if n == 0 { self } else { Seed(mix(self.0 ^ mix(u64::from(n).wrapping_mul(GOLDEN_GAMMA)))) }
     }
 
+    /// The number that gives this seed to [`Seed::new`].
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
     /// A sequential stream of this name.
     pub fn stream(self, name: &str) -> Stream {
         Stream(Xoshiro256PlusPlus::seed_from_u64(self.derive(name)))

@@ -52,6 +52,7 @@ pub const MOST_REPLICATIONS: u32 = 100_000;
 pub struct Experiment<'a> {
     plan: Arc<Plan>,
     resolved: Cow<'a, str>,
+    command: &'a str,
     seed: u64,
     replications: u32,
     watch: Watch<'a>,
@@ -63,6 +64,7 @@ impl<'a> Experiment<'a> {
         Experiment {
             plan: Arc::new(scenario.plan().clone()),
             resolved: Cow::Borrowed(scenario.resolved()),
+            command: scenario.command(),
             seed: scenario.plan().seed,
             replications: 1,
             watch: Watch::default(),
@@ -77,6 +79,7 @@ impl<'a> Experiment<'a> {
             seed: plan.seed,
             plan: Arc::new(plan),
             resolved: Cow::Owned(resolved.into()),
+            command: "",
             replications: 1,
             watch: Watch::default(),
         }
@@ -121,6 +124,7 @@ impl<'a> Experiment<'a> {
             version: env!("CARGO_PKG_VERSION").to_string(),
             scenario: self.plan.name.clone(),
             resolved: self.resolved.to_string(),
+            command: self.command.to_string(),
             start: self.plan.start.to_string(),
             duration: self.plan.duration.as_secs_f64(),
             seed: self.seed,

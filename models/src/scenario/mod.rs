@@ -6,6 +6,7 @@
 
 mod balancer;
 mod check;
+mod command;
 mod connections;
 mod cost;
 mod cron;
@@ -64,13 +65,16 @@ use crate::plan::{
     Balancer, BalancerId, Endpoint, EndpointId, GroupId, Limits, Machine, NodePool, Plan, ServiceId,
     Supervisor, TrafficId,
 };
-use diagnostic::{Source, nearest_or_all};
+use diagnostic::Source;
 use node::{Entry, Node, Value};
 use reader::{Findings, Reader};
 use units::{Moment, Period, Start};
 
+pub(crate) use diagnostic::nearest_or_all;
 pub use diagnostic::{Bytes, Diagnostic, Diagnostics, Place};
 pub use draft::Draft;
+#[cfg(feature = "proptest")]
+pub(crate) use node::split_path;
 
 /// The most entries of one kind that a scenario may have; ids are 16 bits wide.
 const MOST_NAMES: usize = 10_000;
@@ -80,6 +84,7 @@ const MOST_NAMES: usize = 10_000;
 pub struct Scenario {
     plan: Plan,
     resolved: String,
+    command: String,
 }
 
 /// Gives the contents of files that a scenario names: traces, samples, price books.
@@ -139,7 +144,7 @@ impl Scenario {
         match (Diagnostics::new(errors, sources), read) {
             (None, Some((mut plan, resolved))) => {
                 plan.notes.extend(notes);
-                Ok(Scenario { plan, resolved })
+                Ok(Scenario { plan, resolved, command: command::command(name, overrides) })
             }
             (Some(diagnostics), _) => Err(diagnostics),
             (None, None) => unreachable_without_findings(name),
@@ -159,6 +164,11 @@ impl Scenario {
     /// The scenario as TOML, with every default filled in. It reads back to the same plan.
     pub fn resolved(&self) -> &str {
         &self.resolved
+    }
+
+    /// The command line that plays it, as far as its name and what was set say: `scalesim run shop.toml --set group.web.max=8`.
+    pub fn command(&self) -> &str {
+        &self.command
     }
 }
 

@@ -33,6 +33,7 @@ mod runtimes;
 mod scaling_vectors;
 mod sessions;
 mod target_groups;
+mod testing;
 mod theory;
 mod theory_vectors;
 mod timelines;
