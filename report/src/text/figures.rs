@@ -30,6 +30,9 @@ const COLUMNS: [(&str, usize, &str); 19] = [
     (": sessions dropped", 5, "dropped"),
 ];
 
+/// Decimals of a figure at most.
+const MOST_DECIMALS: usize = 4;
+
 /// A table that is filled as figures come by.
 #[derive(Default)]
 struct Table {
@@ -130,7 +133,12 @@ fn plus_minus(figure: &Figure) -> String {
     };
     let (mean, half) = (factor * figure.mean, factor * half);
     let digits = decimals(mean, half);
-    let half = if half == 0.0 { "0".to_string() } else { format!("{half:.digits$}") };
+    let least = 10f64.powi(-(MOST_DECIMALS as i32));
+    let half = match half {
+        0.0 => "0".to_string(),
+        half if half < least / 2.0 => format!("<{least}"),
+        half => format!("{half:.digits$}"),
+    };
     match unit {
         "USD" => format!("${mean:.digits$} ± {half}"),
         unit => format!("{mean:.digits$} ± {half} {unit}").trim_end().to_string(),
@@ -139,12 +147,11 @@ fn plus_minus(figure: &Figure) -> String {
 
 /// Decimals that show two digits of `half`; of what is certain, as many as it takes.
 fn decimals(mean: f64, half: f64) -> usize {
-    const MOST: usize = 4;
     if half > 0.0 {
-        (1.0 - half.log10().floor()).clamp(0.0, MOST as f64) as usize
+        (1.0 - half.log10().floor()).clamp(0.0, MOST_DECIMALS as f64) as usize
     } else {
         let shown = |digits: &usize| format!("{mean:.digits$}").parse().is_ok_and(|seen: f64| seen == mean);
-        (0..MOST).find(shown).unwrap_or(MOST).min(2)
+        (0..2).find(shown).unwrap_or(2)
     }
 }
 
@@ -171,7 +178,7 @@ mod tests {
         assert_eq!(shown(99.987, 0.003, "%"), "99.9870 ± 0.0030 %");
         assert_eq!(shown(30.0, 12.0, "min"), "30 ± 12 min");
         assert_eq!(shown(0.0, 0.0, "s"), "0 ± 0 s");
-        assert_eq!(shown(9.0, 0.000_001, "EUR"), "9.0000 ± 0.0000 EUR");
+        assert_eq!(shown(9.0, 0.000_001, "EUR"), "9.0000 ± <0.0001 EUR");
     }
 
     #[test]
