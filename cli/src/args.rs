@@ -101,8 +101,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub replications: Option<u32>,
 
-    /// Play it until every quantile of a response time is known to within so much: until half the width of its 95 %
-    /// confidence interval is at most that share of it, as in `--precision 2%`.
+    /// Play it until every quantile is known to within so much, as in `--precision 2%`.
+    ///
+    /// Half the width of its 95 % confidence interval is then at most that share of it. Ends with 3 where --replications
+    /// are not enough for that.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub precision: Option<f64>,
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use scalesim::experiment::precision::FIRST_ROUND;
-use scalesim::experiment::{Round, figures};
+use scalesim::experiment::{Round, figures, transient};
 use scalesim::results::{Outcome, Results};
 use scalesim::{Experiment, Scenario};
 
@@ -127,6 +127,18 @@ fn an_objective_held_in_so_many_replications() {
     let share = f64::from(held.replications) / 24.0;
     assert!(held.low <= share && share <= held.high && held.high - held.low < 0.45, "{held:?}");
     assert!(Experiment::new(&scenario(BUSY)).run().held.is_empty(), "one run is one day");
+}
+
+/// What came less what went is what is inside: to the request, at the end of a run without a warm-up.
+#[test]
+fn requests_in_progress_are_what_came_less_what_went() {
+    let overloaded = scenario(&BUSY.replace("70/s", "130/s"));
+    let run = Experiment::new(&overloaded).run().run;
+    let [in_progress, queued, open] = transient::courses(overloaded.plan(), &run).unwrap();
+    assert_eq!(in_progress.len(), run.series.len());
+    assert!(run.requests.in_flight > 100, "{:?}", run.requests);
+    assert!((in_progress.last().unwrap() - run.requests.in_flight as f64).abs() < 1e-6);
+    assert!(queued.iter().chain(&open).all(|&none| none == 0.0));
 }
 
 /// Sessions of ten minutes that begin at a constant rate need some of these to be as many as they stay.
