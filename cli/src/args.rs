@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use scalesim::experiment::precision::FINEST;
 
 use crate::serve::{ServeArgs, WorkerArgs};
 use crate::validate::ValidateArgs;
@@ -21,7 +22,8 @@ pub struct Args {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 the SLA holds, 1 it is violated, 2 the scenario or the command line is wrong,
-3 a limit was reached or the run could not finish, 130 interrupted (what was simulated so far is written).
+3 a limit was reached, a --precision was not, or the run could not finish,
+130 interrupted (what was simulated so far is written).
 
 Start with `scalesim new my.toml`, then `scalesim check my.toml` and `scalesim run my.toml`.";
 
@@ -93,9 +95,18 @@ pub struct RunArgs {
     #[arg(long)]
     pub seed: Option<u64>,
 
-    /// Play the scenario so many times, with other random numbers each, and give confidence intervals.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub replications: u32,
+    /// Play the scenario so many times, with other random numbers each, and give confidence intervals [default: 1].
+    ///
+    /// With --precision: as often as that takes, but no more than so often [default: 1000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub replications: Option<u32>,
+
+    /// Play it until every quantile is known to within so much, as in `--precision 2%`.
+    ///
+    /// Half the width of its 95 % confidence interval is then at most that share of it. Ends with 3 where --replications
+    /// are not enough for that.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub precision: Option<f64>,
 
     /// No progress, and no word about where files went.
     #[arg(long, short)]
@@ -123,6 +134,21 @@ pub struct NewArgs {
     pub force: bool,
 }
 
+/// `2%` as 0.02.
+fn share(text: &str) -> Result<f64, String> {
+    const EXAMPLE: &str = "write a percentage such as `2%`";
+    let Some(number) = text.trim().strip_suffix('%') else {
+        return Err(format!("no percent sign; {EXAMPLE}"));
+    };
+    let percent: f64 = number.trim().parse().map_err(|_| format!("`{number}` is no number; {EXAMPLE}"))?;
+    let finest = 100.0 * FINEST;
+    if percent >= finest && percent <= 50.0 {
+        Ok(percent / 100.0)
+    } else {
+        Err(format!("must be from {finest}% (response times are kept no finer) to 50%; {EXAMPLE}"))
+    }
+}
+
 impl ScenarioArgs {
     /// The `--set` options as paths and values.
     pub fn overrides(&self) -> Result<Vec<(String, String)>, String> {
@@ -131,5 +157,27 @@ impl ScenarioArgs {
             None => Err(format!("`--set {text}` has no `=`; write `--set group.web.max=8`")),
         };
         self.set.iter().map(split).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn a_precision_is_a_percentage_and_errors_say_so() {
+        assert_eq!(share("2%"), Ok(0.02));
+        assert_eq!(share(" 0.5 % "), Ok(0.005));
+        for (text, part) in [
+            ("0.02", "no percent sign; write a percentage such as `2%`"),
+            ("two%", "`two` is no number"),
+            ("0.01%", "from 0.1%"),
+            ("80%", "to 50%"),
+            ("-1%", "from 0.1%"),
+            ("NaN%", "from 0.1%"),
+        ] {
+            let error = share(text).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 }

@@ -29,7 +29,7 @@ mod exit {
     pub const VIOLATED: u8 = 1;
     /// The scenario or the command line is wrong.
     pub const USAGE: u8 = 2;
-    /// A limit was reached, or the run could not finish or be written.
+    /// A limit was reached, a precision was not, or the run could not finish or be written.
     pub const UNFINISHED: u8 = 3;
     /// Interrupted; what was simulated so far was written.
     pub const INTERRUPTED: u8 = 130;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use scalesim::Progress;
 use scalesim::plan::Plan;
-use scalesim_report::Clock;
+use scalesim::results::Widest;
+use scalesim_report::{Clock, short};
 
 /// Steps of the bar for one run.
 const STEPS: u64 = 10_000;
@@ -18,6 +19,8 @@ pub struct Bar {
     clock: Clock,
     /// Steps and requests of each run.
     done: Mutex<Vec<(u64, u64)>>,
+    /// How tight intervals are by now, as it is shown.
+    tight: Mutex<String>,
 }
 
 impl Bar {
@@ -33,7 +36,21 @@ impl Bar {
         bar.enable_steady_tick(Duration::from_millis(200));
         let duration = plan.duration.as_secs_f64();
         let clock = Clock::of(&plan.start.to_string(), duration);
-        Bar { bar, duration, clock, done: Mutex::new(vec![(0, 0); runs]) }
+        Bar { bar, duration, clock, done: Mutex::new(vec![(0, 0); runs]), tight: Mutex::default() }
+    }
+
+    /// There are so many runs now, for intervals are only so tight.
+    pub fn grow(&self, runs: usize, widest: Option<&Widest>) {
+        let Ok(mut done) = self.done.lock() else { return };
+        let runs = runs.max(done.len());
+        done.resize(runs, (0, 0));
+        self.bar.set_length(STEPS * runs as u64);
+        let tight = widest.and_then(|widest| {
+            Some(format!("{} ± {} %, {runs} runs  ", widest.figure, short(100.0 * widest.relative?)))
+        });
+        if let (Some(told), Ok(mut shown)) = (tight, self.tight.lock()) {
+            *shown = told;
+        }
     }
 
     /// A run has come further.
@@ -48,8 +65,9 @@ impl Bar {
         self.bar.set_position(done.iter().map(|own| own.0).sum());
         let seconds = self.bar.elapsed().as_secs_f64().max(1e-3);
         let million = 1e6;
+        let tight = self.tight.lock().map(|tight| tight.clone()).unwrap_or_default();
         self.bar.set_message(format!(
-            "{}  {:.1} M requests, {:.2} M/s",
+            "{tight}{}  {:.1} M requests, {:.2} M/s",
             self.clock.time(now),
             requests as f64 / million,
             requests as f64 / seconds / million

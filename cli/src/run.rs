@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use scalesim::Experiment;
+use scalesim::experiment::Round;
 use scalesim::results::{Outcome, Results};
 use scalesim_report::{ARTEFACTS, Style, json, render_text};
 
@@ -15,16 +16,27 @@ use crate::{Failure, colour, exit, files, load, tell, unless_gone};
 
 /// Plays a scenario, writes the report, and says whether the SLA holds.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
+    if args.precision.is_some() && args.replications == Some(1) {
+        let why =
+            "one replication has no interval; give `--precision` 2 or more `--replications`, or no number";
+        return Err(Failure::Usage(why.to_string()));
+    }
     let scenario = load(&args.scenario)?;
     let folder = folder(args);
     if let Some(folder) = &folder {
         files::prepare(folder)?;
     }
     let stop = stop_on_interrupt(|| {});
-    let bar = Bar::new(scenario.plan(), args.replications as usize, args.quiet);
+    let bar = Bar::new(scenario.plan(), 1, args.quiet);
     let progress = |progress| bar.update(progress);
-    let mut experiment =
-        Experiment::new(&scenario).replications(args.replications).stop_when(&stop).on_progress(&progress);
+    let round = |round: Round| bar.grow(round.replications as usize, round.widest.as_ref());
+    let mut experiment = Experiment::new(&scenario).stop_when(&stop).on_progress(&progress).on_round(&round);
+    if let Some(replications) = args.replications {
+        experiment = experiment.replications(replications);
+    }
+    if let Some(precision) = args.precision {
+        experiment = experiment.precision(precision);
+    }
     if let Some(seed) = args.seed {
         experiment = experiment.seed(seed);
     }
@@ -91,9 +103,10 @@ pub fn stop_on_interrupt(before_exit: fn()) -> Arc<AtomicBool> {
 
 fn code(results: &Results) -> u8 {
     let outcomes = || results.replications.iter().map(|replication| &replication.outcome);
+    let too_wide = results.precision.as_ref().is_some_and(|precision| !precision.reached);
     if outcomes().any(|outcome| matches!(outcome, Outcome::Interrupted { .. })) {
         exit::INTERRUPTED
-    } else if outcomes().any(|outcome| matches!(outcome, Outcome::Limit { .. })) {
+    } else if too_wide || outcomes().any(|outcome| matches!(outcome, Outcome::Limit { .. })) {
         exit::UNFINISHED
     } else if results.met() {
         exit::OK

@@ -4,6 +4,7 @@
 //! in the price book's currency. Field names are part of the format: [`SCHEMA`] changes when they do.
 
 mod bill;
+mod certainty;
 mod connections;
 mod forecasts;
 mod jobs;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use sim_core::Time;
 
 pub use bill::{Bill, BillKind, BillLine};
+pub use certainty::{Held, Precision, Transient, Widest};
 pub use connections::ConnectionsResult;
 pub use forecasts::{ForecastHour, ForecastResult};
 pub use jobs::{JobCounts, JobsResult, JobsRow, JobsSummary, QueueResult, QueueRow};
@@ -62,6 +64,15 @@ pub struct Results {
     pub notes: Vec<String>,
     /// Figures over all replications, with their confidence intervals.
     pub figures: Vec<Figure>,
+    /// How tight intervals were asked to be; `None` where a number of replications was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
+    /// In how many replications each objective held, in the scenario's order; empty with a single one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Held>,
+    /// The initial transient; `None` where none was found, and where the load is meant to move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transient: Option<Transient>,
     /// The first replication in full.
     pub run: Run,
     /// Each replication in brief, in order.
@@ -71,13 +82,9 @@ pub struct Results {
 impl Results {
     /// True where every objective was kept in every replication.
     pub fn met(&self) -> bool {
-        let allowed = |objective: &ObjectiveResult, minutes: f64| minutes <= objective.allowed_minutes + 1e-9;
         self.replications.iter().all(|replication| {
-            self.run
-                .objectives
-                .iter()
-                .zip(&replication.violation_minutes)
-                .all(|(objective, &minutes)| allowed(objective, minutes))
+            let mut objectives = self.run.objectives.iter().zip(&replication.violation_minutes);
+            objectives.all(|(objective, &minutes)| objective.allows(minutes))
         })
     }
 }
@@ -382,6 +389,13 @@ pub struct ObjectiveResult {
     pub violations: Vec<Violation>,
     /// Violating windows that were not kept because there were more than the cap.
     pub violations_dropped: u64,
+}
+
+impl ObjectiveResult {
+    /// True where so many violation minutes are within the promise.
+    pub fn allows(&self, violation_minutes: f64) -> bool {
+        violation_minutes <= self.allowed_minutes + 1e-9
+    }
 }
 
 /// A window and what was measured in it.

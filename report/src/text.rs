@@ -1,19 +1,18 @@
 //! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
 
+mod certainty;
 mod connections;
 mod cost;
+mod figures;
 mod groups;
 mod jobs;
 mod overload;
 mod sessions;
 mod tokens;
-
-use std::fmt::Write;
+mod verdict;
 
 use anstyle::{AnsiColor, Style as Ansi};
-use scalesim::results::{
-    Activity, ActivityKind, Distribution, ObjectiveResult, Outcome, Results, Run, Violation,
-};
+use scalesim::results::{Activity, ActivityKind, Distribution, Outcome, Results, Run, Violation};
 
 use crate::Clock;
 
@@ -38,7 +37,9 @@ pub fn render_text(results: &Results, style: Style) -> String {
     let mut text =
         Summary { results, run: &results.run, clock: Clock::new(results), style, text: String::new() };
     text.heading();
+    text.precision();
     text.verdict();
+    text.figures();
     text.why();
     text.requests();
     text.tokens();
@@ -123,82 +124,13 @@ impl Summary<'_> {
         }
     }
 
-    fn verdict(&mut self) {
-        let objectives = &self.run.objectives;
-        if objectives.is_empty() {
-            self.line("");
-            self.line("No SLA: add an [[sla]] table to get a verdict.");
-            return;
-        }
-        let broken = objectives.iter().filter(|objective| !objective.met).count();
-        self.line("");
-        let verdict = if broken == 0 {
-            self.paint(AnsiColor::Green, "SLA HOLDS")
-        } else {
-            self.paint(AnsiColor::Red, &format!("SLA VIOLATED: {broken} of {} objectives", objectives.len()))
-        };
-        self.line(verdict);
-        let width =
-            objectives.iter().map(|objective| objective.name.chars().count()).max().unwrap_or(0).min(40);
-        for objective in objectives {
-            let line = self.objective(objective, width);
-            self.line(line);
-        }
-        if self.results.replications.len() > 1 {
-            let figures =
-                self.results.figures.iter().filter(|figure| figure.name.starts_with("violation of"));
-            for figure in figures {
-                let half = figure.half_width.map_or(String::new(), |half| format!(" ± {half:.1}"));
-                let line = format!(
-                    "    {}: {:.1}{half} min over {} runs",
-                    figure.name,
-                    figure.mean,
-                    self.results.replications.len()
-                );
-                self.text.push_str(&line);
-                self.text.push('\n');
-            }
-        }
-    }
-
-    fn objective(&self, objective: &ObjectiveResult, width: usize) -> String {
-        let mark = if objective.met {
-            self.paint(AnsiColor::Green, "✓")
-        } else {
-            self.paint(AnsiColor::Red, "✗")
-        };
-        let mut line = format!(
-            "  {mark} {:<width$}  {:<24} overall {:>9}",
-            objective.name,
-            objective.objective,
-            value(objective.overall, &objective.unit)
-        );
-        if let Some(worst) = objective.worst {
-            let _ = write!(
-                line,
-                "   worst {} at {}",
-                value(worst.value, &objective.unit),
-                self.clock.time(worst.from)
-            );
-        }
-        if objective.violation_minutes > 0.0 {
-            let _ = write!(line, "   {} min violated", short(objective.violation_minutes));
-            if objective.allowed_minutes > 0.0 {
-                let _ = write!(line, " of {} allowed", short(objective.allowed_minutes));
-            }
-        }
-        if let Some(budget) = objective.budget.filter(|budget| budget.allowed > 0.0) {
-            let _ = write!(line, "   budget {:.0} % used", 100.0 * budget.bad as f64 / budget.allowed);
-        }
-        line
-    }
-
     fn why(&mut self) {
         let run = self.run;
         if run.objectives.iter().all(|objective| objective.violations.is_empty()) {
             return;
         }
-        self.section("Why");
+        let first = self.results.replications.len() > 1;
+        self.section(if first { "Why, in the first replication" } else { "Why" });
         for objective in &run.objectives {
             let stretches = stretches(&objective.violations);
             for stretch in stretches.iter().take(MOST_STRETCHES) {
@@ -225,7 +157,12 @@ impl Summary<'_> {
 
     fn requests(&mut self) {
         let run = self.run;
-        self.section("Requests");
+        let first = self.results.replications.len() > 1;
+        self.section(if first {
+            "Requests, in the first replication as all that follows"
+        } else {
+            "Requests"
+        });
         let all = &run.requests;
         let ended = |n: u64| format!("{} ({})", count(n as f64), percent(n as f64, all.offered as f64));
         self.line(format!(
@@ -271,20 +208,6 @@ impl Summary<'_> {
                     value(wait.time.p99, "s")
                 );
                 self.line(line);
-            }
-        }
-        if self.results.replications.len() > 1 {
-            self.line("");
-            let figures =
-                || self.results.figures.iter().filter(|figure| !figure.name.starts_with("violation of"));
-            let width = figures().map(|figure| figure.name.chars().count()).max().unwrap_or(0).clamp(24, 48);
-            for figure in figures() {
-                let half = figure
-                    .half_width
-                    .map_or(String::new(), |half| format!(" ± {}", value(half, &figure.unit)));
-                let line = format!("  {:<width$} {}{half}", figure.name, value(figure.mean, &figure.unit));
-                self.text.push_str(&line);
-                self.text.push('\n');
             }
         }
     }
@@ -334,10 +257,7 @@ impl Summary<'_> {
             let line = self.paint(AnsiColor::Yellow, &line);
             self.line(line);
         }
-        if results.replications.len() == 1 {
-            self.line("");
-            self.line("One run has no confidence interval: add `--replications 10` for one on every figure.");
-        }
+        self.certainty();
     }
 }
 

@@ -87,6 +87,26 @@ fn exit_codes_say_what_happened() {
 }
 
 #[test]
+fn a_precision_that_is_not_reached_is_unfinished() {
+    let folder = folder("precision");
+    let run = |args: &[&str]| {
+        let all = [&["run", "quick.toml", "--quiet"], args].concat();
+        let output = scalesim(&folder, &all);
+        (output.status.code().unwrap(), format!("{}{}", stdout(&output), stderr(&output)))
+    };
+    let (code, text) = run(&["--precision", "10%"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("10 replications: ") && text.contains("(asked 10 %)"), "{text}");
+    let (code, text) = run(&["--precision", "0.1%", "--replications", "4"]);
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("NOT TIGHT ENOUGH (asked 0.10 %)") && text.contains("would do"), "{text}");
+    let (code, text) = run(&["--precision", "0.02"]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("write a percentage such as `2%`"), "{text}");
+    assert_eq!(run(&["--precision", "2%", "--replications", "1"]).0, 2);
+}
+
+#[test]
 fn json_goes_to_standard_output_and_is_the_same_for_any_number_of_threads() {
     let folder = folder("json");
     let run = |threads: &str| {

@@ -43,6 +43,8 @@ pub fn readings(run: &Run) -> Vec<Reading> {
         list.add(&format!("violation of {name}"), "min", Better::Lower, Some(objective.violation_minutes));
         let measured = (objective.windows > 0).then_some(objective.overall);
         list.add(&format!("{name}: overall"), &objective.unit, better, measured);
+        // Of times, all but the mean have a budget.
+        list.last_is_quantile(objective.unit == "s" && objective.budget.is_some());
         let worst = objective.worst.map(|worst| worst.value);
         list.add(&format!("{name}: worst window"), &objective.unit, better, worst);
     }
@@ -97,8 +99,12 @@ impl Readings {
         self.add(&format!("{of} mean"), "s", Better::Lower, measured(times.mean));
         for (quantile, value) in [("p50", times.p50), ("p95", times.p95), ("p99", times.p99)] {
             self.add(&format!("{of} {quantile}"), "s", Better::Lower, measured(value));
-            self.0.iter_mut().next_back().into_iter().for_each(|reading| reading.quantile = true);
+            self.last_is_quantile(true);
         }
+    }
+
+    fn last_is_quantile(&mut self, quantile: bool) {
+        self.0.last_mut().into_iter().for_each(|reading| reading.quantile = quantile);
     }
 }
 

@@ -46,6 +46,25 @@ fn threads_do_not_matter() {
     assert_eq!(one, on(5));
 }
 
+/// Rounds are decided by results, and replications of a round are gathered in their order.
+#[test]
+fn threads_do_not_matter_to_a_precision() {
+    let scenario = scenario(&TABLES);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| Experiment::new(&scenario).precision(0.06).run())
+    };
+    let one = on(1);
+    assert!(one.replications.len() > 10, "more than the first round: {}", one.replications.len());
+    assert!(one.precision.as_ref().unwrap().reached);
+    let text = serde_json::to_string(&one).unwrap();
+    for threads in [2, 5] {
+        assert_eq!(text, serde_json::to_string(&on(threads)).unwrap(), "{threads} threads");
+    }
+    let plain = Experiment::new(&scenario).replications(one.replications.len() as u32).run();
+    assert_eq!(plain.replications, one.replications, "the same as if their number had been asked for");
+}
+
 #[test]
 fn the_order_of_tables_does_not_matter() {
     let mut reversed = TABLES;

@@ -3,7 +3,7 @@
 
 mod jobs;
 
-use scalesim::results::Results;
+use scalesim::results::{Precision, Results, Transient, Widest};
 use scalesim::{Experiment, Scenario};
 use scalesim_report::{ARTEFACTS, Clock, Style, json, render_text};
 
@@ -77,6 +77,40 @@ fn colour_is_only_added() {
     stripped.push_str(rest);
     assert_eq!(stripped, plain);
     assert!(plain.contains('±'), "two runs have intervals");
+}
+
+#[test]
+fn several_runs_open_with_how_often_the_sla_held_and_have_all_figures_in_tables() {
+    let results = results(HOUR, 3);
+    let text = render_text(&results, Style::Plain);
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/replications.txt");
+    let opening = text.split("\nWhy").next().unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&golden, opening).unwrap();
+    }
+    assert_eq!(opening, std::fs::read_to_string(golden).unwrap());
+    assert_eq!(
+        opening.matches('±').count(),
+        results.figures.len() + 1,
+        "each figure, and the title\n{opening}"
+    );
+    assert!(text.lines().all(|line| line.chars().count() <= 150), "{text}");
+}
+
+#[test]
+fn a_precision_is_told_on_top_and_a_transient_at_the_end() {
+    let mut results = results(HOUR, 2);
+    let widest = Some(Widest { figure: "response time p99".to_string(), relative: Some(0.031) });
+    results.precision = Some(Precision { asked: 0.02, most: 2, reached: false, widest, would_do: Some(5) });
+    results.transient =
+        Some(Transient { of: "open sessions".to_string(), until: Some(215.0), covered: false });
+    let text = render_text(&results, Style::Plain);
+    let second = text.lines().nth(1).unwrap();
+    assert!(
+        second.starts_with("NOT TIGHT ENOUGH (asked 2 %): response time p99 ± 3.10 % after 2"),
+        "{second}"
+    );
+    assert!(text.trim_end().ends_with("`warm_up = \"4min\"` leaves them out."), "{text}");
 }
 
 #[test]

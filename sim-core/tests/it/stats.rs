@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 use sim_core::dist::Dist;
-use sim_core::stats::{BatchMeans, Histogram, Interval, Precision, Series, Tally, TimeWeighted, mser5};
+use sim_core::stats::{
+    BatchMeans, Histogram, Interval, Precision, Proportion, Series, Tally, TimeWeighted, mser5,
+};
 use sim_core::{Seed, Span, Time};
 
 fn histogram(values: &[u64], precision: Precision) -> Histogram {
@@ -295,4 +297,47 @@ fn mser_leaves_a_stationary_sequence_alone() {
         .collect();
     let small = cuts.iter().filter(|cut| cut.is_some_and(|values| values <= 50)).count();
     assert!(small >= 180, "{small} of 200: {cuts:?}");
+}
+
+/// Ends that have closed forms, and a published pair.
+#[test]
+fn proportions_have_the_ends_of_clopper_and_pearson() {
+    let ends = |held, of| {
+        let interval = Proportion::clopper_pearson(held, of, 0.95).unwrap();
+        (interval.low, interval.high)
+    };
+    for trials in [1u32, 2, 10, 1_000, 100_000] {
+        let (low, high) = ends(0, u64::from(trials));
+        let exact = 1.0 - 0.025f64.powf(1.0 / f64::from(trials));
+        assert!(low == 0.0 && (high - exact).abs() < 1e-9, "none of {trials}: {high} for {exact}");
+        let (low, high) = ends(u64::from(trials), u64::from(trials));
+        assert!(high == 1.0 && (low - (1.0 - exact)).abs() < 1e-9, "all of {trials}: {low}");
+    }
+    let (low, high) = ends(5, 10);
+    assert!((low - 0.1871).abs() < 1e-4 && (high - 0.8129).abs() < 1e-4, "{low} to {high}");
+    let (low, high) = ends(50_000, 100_000);
+    assert!((low - 0.4969).abs() < 1e-4 && (high - 0.5031).abs() < 1e-4, "{low} to {high}");
+    for (held, of, level) in [(0, 0, 0.95), (3, 2, 0.95), (1, 2, 0.0), (1, 2, 1.0), (1, 2, f64::NAN)] {
+        assert_eq!(Proportion::clopper_pearson(held, of, level), None);
+    }
+}
+
+/// Summed over all that can happen, so that nothing is left to chance.
+#[test]
+fn proportions_cover_at_least_as_often_as_they_say() {
+    for trials in [2u64, 10, 24] {
+        for probability in [0.01, 0.3, 0.5, 0.9, 0.99f64] {
+            let mut covered = 0.0;
+            let mut ways = 1.0;
+            for held in 0..=trials {
+                let chance =
+                    ways * probability.powi(held as i32) * (1.0 - probability).powi((trials - held) as i32);
+                if Proportion::clopper_pearson(held, trials, 0.95).unwrap().contains(probability) {
+                    covered += chance;
+                }
+                ways *= (trials - held) as f64 / (held + 1) as f64;
+            }
+            assert!(covered >= 0.95, "{covered} of {trials} at {probability}");
+        }
+    }
 }
