@@ -32,12 +32,13 @@ pub fn only<'a>(
 
 /// The place of an endpoint, by `service: endpoint` or, where one service only has it, by `endpoint`.
 pub fn endpoint(name: &str, known: &[&str]) -> Result<usize, NotFound> {
-    let bare = |full: &str| full.split_once(": ").is_some_and(|(_, endpoint)| endpoint == name);
+    let bare: Vec<&str> =
+        known.iter().map(|full| full.split_once(": ").map_or(*full, |(_, own)| own)).collect();
     let matches: Vec<usize> =
-        (0..known.len()).filter(|&index| known[index] == name || bare(known[index])).collect();
+        (0..known.len()).filter(|&index| known[index] == name || bare[index] == name).collect();
     match matches[..] {
         [index] => Ok(index),
-        [] => Err(NotFound::new("endpoint", name, known)),
+        [] => Err(NotFound::new("endpoint", name, &bare)),
         _ => {
             let full: Vec<&str> = matches.iter().map(|&index| known[index]).collect();
             Err(NotFound(format!("several services have `{name}`: write `{}`", full.join("` or `"))))

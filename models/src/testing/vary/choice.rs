@@ -45,7 +45,7 @@ impl Choice {
         }
         let own = own.and_then(|own| own.as_str()?.parse::<Span>().ok()).map(Span::as_nanos);
         let own = own.filter(|own| (low..=high).contains(own));
-        let exact = own.is_some_and(|own| (own - low) % step == 0);
+        let exact = own.is_some_and(|own| (own - low).is_multiple_of(step));
         Choice::new(path, Values::Spans { low, high, step }, own.map(|own| (own - low) / step), exact)
     }
 
