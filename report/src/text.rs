@@ -1,5 +1,6 @@
 //! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
 
+mod comparison;
 mod connections;
 mod cost;
 mod groups;
@@ -16,6 +17,8 @@ use scalesim::results::{
 };
 
 use crate::Clock;
+
+pub use comparison::{changes_text, comparison_text};
 
 /// Whether to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

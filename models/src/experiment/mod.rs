@@ -3,6 +3,7 @@
 //! [`play`] plays replications, [`figures`] reads them; everything that asks more of a simulation than what happens once
 //! rests on these two.
 
+pub mod compare;
 pub mod figures;
 pub mod play;
 

@@ -5,6 +5,7 @@
 //! scenario, which reads back to the same plan. The library opens no file: a scenario's traces come from [`Files`].
 
 mod balancer;
+mod changes;
 mod check;
 mod connections;
 mod cost;
@@ -69,6 +70,7 @@ use node::{Entry, Node, Value};
 use reader::{Findings, Reader};
 use units::{Moment, Period, Start};
 
+pub use changes::{Change, changes};
 pub use diagnostic::{Bytes, Diagnostic, Diagnostics, Place};
 pub use draft::Draft;
 
