@@ -229,10 +229,11 @@ impl Comparison {
             held: held(runs, &replications),
             figures: tables[index].figures(),
             against: (index > 0).then(|| {
-                let identical = replications.iter().all(|&number| {
-                    let (own, other) = (&runs[number as usize], &columns[0][number as usize]);
-                    own.order_hash == other.order_hash && own.readings == other.readings
-                });
+                let identical = !replications.is_empty()
+                    && replications.iter().all(|&number| {
+                        let (own, other) = (&runs[number as usize], &columns[0][number as usize]);
+                        own.order_hash == other.order_hash && own.readings == other.readings
+                    });
                 against(&tables[0], &tables[index], changes, identical, level_of_each)
             }),
         });
@@ -326,11 +327,13 @@ fn held(runs: &[Played], replications: &[u32]) -> Option<u32> {
 /// The figures of a variant: what each is, and its value in each replication that counts.
 struct Table {
     rows: Vec<(Reading, Vec<Option<f64>>)>,
+    /// Figures that would be of the same name, and of something else: violations of objectives that are not stated alike.
+    alone: Vec<String>,
 }
 
 impl Table {
     fn of(runs: &[Played], replications: &[u32], shared: &[Objective]) -> Table {
-        let Some(first) = runs.first() else { return Table { rows: Vec::new() } };
+        let Some(first) = runs.first() else { return Table { rows: Vec::new(), alone: Vec::new() } };
         let counting = || replications.iter().map(|&number| &runs[number as usize]);
         let mut rows = Vec::new();
         let violations: Vec<usize> = shared
@@ -350,11 +353,13 @@ impl Table {
             let value = |run: &Played| run.readings.get(index).and_then(|reading| reading.value);
             rows.push((reading.clone(), counting().map(value).collect()));
         }
-        Table { rows }
+        let alone = first.objectives.iter().filter(|objective| !shared.contains(objective));
+        Table { rows, alone: alone.map(|objective| format!("violation of {}", objective.name)).collect() }
     }
 
     fn find(&self, reading: &Reading) -> Option<&[Option<f64>]> {
-        let found = self.rows.iter().find(|(own, _)| own.name == reading.name && own.unit == reading.unit);
+        let alike = |own: &Reading| own.name == reading.name && own.unit == reading.unit;
+        let found = self.rows.iter().find(|(own, _)| alike(own) && !self.alone.contains(&own.name));
         found.map(|(_, values)| values.as_slice())
     }
 

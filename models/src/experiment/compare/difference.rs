@@ -1,15 +1,18 @@
 //! The difference of a figure between two variants, and what can be said of it.
 
 use serde::{Deserialize, Serialize};
-use sim_core::stats::Paired;
+use sim_core::stats::{Paired, Tally};
 
 use crate::experiment::figures::{Better, Reading};
+
+/// Values that differ by less than this share are the same: sums of the same amounts in another order.
+const ROUNDING: f64 = 1e-12;
 
 /// What replications show of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
-    /// It is the same number in every pair of replications.
+    /// It is the same number in every pair of replications, but for how sums are rounded.
     Same,
     /// It is lower than the baseline's: the whole interval is below zero.
     Lower,
@@ -95,8 +98,11 @@ impl Difference {
 }
 
 fn finding(pairs: &Paired, level: f64) -> Finding {
-    let differences = pairs.differences();
-    if (differences.min(), differences.max()) == (Some(0.0), Some(0.0)) {
+    let range = |tally: &Tally| {
+        let ends = [tally.min(), tally.max()];
+        ends.into_iter().flatten().map(f64::abs).fold(0.0, f64::max)
+    };
+    if range(pairs.differences()) <= ROUNDING * range(pairs.first()) {
         return Finding::Same;
     }
     match pairs.interval(level) {
