@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use scalesim::experiment::precision::FINEST;
 
+use crate::compare::{self, CompareArgs};
 use crate::serve::{ServeArgs, WorkerArgs};
 use crate::validate::ValidateArgs;
 use crate::validate::job::JobArgs;
@@ -43,6 +44,13 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write a commented scenario to start from.
     New(NewArgs),
+    /// Play scenarios under the same requests and say how they differ: the SLA, cost, and every figure, with intervals.
+    ///
+    /// Every variant gets the same requests with the same demands (common random numbers), so that what is left of a
+    /// difference is due to what was changed, and intervals are narrow. Tells what each variant changes, a verdict on cost
+    /// against SLA, which can also be that these runs show no difference, and the figures that differ.
+    #[command(after_help = compare::AFTER_HELP)]
+    Compare(CompareArgs),
     /// Run loops on this machine and compare what the model of a machine predicts with what happens.
     ///
     /// 1 to 16 jobs and more, as threads and as processes, pinned and not, together and one after another; what a switch

@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod compare;
 mod files;
 mod http;
 mod new;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(args),
         Command::Explain(args) => explain(&args.scenario),
         Command::New(args) => new::new(args),
+        Command::Compare(args) => compare::compare(args),
         Command::Validate(args) => validate::validate(args),
         Command::Serve(args) => serve::serve(args),
         Command::ServeWorker(args) => serve::worker(args),

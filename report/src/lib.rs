@@ -3,6 +3,7 @@
 //! Every exporter is a function from [`Results`] to bytes, listed in [`ARTEFACTS`]; nothing here opens a file or prints.
 
 mod clock;
+mod comparison;
 mod plots;
 mod tables;
 mod text;
@@ -10,8 +11,12 @@ mod text;
 use scalesim::results::Results;
 
 pub use clock::Clock;
-pub use plots::{Measured, PlotError, Validation, ValidationRow, validation_png, validation_svg};
-pub use text::{Style, count, duration, render_text, short, value};
+pub use comparison::{COMPARISON_ARTEFACTS, ExportComparison, comparison_csv, comparison_json};
+pub use plots::{
+    Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, trade_off_png, trade_off_svg,
+    validation_png, validation_svg,
+};
+pub use text::{Style, changes_text, comparison_text, count, duration, render_text, short, value};
 
 /// Makes the contents of a file.
 pub type Export = fn(&Results) -> Result<Vec<u8>, ExportError>;

@@ -170,12 +170,12 @@ pub fn violations(results: &Results) -> Result<Vec<u8>, TableError> {
 }
 
 /// A table with its header, which is there even where there are no rows.
-fn headed(columns: &[&str]) -> Result<csv::Writer<Vec<u8>>, TableError> {
+pub(crate) fn headed(columns: &[&str]) -> Result<csv::Writer<Vec<u8>>, TableError> {
     let mut table = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     table.write_record(columns)?;
     Ok(table)
 }
 
-fn end(table: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, TableError> {
+pub(crate) fn end(table: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, TableError> {
     table.into_inner().map_err(|error| TableError::End(error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! The summary for a terminal. It opens with the verdict; what follows says why, how big, and what it costs.
 
 mod certainty;
+mod comparison;
 mod connections;
 mod cost;
 mod figures;
@@ -15,6 +16,8 @@ use anstyle::{AnsiColor, Style as Ansi};
 use scalesim::results::{Activity, ActivityKind, Distribution, Outcome, Results, Run, Violation};
 
 use crate::Clock;
+
+pub use comparison::{changes_text, comparison_text};
 
 /// Whether to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,15 @@
 //! Figures: what is read off every run, under one name everywhere. Intervals over replications, comparisons, sweeps and
 //! searches all speak of these.
 
+use serde::{Deserialize, Serialize};
 use sim_core::stats::{Interval, Tally};
 
 use super::LEVEL;
 use crate::results::{Distribution, Figure, Run, Summary};
 
 /// Which of two values of a figure people would rather have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Better {
     /// The lower one, as of times, minutes of violation and money.
     Lower,

@@ -3,6 +3,7 @@
 //! [`play`] plays replications, [`mod@figures`] reads them; everything that asks more of a simulation than what happens once
 //! rests on these two. [`precision`] says how many replications it takes, [`transient`] where a run's start ends.
 
+pub mod compare;
 pub mod figures;
 pub mod play;
 pub mod precision;

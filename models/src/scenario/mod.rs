@@ -5,6 +5,7 @@
 //! scenario, which reads back to the same plan. The library opens no file: a scenario's traces come from [`Files`].
 
 mod balancer;
+mod changes;
 mod check;
 mod command;
 mod connections;
@@ -70,6 +71,7 @@ use node::{Entry, Node, Value};
 use reader::{Findings, Reader};
 use units::{Moment, Period, Start};
 
+pub use changes::{Change, changes};
 pub(crate) use diagnostic::nearest_or_all;
 pub use diagnostic::{Bytes, Diagnostic, Diagnostics, Place};
 pub use draft::Draft;

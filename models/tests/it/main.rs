@@ -3,6 +3,7 @@
 
 mod asg_vectors;
 mod certainty;
+mod compare;
 mod connections;
 mod conservation;
 mod determinism;

@@ -54,7 +54,7 @@ impl Interval {
 const MANY_DEGREES: f64 = 10_000.0;
 
 /// The quantile of Student's distribution (Abramowitz and Stegun 26.7.5 for many degrees of freedom).
-fn student_quantile(degrees: f64, probability: f64) -> Option<f64> {
+pub(super) fn student_quantile(degrees: f64, probability: f64) -> Option<f64> {
     if degrees < MANY_DEGREES {
         return Some(StudentsT::new(0.0, 1.0, degrees).ok()?.inverse_cdf(probability));
     }

@@ -3,4 +3,5 @@
 
 mod calendar;
 mod dist;
+mod paired;
 mod stats;

@@ -1,0 +1,109 @@
+//! The files of a comparison.
+
+use scalesim::experiment::compare::{Compared, VIOLATION, VariantResult};
+
+use crate::tables::{end, headed};
+use crate::{ExportError, TradeOff, TradePoint, plots};
+
+/// Makes the contents of a file of a comparison.
+pub type ExportComparison = fn(&Compared) -> Result<Vec<u8>, ExportError>;
+
+/// All files of a comparison, and what makes each.
+pub const COMPARISON_ARTEFACTS: [(&str, ExportComparison); 4] = [
+    ("comparison.json", comparison_json),
+    ("comparison.csv", comparison_csv),
+    ("trade-off.svg", |compared| Ok(plots::trade_off_svg(&trade_off(compared))?)),
+    ("trade-off.png", |compared| Ok(plots::trade_off_png(&trade_off(compared))?)),
+];
+
+/// All that a comparison found, as JSON.
+///
+/// # Errors
+/// Where a value has no JSON form.
+pub fn comparison_json(compared: &Compared) -> Result<Vec<u8>, ExportError> {
+    let mut bytes = serde_json::to_vec_pretty(compared)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// A row for each variant and figure.
+///
+/// # Errors
+/// Where a row cannot be written.
+pub fn comparison_csv(compared: &Compared) -> Result<Vec<u8>, ExportError> {
+    Ok(table(compared)?)
+}
+
+fn table(compared: &Compared) -> Result<Vec<u8>, crate::tables::TableError> {
+    let mut table = headed(&[
+        "name",
+        "figure",
+        "unit",
+        "pairs",
+        "baseline",
+        "variant",
+        "difference",
+        "half_width",
+        "unpaired_half_width",
+        "correlation",
+        "times_as_many",
+        "finding",
+        "needed",
+    ])?;
+    for variant in &compared.variants {
+        let differences = variant.against.iter().flat_map(|against| &against.differences);
+        for of in differences {
+            let line = (
+                (&variant.name, &of.name, &of.unit, of.pairs),
+                (of.baseline, of.variant, of.difference),
+                (of.half_width, of.unpaired_half_width, of.correlation, of.times_as_many),
+                (of.finding, of.needed),
+            );
+            table.serialize(line)?;
+        }
+    }
+    end(table)
+}
+
+/// The variants by cost and violation, with the interval of each by itself.
+pub fn trade_off(compared: &Compared) -> TradeOff {
+    let figure = |variant: &VariantResult, name: &str| {
+        let found = variant.figures.iter().find(|figure| figure.name == name)?;
+        Some((found.mean, found.half_width.unwrap_or(0.0), found.unit.clone()))
+    };
+    let mut points = Vec::new();
+    let mut currency = String::new();
+    for variant in &compared.variants {
+        let (Some(cost), Some(minutes)) = (figure(variant, "cost"), figure(variant, VIOLATION)) else {
+            continue;
+        };
+        currency = cost.2;
+        points.push(TradePoint {
+            label: variant.name.clone(),
+            cost: cost.0,
+            cost_half: cost.1,
+            minutes: minutes.0,
+            minutes_half: minutes.1,
+            frontier: false,
+        });
+    }
+    let beaten = |own: &TradePoint, other: &TradePoint| {
+        other.cost <= own.cost
+            && other.minutes <= own.minutes
+            && (other.cost < own.cost || other.minutes < own.minutes)
+    };
+    let frontier: Vec<bool> =
+        points.iter().map(|own| !points.iter().any(|other| beaten(own, other))).collect();
+    points.iter_mut().zip(frontier).for_each(|(point, frontier)| point.frontier = frontier);
+    let title = format!("{}: cost against violation", names(compared));
+    TradeOff { title, currency, points }
+}
+
+/// What is compared, for a title.
+fn names(compared: &Compared) -> String {
+    let baseline = compared.variants.first().map_or("", |variant| variant.name.as_str());
+    match compared.variants.as_slice() {
+        [_, other] => format!("{baseline} and {}", other.name),
+        variants => format!("{baseline} and {} variants", variants.len().saturating_sub(1)),
+    }
+}
