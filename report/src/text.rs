@@ -18,6 +18,7 @@ use scalesim::results::{
 
 use crate::Clock;
 
+pub(crate) use comparison::by_weight;
 pub use comparison::{changes_text, comparison_text};
 
 /// Whether to use colour.
