@@ -1,19 +1,27 @@
 //! The files of a comparison.
 
-use scalesim::experiment::compare::{Compared, VIOLATION, VariantResult};
+use scalesim::experiment::compare::{Compared, Finding, VIOLATION, VariantResult};
 
+use crate::plots::{self, Forest, ForestRow, ForestValue};
 use crate::tables::{end, headed};
-use crate::{ExportError, TradeOff, TradePoint, plots};
+use crate::text::by_weight;
+use crate::{ExportError, TradeOff, TradePoint};
+
+/// Figures of a variant, and rows in all, that the picture of differences shows.
+const MOST_FIGURES: usize = 12;
+const MOST_ROWS: usize = 60;
 
 /// Makes the contents of a file of a comparison.
 pub type ExportComparison = fn(&Compared) -> Result<Vec<u8>, ExportError>;
 
 /// All files of a comparison, and what makes each.
-pub const COMPARISON_ARTEFACTS: [(&str, ExportComparison); 4] = [
+pub const COMPARISON_ARTEFACTS: [(&str, ExportComparison); 6] = [
     ("comparison.json", comparison_json),
     ("comparison.csv", comparison_csv),
     ("trade-off.svg", |compared| Ok(plots::trade_off_svg(&trade_off(compared))?)),
     ("trade-off.png", |compared| Ok(plots::trade_off_png(&trade_off(compared))?)),
+    ("differences.svg", |compared| Ok(plots::forest_svg(&forest(compared))?)),
+    ("differences.png", |compared| Ok(plots::forest_png(&forest(compared))?)),
 ];
 
 /// All that a comparison found, as JSON.
@@ -97,6 +105,31 @@ pub fn trade_off(compared: &Compared) -> TradeOff {
     points.iter_mut().zip(frontier).for_each(|(point, frontier)| point.frontier = frontier);
     let title = format!("{}: cost against violation", names(compared));
     TradeOff { title, currency, points }
+}
+
+/// The differences that matter most, as shares of the baseline's values.
+fn forest(compared: &Compared) -> Forest {
+    let mut rows = Vec::new();
+    for variant in &compared.variants {
+        let Some(against) = &variant.against else { continue };
+        let lone = compared.objectives.len() == 1;
+        let differences =
+            by_weight(&against.differences).into_iter().filter(|of| of.finding != Finding::Same);
+        let values =
+            differences.filter(|of| !(lone && of.name.starts_with("violation of "))).filter_map(|of| {
+                let percent = |x: f64| (of.baseline != 0.0).then(|| 100.0 * x / of.baseline.abs());
+                let value = ForestValue {
+                    difference: percent(of.difference)?,
+                    half: percent(of.half_width?)?,
+                    unpaired: percent(of.unpaired_half_width?)?,
+                };
+                Some(ForestRow { label: of.name.clone(), value: Some(value) })
+            });
+        rows.push(ForestRow { label: variant.name.clone(), value: None });
+        rows.extend(values.take(MOST_FIGURES));
+    }
+    rows.truncate(MOST_ROWS);
+    Forest { title: format!("{}: differences", names(compared)), level: compared.level, rows }
 }
 
 /// What is compared, for a title.

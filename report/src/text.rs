@@ -17,6 +17,7 @@ use scalesim::results::{Activity, ActivityKind, Distribution, Outcome, Results, 
 
 use crate::Clock;
 
+pub(crate) use comparison::by_weight;
 pub use comparison::{changes_text, comparison_text};
 
 /// Whether to use colour.

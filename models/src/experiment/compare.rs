@@ -1,7 +1,7 @@
 //! Comparing scenarios: the same requests under each, and differences of what is read off them.
 //!
 //! All variants are played with common random numbers, replication by replication, so that a difference is taken between
-//! two runs of the same day. [`Paired`] says how sure it is; nothing here says more than that.
+//! two runs of the same day. [`Paired`](sim_core::stats::Paired) says how sure it is; nothing here says more than that.
 
 mod difference;
 mod verdict;

@@ -1,6 +1,7 @@
 //! Plots with plotters, as SVG text or PNG bytes. The font is embedded: a machine without fonts draws the same.
 
 mod cost;
+mod forest;
 mod frame;
 mod panels;
 mod queues;
@@ -17,6 +18,7 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
 use scalesim::results::Results;
 
+pub use forest::{Forest, ForestRow, ForestValue};
 pub use trade_off::{TradeOff, TradePoint};
 pub use validation::{Measured, Validation, ValidationRow};
 
@@ -85,6 +87,7 @@ enum Sheet<'a> {
     Panels(&'a Results, Picture),
     Validation(&'a Validation),
     TradeOff(&'a TradeOff),
+    Forest(&'a Forest),
 }
 
 impl Sheet<'_> {
@@ -93,6 +96,7 @@ impl Sheet<'_> {
             Sheet::Panels(results, picture) => picture.size(results),
             Sheet::Validation(what) => (PANEL.0, validation::height(&what.rows)),
             Sheet::TradeOff(_) => trade_off::SIZE,
+            Sheet::Forest(what) => (PANEL.0, forest::height(&what.rows)),
         }
     }
 }
@@ -139,6 +143,22 @@ pub fn trade_off_png(what: &TradeOff) -> Result<Vec<u8>, PlotError> {
     as_png(&Sheet::TradeOff(what))
 }
 
+/// Differences from a baseline, as SVG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn forest_svg(what: &Forest) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::Forest(what))
+}
+
+/// Differences from a baseline, as PNG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn forest_png(what: &Forest) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::Forest(what))
+}
+
 fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
     let mut text = String::new();
     {
@@ -182,6 +202,9 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
         }
         Sheet::TradeOff(what) => {
             trade_off::draw(area, what).map_err(|error| failed(&error))?;
+        }
+        Sheet::Forest(what) => {
+            forest::draw(area, what).map_err(|error| failed(&error))?;
         }
     }
     area.present().map_err(|error| failed(&error))

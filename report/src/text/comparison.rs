@@ -15,7 +15,9 @@ use super::{Style, count, duration, short, value, wrap};
 /// Changes of a variant that are listed.
 const MOST_CHANGES: usize = 20;
 /// Figures of a variant that are listed; all are in `comparison.csv`.
-const MOST_FIGURES: usize = 24;
+const MOST_FIGURES: usize = 16;
+/// Differences below this share of the baseline's value are shown to be there, but not worth a row.
+const TRIFLE: f64 = 1e-3;
 /// Columns of a value in a list of changes.
 const LONGEST_VALUE: usize = 48;
 /// Columns of a name.
@@ -60,11 +62,14 @@ pub fn comparison_text(compared: &Compared, style: Style) -> String {
 }
 
 /// The verdict on a variant as a sentence without its end: `violates the SLA for 18.2 ± 2.1 min less and costs …`.
-pub fn verdict_text(compared: &Compared, variant: &VariantResult, against: &Against) -> String {
+fn verdict_text(compared: &Compared, variant: &VariantResult, against: &Against) -> String {
     let runs = runs(compared.replications.len());
     let baseline = &compared.variants[0].name;
     if against.verdict == Verdict::Identical {
         return format!("the same bytes as {baseline} in {runs}: every difference is exactly 0");
+    }
+    if compared.replications.is_empty() {
+        return "no replication was played to its end under all variants".to_string();
     }
     let of = |name: &str| against.differences.iter().find(|of| of.name == name);
     let violation = of(VIOLATION).map(|of| match of.finding {
@@ -91,7 +96,7 @@ pub fn verdict_text(compared: &Compared, variant: &VariantResult, against: &Agai
 }
 
 /// A verdict in a word or two.
-pub fn verdict_word(verdict: Verdict) -> &'static str {
+fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Identical => "identical",
         Verdict::Better => "better",
@@ -211,14 +216,17 @@ impl Page<'_> {
         let told = |of: &&Difference| !(lone && of.name.starts_with("violation of "));
         let all: Vec<&Difference> = by_weight(&against.differences).into_iter().filter(told).collect();
         let matters = |of: &Difference| of.name == VIOLATION || of.name == "cost";
-        let shown =
-            |of: &&&Difference| matters(of) || !matches!(of.finding, Finding::Same | Finding::NotShown);
+        let differs = |of: &Difference| !matches!(of.finding, Finding::Same | Finding::NotShown);
+        let shown = |of: &&&Difference| matters(of) || (differs(of) && !trifle(of));
         let rows: Vec<&Difference> = all.iter().filter(shown).take(MOST_FIGURES).copied().collect();
         self.table(&rows);
         self.skipped(&all, &rows);
-        if !against.not_shared.is_empty() {
-            let names = against.not_shared.len();
-            self.line(format!("  {names} figures are of one of the two only: {}", against.not_shared[0]));
+        match against.not_shared.as_slice() {
+            [] => {}
+            [only] => self.line(format!("  {only} is of one of the two only")),
+            [first, more @ ..] => {
+                self.line(format!("  {first} and {} more are of one of the two only", more.len()));
+            }
         }
     }
 
@@ -260,10 +268,14 @@ impl Page<'_> {
             all.iter().filter(|of| !rows.iter().any(|row| row.name == of.name)).collect();
         let same = left.iter().filter(|of| of.finding == Finding::Same).count();
         let not_shown = left.iter().filter(|of| of.finding == Finding::NotShown).count();
-        let more = left.len() - same - not_shown;
+        let trifles = left.iter().filter(|of| trifle(of)).count();
+        let more = left.len() - same - not_shown - trifles;
         let mut parts = Vec::new();
         if more > 0 {
             parts.push(format!("{more} more that differ"));
+        }
+        if trifles > 0 {
+            parts.push(format!("{trifles} that differ by less than {} %", short(100.0 * TRIFLE)));
         }
         if same > 0 {
             parts.push(format!("{same} that are the same"));
@@ -285,13 +297,11 @@ impl Page<'_> {
             "± is half an interval at {} %{together}; of twenty figures without a difference one seems to have one.",
             short(100.0 * compared.level)
         );
-        if let Some((wider, more)) = narrowing(compared) {
+        if let Some(wider) = narrowing(compared) {
             let _ = write!(
                 text,
-                " With random numbers of their own, intervals would be {} times as wide, and it would take {} times as \
-                 many replications to see as much (medians over the figures).",
-                short(wider),
-                short(more)
+                " If each variant had requests of its own, intervals would be {wider:.1} times as wide in the median \
+                 (`not paired`)."
             );
         }
         for line in wrap(&text, WIDTH) {
@@ -305,26 +315,22 @@ impl Page<'_> {
     }
 }
 
-/// How much common random numbers have narrowed intervals: how many times as wide they would be without, and how many
-/// times as many replications it would take. Medians over all figures of all variants in which pairs have some spread.
-pub fn narrowing(compared: &Compared) -> Option<(f64, f64)> {
-    let all = || compared.variants.iter().filter_map(|of| of.against.as_ref()).flat_map(|of| &of.differences);
-    let wider = all().filter_map(|of| {
-        let half = of.half_width.filter(|&half| half > 0.0)?;
+/// How many times as wide intervals would be without common random numbers: the median over all figures of all variants
+/// in which pairs have some spread.
+fn narrowing(compared: &Compared) -> Option<f64> {
+    let all = compared.variants.iter().filter_map(|of| of.against.as_ref()).flat_map(|of| &of.differences);
+    let wider = all.filter(|of| !trifle(of)).filter_map(|of| {
+        let half = of.half_width.filter(|&half| half > 1e-9 * of.baseline.abs())?;
         Some(of.unpaired_half_width? / half)
     });
-    let more = all().filter_map(|of| of.times_as_many);
-    Some((median(wider.collect())?, median(more.collect())?))
+    let mut wider: Vec<f64> = wider.collect();
+    wider.sort_by(f64::total_cmp);
+    wider.get(wider.len() / 2).copied()
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
+/// Whether a difference is there but hardly worth a word.
+fn trifle(of: &Difference) -> bool {
+    matches!(of.finding, Finding::Lower | Finding::Higher) && of.difference.abs() < TRIFLE * of.baseline.abs()
 }
 
 fn needed(of: &Difference) -> String {
@@ -362,8 +368,9 @@ fn with_half(figure: &Figure) -> String {
 fn amount(x: f64, unit: &str) -> String {
     match unit {
         "" if x < 1e4 => short(x),
+        "s" if x > 0.0 && x < 9.5e-6 => format!("{} µs", short(x * 1e6)),
         "" | "s" | "%" | "min" | "h" => value(x, unit),
-        _ if x > 0.0 && x < 0.1 => {
+        _ if x > 1e-9 && x < 0.1 => {
             let digits = (1.0 - x.log10().floor()).clamp(2.0, 9.0) as usize;
             if unit == "USD" { format!("${x:.digits$}") } else { format!("{x:.digits$} {unit}") }
         }

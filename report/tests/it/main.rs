@@ -1,6 +1,7 @@
 //! Reports of real runs, ordinary and odd.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, and says where")]
 
+mod comparison;
 mod jobs;
 mod trade_off;
 

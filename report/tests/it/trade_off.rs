@@ -44,9 +44,6 @@ fn every_design_has_its_name_and_both_axes_their_units() {
     assert!(!svg.contains("without a name"));
     let png = trade_off_png(&designs()).unwrap();
     assert_eq!(&png[1..4], b"PNG");
-    if let Some(folder) = std::env::var_os("SCALESIM_PICTURES") {
-        std::fs::write(std::path::Path::new(&folder).join("trade-off.png"), png).unwrap();
-    }
 }
 
 #[test]
@@ -60,10 +57,6 @@ fn a_crowd_says_how_many_names_found_no_room() {
     let svg = String::from_utf8(trade_off_svg(&crowd).unwrap()).unwrap();
     assert!(svg.contains("of 400 without a name"));
     assert!(svg.contains("design 360"), "those of the frontier are named first");
-    if let Some(folder) = std::env::var_os("SCALESIM_PICTURES") {
-        let png = trade_off_png(&crowd).unwrap();
-        std::fs::write(std::path::Path::new(&folder).join("crowd.png"), png).unwrap();
-    }
     crowd.points.clear();
     let svg = String::from_utf8(trade_off_svg(&crowd).unwrap()).unwrap();
     assert!(svg.contains("nothing to show"));

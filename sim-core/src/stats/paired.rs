@@ -106,7 +106,7 @@ impl Paired {
             let t = student_quantile((n - 1) as f64, 0.5 + level / 2.0);
             t.is_some_and(|t| t * deviation / (n as f64).sqrt() <= size)
         };
-        if !(size > 0.0 && level > 0.0 && level < 1.0) || !enough(MOST_NEEDED) {
+        if !(size > 0.0 && level > 0.0 && level < 1.0 && enough(MOST_NEEDED)) {
             return None;
         }
         let (mut too_few, mut fine) = (1, MOST_NEEDED);
