@@ -32,6 +32,8 @@ const COLUMNS: [(&str, usize, &str); 19] = [
 
 /// Decimals of a figure at most.
 const MOST_DECIMALS: usize = 4;
+/// What the last of them can show.
+const LEAST: f64 = 1e-4;
 
 /// A table that is filled as figures come by.
 #[derive(Default)]
@@ -133,10 +135,9 @@ fn plus_minus(figure: &Figure) -> String {
     };
     let (mean, half) = (factor * figure.mean, factor * half);
     let digits = decimals(mean, half);
-    let least = 10f64.powi(-(MOST_DECIMALS as i32));
     let half = match half {
         0.0 => "0".to_string(),
-        half if half < least / 2.0 => format!("<{least}"),
+        half if half < LEAST / 2.0 => format!("<{LEAST}"),
         half => format!("{half:.digits$}"),
     };
     match unit {
