@@ -18,12 +18,16 @@
 //! and be cleared in the next, so that no interval can be judged by itself. Garbage collection, cold starts, retries, sessions and
 //! what goes wrong are not in it, nor are inference engines: of groups that have them nothing is said.
 
+mod expected;
+
 use statrs::distribution::{ContinuousCDF, Gamma};
 
 use crate::machine::Processor;
 use crate::plan::{
     EndpointId, Group, GroupId, Indicator, Objective, Plan, ProcessKind, ServiceId, Step, Subject,
 };
+
+pub(crate) use expected::{Expected, asked_of, expected};
 
 /// Steps of bisection: the load is found to one part in a million.
 const STEPS: u32 = 40;
@@ -70,19 +74,19 @@ pub fn instances_for(carries: &Carries, offered: f64) -> Option<u32> {
 
 /// A mean and a variance.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Moments {
-    mean: f64,
-    variance: f64,
+pub(crate) struct Moments {
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
 }
 
 impl Moments {
-    fn of(dist: &sim_core::dist::Dist) -> Moments {
+    pub(crate) fn of(dist: &sim_core::dist::Dist) -> Moments {
         let mean = dist.mean() * 1e-9;
         Moments { mean, variance: dist.scv() * mean * mean }
     }
 
     /// The sum of two that do not depend on each other.
-    fn plus(self, other: Moments) -> Moments {
+    pub(crate) fn plus(self, other: Moments) -> Moments {
         Moments { mean: self.mean + other.mean, variance: self.variance + other.variance }
     }
 }
@@ -316,7 +320,7 @@ fn response(asked: &Asked, instance: &Instance, queue: &Queue) -> Moments {
 }
 
 /// A quantile of the gamma distribution with these moments.
-fn quantile(of: Moments, share: f64) -> f64 {
+pub(crate) fn quantile(of: Moments, share: f64) -> f64 {
     if of.variance <= 1e-9 * of.mean * of.mean || of.mean <= 0.0 {
         return of.mean;
     }

@@ -2,6 +2,7 @@
 
 mod connections;
 mod cost;
+mod estimate;
 mod groups;
 mod jobs;
 mod overload;
@@ -16,6 +17,8 @@ use scalesim::results::{
 };
 
 use crate::Clock;
+
+pub use estimate::render_estimate;
 
 /// Whether to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
