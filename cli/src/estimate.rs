@@ -13,9 +13,8 @@ use serde::Serialize;
 use sim_core::Span;
 
 use crate::args::ScenarioArgs;
-use crate::progress::Bar;
 use crate::run::stop_on_interrupt;
-use crate::{Failure, colour, exit, load, unless_gone};
+use crate::{Failure, colour, exit, load, tell, unless_gone};
 
 /// What may be said on the command line.
 #[derive(Debug, ClapArgs)]
@@ -52,7 +51,7 @@ pub struct EstimateArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// No progress.
+    /// No word about what is played.
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -169,11 +168,14 @@ pub fn run(args: &EstimateArgs) -> Result<u8, Failure> {
 
 fn play(args: &EstimateArgs, scenario: &Scenario, estimate: &Estimate) -> Result<Comparison, Failure> {
     let stop = stop_on_interrupt(|| {});
-    let bar = Bar::new(scenario.plan(), 1, args.quiet);
+    if !args.quiet {
+        tell(
+            "playing the peak, and again with each assumption made true where formula and simulation disagree",
+        );
+    }
     let watch = Watch { stop: Some(&stop), progress: None };
     let seed = args.seed.unwrap_or(scenario.plan().seed);
     let played = compare(scenario.plan(), estimate, seed, watch);
-    bar.finish();
     played.map_err(|why| Failure::Unfinished(format!("there is nothing to play: {why}")))
 }
 

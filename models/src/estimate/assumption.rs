@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use sim_core::Span;
 
-use crate::machine::{Kernel, Scheduler};
-use crate::plan::{Accept, Algorithm, Minimum, Plan, ProcessKind, Retry};
+use crate::machine::{Kernel, Processor, Scheduler};
+use crate::plan::{Accept, Algorithm, Balancer, Group, Minimum, Plan, ProcessKind, Retry, Traffic};
 use crate::traffic::{Arrivals, RateArrivals};
 
 /// Something that the formulas take for granted.
@@ -117,7 +117,7 @@ impl Assumption {
                     format!("{}: workers take connections in turn, or when they idle", service.name)
                 }),
             Assumption::PatientClients => {
-                let hasty = |traffic: &&crate::plan::Traffic| {
+                let hasty = |traffic: &&Traffic| {
                     traffic.timeout.is_some() || traffic.retry.max > 0 || traffic.hedge.is_some()
                 };
                 listed(plan.traffic.iter().filter(hasty).map(|traffic| traffic.name.as_str()))
@@ -142,19 +142,20 @@ impl Assumption {
                 .find(|service| service.cold.is_some() || service.collector.is_some())
                 .map(|service| format!("{}: slow at first, or pauses for its collector", service.name)),
             Assumption::FreeSharing => costly_sharing(plan),
-            Assumption::LastingSpeed => plan
-                .groups
-                .iter()
-                .find(|group| group.machines.iter().any(|machine| !machine.processor.is_unlimited()))
-                .map(|group| format!("{}: a quota or CPU credits", group.name)),
+            Assumption::LastingSpeed => {
+                let limited = |processor: &Processor| {
+                    processor.quota.is_some() || processor.credits.is_some_and(|credits| !credits.unlimited)
+                };
+                let of = |group: &&Group| group.machines.iter().any(|machine| limited(&machine.processor));
+                plan.groups.iter().find(of).map(|group| format!("{}: a quota or CPU credits", group.name))
+            }
             Assumption::NoNetwork => {
-                let far = |of: &&crate::plan::Traffic| of.network.is_some() || of.connections.is_some();
+                let far = |of: &&Traffic| of.network.is_some() || of.connections.is_some();
                 listed(plan.traffic.iter().filter(far).map(|traffic| traffic.name.as_str()))
                     .map(|names| format!("{names}: round trips and connections"))
             }
             Assumption::NoRooms => {
-                let rooms =
-                    |of: &&crate::plan::Traffic| of.sessions.as_ref().is_some_and(|of| of.rooms.is_some());
+                let rooms = |of: &&Traffic| of.sessions.as_ref().is_some_and(|of| of.rooms.is_some());
                 listed(plan.traffic.iter().filter(rooms).map(|traffic| traffic.name.as_str()))
                     .map(|names| format!("{names}: the players of a room share an instance"))
             }
@@ -242,13 +243,13 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
 }
 
 /// Whether each request goes to any instance, whoever sent it.
-fn picks_at_random(balancer: &crate::plan::Balancer) -> bool {
+fn picks_at_random(balancer: &Balancer) -> bool {
     let random = matches!(balancer.algorithm, Algorithm::Random { .. } | Algorithm::FlowHash);
     random && balancer.stickiness.is_none() && balancer.keep_alive.is_none() && balancer.cross_zone
 }
 
 /// In a balancer's own words.
-fn how_it_picks(balancer: &crate::plan::Balancer) -> String {
+fn how_it_picks(balancer: &Balancer) -> String {
     if balancer.stickiness.is_some() {
         return "clients go back to the instance they had".to_string();
     }

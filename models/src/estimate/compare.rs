@@ -20,7 +20,7 @@ use crate::results::{Outcome, Run};
 use crate::scenario::MOST_INSTANCES;
 
 /// Requests that are measured in each of the worlds that are played, all replications together; about.
-const REQUESTS: f64 = 300_000.0;
+const REQUESTS: f64 = 600_000.0;
 /// Replications of each world.
 const FEWEST: u32 = 5;
 /// See [`FEWEST`].
@@ -62,6 +62,8 @@ pub struct Comparison {
     pub broken: Vec<Broken>,
     /// The times with all that can be made true made true, where they were played; `None` where there was no gap.
     pub all_granted: Option<[Side; 2]>,
+    /// True where there was a gap and there is none with all of these made true: together they explain it.
+    pub explained: bool,
     /// True where the run was interrupted: nothing here is then complete.
     pub interrupted: bool,
 }
@@ -140,6 +142,7 @@ pub fn compare(
         agree: study.gap(&sides) == 0.0,
         broken: Vec::new(),
         all_granted: None,
+        explained: false,
         interrupted,
     };
     let found = Assumption::ALL.into_iter().filter_map(|one| Some((one, one.otherwise(&natural)?)));
@@ -196,7 +199,10 @@ impl<'a> Study<'a> {
                 .instances
                 .ok_or_else(|| NotPlayable(format!("no number of instances is enough for {}", of.name)))?;
             if found > MOST_INSTANCES {
-                return Err(NotPlayable(format!("{found} instances of {} are more than {MOST_INSTANCES}", of.name)));
+                return Err(NotPlayable(format!(
+                    "{found} instances of {} are more than {MOST_INSTANCES}",
+                    of.name
+                )));
             }
             *size = found;
         }
@@ -265,8 +271,11 @@ impl<'a> Study<'a> {
             };
             traffic.arrivals = follow(&traffic.arrivals, &traffic.expected);
             if let Some(sessions) = &mut traffic.sessions {
-                sessions.open =
-                    self.course.open(index, self.cell_number).round().min(f64::from(u32::MAX)) as u32;
+                let open = match from {
+                    Some(from) => self.course.open_then(index, from),
+                    None => self.course.open(index, self.cell_number),
+                };
+                sessions.open = open.round().min(f64::from(u32::MAX)) as u32;
             }
         }
         plan
@@ -326,6 +335,7 @@ impl<'a> Study<'a> {
         comparison.broken.sort_by(|a, b| order(b).total_cmp(&order(a)));
         let granted = self.play(&all, watch).0;
         comparison.all_granted = Some(granted);
+        comparison.explained = self.gap(&granted) == 0.0;
         // What remains with everything granted, in the quantile alone, is the formula's own.
         let mean_agrees = granted[0].gap(0.0) == 0.0;
         if mean_agrees && granted[1].gap(QUANTILES_WITHIN) > 0.0 {

@@ -11,6 +11,9 @@ use crate::traffic::{Arrivals, RateArrivals, RateFunction};
 /// Cells are minutes, up to so many; of a longer run they are as much longer.
 const MOST_CELLS: u64 = 50_000;
 
+/// How long the plan of an instant is: sessions neither come nor go in it to speak of.
+const INSTANT: Span = Span::from_millis(1);
+
 /// A source, cell by cell.
 #[derive(Clone, Debug)]
 struct Source {
@@ -18,6 +21,8 @@ struct Source {
     arrivals: Vec<f64>,
     /// Sessions that are open on average; empty where it has none.
     open: Vec<f64>,
+    /// Those that are open when each cell begins, and when the last ends.
+    begin: Vec<f64>,
     /// Messages a second of an open session.
     messages: f64,
     /// What an arrival asks of each group: visits, and vCPU seconds.
@@ -66,22 +71,25 @@ impl Course {
         let of_arrival = asked(&mut traffic.mix.iter().copied());
         let Some(sessions) = &traffic.sessions else {
             let of_session = Vec::new();
-            return Source { arrivals, open: Vec::new(), messages: 0.0, of_arrival, of_session };
+            let (open, begin) = (Vec::new(), Vec::new());
+            return Source { arrivals, open, begin, messages: 0.0, of_arrival, of_session };
         };
         let kinds = sessions.messages.iter().map(|message| (message.endpoint, message.rate));
         let of_session = asked(&mut { kinds });
         let mean = (sessions.length.mean() * 1e-9).max(1e-9);
         let mut now = f64::from(sessions.open);
+        let mut begin = vec![now];
         // M/M/∞ with the arrivals of a cell spread evenly over it: open' = λ − open / mean, solved exactly.
         let open = arrivals.iter().enumerate().map(|(cell, rate)| {
             let (seconds, settled) = (self.seconds(cell), rate * mean);
             let gone = -(-seconds / mean).exp_m1();
             let over = settled + (now - settled) * gone * mean / seconds;
             now = settled + (now - settled) * (1.0 - gone);
+            begin.push(now);
             over
         });
         let open = open.collect();
-        Source { arrivals, open, messages: sessions.message_rate(), of_arrival, of_session }
+        Source { arrivals, open, begin, messages: sessions.message_rate(), of_arrival, of_session }
     }
 
     /// When a cell begins.
@@ -112,6 +120,16 @@ impl Course {
     /// Sessions of a source that are open on average.
     pub fn open(&self, source: usize, cell: usize) -> f64 {
         self.sources[source].open.get(cell).copied().unwrap_or(0.0)
+    }
+
+    /// Sessions of a source that are open at an instant.
+    pub fn open_then(&self, source: usize, at: Time) -> f64 {
+        let cell =
+            ((at.as_nanos() / self.cell.as_nanos().max(1)) as usize).min(self.cells().saturating_sub(1));
+        let begin = &self.sources[source].begin;
+        let (Some(from), Some(to)) = (begin.get(cell), begin.get(cell + 1)) else { return 0.0 };
+        let share = at.since(self.from(cell)).as_secs_f64() / self.seconds(cell);
+        from + (to - from) * share.clamp(0.0, 1.0)
     }
 
     /// Sessions that are open at a group in a cell: of its sources, as the balancer shares their handshakes out.
@@ -166,7 +184,7 @@ impl Course {
     /// The plan as it is in a cell, as if that lasted: its sources at constant rates, as bursty as they are.
     pub fn standing_still(&self, plan: &Plan, cell: usize) -> Plan {
         let mut still = plan.clone();
-        still.duration = self.cell;
+        still.duration = INSTANT;
         still.warm_up = Span::ZERO;
         let end = Time::ZERO + still.duration;
         for (index, traffic) in still.traffic.iter_mut().enumerate() {

@@ -10,8 +10,8 @@ use super::{
     square_root_staffing,
 };
 use crate::capacity::Demand;
-use crate::oracle::{self, Moments, asked_of, expected, instances_for};
-use crate::plan::{Group, GroupId, Indicator, Objective, Plan, ProcessKind, Step as Does, Subject};
+use crate::oracle::{self, asked_of, expected, instances_for, visit};
+use crate::plan::{Group, GroupId, Indicator, Objective, Plan, ProcessKind, Subject};
 
 /// What is estimated of a group.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -144,45 +144,6 @@ pub fn everything(share: f64) -> Objective {
     }
 }
 
-/// Mean and coefficient of variation of a visit's CPU seconds at a group's service, over all that come.
-fn service_time(plan: &Plan, group: &Group) -> Moments {
-    let mut visits = vec![0.0; plan.endpoints.len()];
-    let end = sim_core::Time::ZERO + plan.duration;
-    for traffic in &plan.traffic {
-        let requests = traffic.expected_requests(sim_core::Time::ZERO, end);
-        traffic
-            .shares(end)
-            .iter()
-            .for_each(|&(endpoint, share)| visits[endpoint.index()] += requests * share);
-    }
-    for endpoint in plan.callees_first().into_iter().rev() {
-        let own = visits[endpoint.index()];
-        for step in &plan.endpoints[endpoint.index()].steps {
-            if let &Does::Call { endpoint, .. } = step {
-                visits[endpoint.index()] += own;
-            }
-        }
-    }
-    let (mut weight, mut first, mut second) = (0.0, 0.0, 0.0);
-    for (id, endpoint) in (0u16..).map(crate::plan::EndpointId).zip(&plan.endpoints) {
-        if endpoint.service != group.service {
-            continue;
-        }
-        let mut cpu = Moments { mean: plan.overhead(id).as_secs_f64(), variance: 0.0 };
-        for step in &endpoint.steps {
-            if let Does::Cpu(demand) | Does::Pool(demand) = step {
-                cpu = cpu.plus(Moments::of(demand));
-            }
-        }
-        let own = visits[id.index()];
-        weight += own;
-        first += own * cpu.mean;
-        second += own * (cpu.variance + cpu.mean * cpu.mean);
-    }
-    let mean = first / f64::max(weight, f64::MIN_POSITIVE);
-    Moments { mean, variance: (second / f64::max(weight, f64::MIN_POSITIVE) - mean * mean).max(0.0) }
-}
-
 impl Sizing<'_> {
     fn of<'a>(plan: &'a Plan, id: GroupId, options: &Options) -> Result<Sizing<'a>, String> {
         let group = &plan.groups[id.index()];
@@ -217,12 +178,12 @@ impl Sizing<'_> {
         let servers = service.runtime.computing_threads(processor.vcpus);
         let speed = processor.capacity_of(servers) / f64::from(servers);
         let [own, rest] = asked_of(plan, id, &objective).unwrap_or_default();
-        let visit = service_time(plan, group);
+        let of_visit = visit(plan, group);
         let requests = requests_a_second(plan);
         let work = Work {
             rate: requests * demand.visits,
             service: demand.cpu / demand.visits / speed,
-            cv: visit.variance.sqrt() / visit.mean.max(f64::MIN_POSITIVE),
+            cv: of_visit.variance.sqrt() / of_visit.mean.max(f64::MIN_POSITIVE),
             idle: own.mean / speed + rest.mean,
             idle_variance: own.variance / (speed * speed) + rest.variance,
         };

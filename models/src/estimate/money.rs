@@ -43,7 +43,7 @@ pub fn month(plan: &Plan, course: &Course, groups: &[GroupEstimate]) -> Money {
             steps.push(
                 Step::new(
                     format!("{}, {name}", group.name),
-                    "€ = N · p · 730",
+                    "C = N · p · 730",
                     cost,
                     currency,
                     "On-Demand, by the second; a month is 730 h",
@@ -103,7 +103,7 @@ fn of_balancer(plan: &Plan, course: &Course, id: BalancerId, balancer: &Balancer
         / seconds.max(1e-9);
     let cost = MONTH_HOURS * (hour + units * unit);
     let source = "the largest dimension of each minute: a new connection for each request unless its source keeps them open, open sessions, bytes; no rules";
-    Step::new(format!("balancer {}", balancer.name), "€ = (h + U · u) · 730", cost, &book.currency, source)
+    Step::new(format!("balancer {}", balancer.name), "C = (h + U · u) · 730", cost, &book.currency, source)
         .term("h", "an hour of it", hour, &book.currency)
         .term("U", "capacity units on average", units, "")
         .term("u", "an hour of a unit", unit, &book.currency)

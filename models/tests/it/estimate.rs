@@ -1,7 +1,8 @@
 //! The paper math: what it says, and that it says so when playing gives something else.
 
 use scalesim::estimate::{
-    Assumption, Audience, Comparison, Estimate, Form, Options, Target, compare, estimate,
+    Assumption, Audience, Comparison, Estimate, Form, Options, Target, Work, compare, estimate,
+    servers_of_central_queue,
 };
 use scalesim::{Draft, NoFiles, Scenario, Watch};
 use sim_core::{Span, Time};
@@ -75,6 +76,40 @@ fn audience() -> Audience {
 }
 
 #[test]
+fn one_queue_for_all_needs_as_many_servers_as_the_staffing_vectors_say() {
+    let vectors: serde_json::Value =
+        serde_json::from_str(include_str!("../data/queueing-vectors.json")).unwrap();
+    let mut seen = 0;
+    for case in vectors["cases"].as_array().unwrap().iter().filter(|case| case["metric"] == "min_servers") {
+        let of = |name: &str| case["params"][name].as_f64().unwrap();
+        let (share, bound) = (of("target_prob"), of("t"));
+        let target = match case["params"]["measure"].as_str().unwrap() {
+            "wait" => Target::Wait { share, bound },
+            _ => Target::Quantile { share, bound },
+        };
+        let work = Work::exponential(of("lambda"), 1.0 / of("mu"));
+        let servers = servers_of_central_queue(&work, &target, true);
+        assert_eq!(servers.map(f64::from), case["expected"].as_f64(), "{}", case["name"]);
+        seen += 1;
+    }
+    assert!(seen >= 7, "{seen} cases");
+}
+
+#[test]
+fn short_messages_wait_behind_long_ones_at_an_event_loop() {
+    // Pollaczek and Khinchine with the second moment of all that come, not of those that are promised something.
+    let mixed = draft(STATIONARY)
+        .with("service.api.runtime", "{ event-loop = { overhead = \"0s\" } }")
+        .with("service.api.endpoint.long", "{ steps = [{ cpu = \"40ms\" }] }")
+        .with("service.api.endpoint.get", "{ steps = [{ cpu = \"2ms\" }] }")
+        .with("traffic.web.mix", "{ get = 0.9, long = 0.1 }")
+        .with("sla.0.endpoint", "get");
+    let of = compared(&mixed);
+    assert!(of.mean.formula.unwrap() > 0.01, "{of:#?}");
+    assert!((of.mean.simulated / of.mean.formula.unwrap() - 1.0).abs() < 0.05, "{of:#?}");
+}
+
+#[test]
 fn users_become_requests_and_the_peak_of_the_scenario_that_stands_for_them() {
     let (scenario, of) = audience().estimate(&Options::default()).unwrap();
     let result = |title: &str| of.traffic.iter().find(|step| step.title == title).unwrap().result;
@@ -100,15 +135,15 @@ fn every_peak_factor_has_a_day_with_the_same_requests() {
 #[test]
 fn flags_and_the_equal_scenario_have_the_same_estimate() {
     let (_, from_flags) = audience().estimate(&Options::default()).unwrap();
-    // By hand: 1 000 000 users × 12 requests, the peak of 416.67/s from half past eleven, ramps of 5.5 h.
+    // By hand: 1 000 000 users × 12 requests, the peak of 416.67/s from half past eleven, ramps of 5 h 33 min.
     let by_hand = format!(
         r#"
         [scenario]
         duration = "24h"
         [traffic.people]
         to = "lb"
-        profile = {{ points = {{ at = [["0s", "{low}/s"], ["21663.63s", "{low}/s"], ["41400s", "{peak}/s"],
-            ["45000s", "{peak}/s"], ["64736.37s", "{low}/s"], ["24h", "{low}/s"]] }} }}
+        profile = {{ points = {{ at = [["0s", "{low}/s"], ["21436.364s", "{low}/s"], ["41400s", "{peak}/s"],
+            ["45000s", "{peak}/s"], ["64963.636s", "{low}/s"], ["24h", "{low}/s"]] }} }}
         mix = {{ ask = 1 }}
         [service.s]
         runtime = {{ thread-per-request = {{ overhead = "0s" }} }}
@@ -271,8 +306,7 @@ fn arrivals_that_come_in_bursts_are_told_and_what_does_no_harm_is_not_blamed() {
 #[test]
 fn a_peak_that_is_over_before_the_queue_has_grown_is_told() {
     // Near saturation it takes minutes until a queue is as long as it will be; the peak lasts one.
-    let text =
-        STATIONARY.replace("p95 <= 60ms", "p95 <= 6s").replace("mean = \"5ms\"", "mean = \"200ms\"");
+    let text = STATIONARY.replace("p95 <= 60ms", "p95 <= 6s").replace("mean = \"5ms\"", "mean = \"200ms\"");
     let peak = r#"{ points = { at = [["0s", "2/s"], ["30min", "2/s"], ["30min", "25/s"], ["31min", "25/s"], ["31min", "2/s"], ["1h", "2/s"]] } }"#;
     let of = compared(&draft(&text).with("traffic.web.profile", peak));
     assert!(of.broken.iter().any(|broken| broken.assumption == Assumption::SteadyLoad), "{of:#?}");

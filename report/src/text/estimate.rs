@@ -176,14 +176,18 @@ impl Paper {
                 .filter(|broken| broken.explains)
                 .map(|broken| broken.assumed.as_str())
                 .collect();
-            let verdict = match culprits.as_slice() {
+            let why = match culprits.as_slice() {
                 [] if of.broken.is_empty() => {
-                    "They disagree, and no assumption of the formula is known to be broken.".to_string()
+                    "no assumption of the formula is known to be broken".to_string()
                 }
-                [] => "They disagree, and no single assumption explains it.".to_string(),
-                [one] => format!("They disagree. The assumption that broke: {one}."),
-                several => format!("They disagree. The assumptions that broke: {}.", several.join("; ")),
+                [] if of.explained => {
+                    "no assumption by itself explains it; all of these together do".to_string()
+                }
+                [] => "none of these assumptions explains it".to_string(),
+                [one] => format!("the assumption that broke: {one}"),
+                several => format!("the assumptions that broke: {}", several.join("; ")),
             };
+            let verdict = format!("{}; {why}.", difference(&of.mean));
             let verdict = self.paint(Some(AnsiColor::Yellow), &verdict);
             self.line(&format!("  → {verdict}"));
         }
@@ -236,6 +240,19 @@ impl Paper {
     }
 }
 
+/// How far the mean is off.
+fn difference(mean: &Side) -> String {
+    let Some(formula) = mean.formula.filter(|formula| *formula > 0.0) else {
+        return "They disagree: the formula has no bound".to_string();
+    };
+    let off = 100.0 * (mean.simulated / formula - 1.0);
+    format!(
+        "They disagree: the simulation's mean is {:.1} % {}",
+        off.abs(),
+        if off < 0.0 { "lower" } else { "higher" }
+    )
+}
+
 /// `p95`
 fn quantile(share: f64) -> String {
     format!("p{}", (1e8 * share).round() / 1e6)
@@ -255,7 +272,7 @@ fn amount(x: f64, unit: &str) -> String {
     let number = |x: f64| if x.abs() >= 1e4 { count(x) } else { short(x) };
     match unit {
         "" => number(x),
-        "s" if x >= 120.0 => duration(x),
+        "s" if x >= 1.0 => duration(x),
         "s" => value(x, "s"),
         "ms" => value(x / 1e3, "s"),
         "%" | "min" => value(x, unit),
