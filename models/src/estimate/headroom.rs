@@ -14,7 +14,7 @@ const DATAPOINTS: u32 = 3;
 /// The alarm has come within the detection delay in this share of cases.
 const DETECTED: f64 = 0.95;
 /// Growth is looked for where the load is at least this share of the peak: a night that triples is still a night.
-const MATTERS: f64 = 0.25;
+const MATTERS: f64 = 0.2;
 
 /// What instances have to be there for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -134,11 +134,11 @@ fn growth(of: &Question<'_>, lead_time: f64, steps: &mut Vec<Step>) -> f64 {
     let loads: Vec<f64> = (0..of.course.cells()).map(|cell| load(of.course, of.id, cell)).collect();
     let highest = loads.iter().copied().fold(0.0, f64::max);
     let mut growth = 1.0f64;
-    for (cell, &now) in loads.iter().enumerate().filter(|(_, now)| **now > MATTERS * highest) {
+    for (cell, &now) in loads.iter().enumerate().filter(|(_, now)| **now >= MATTERS * highest && **now > 0.0) {
         let then = loads[cell..loads.len().min(cell + ahead + 1)].iter().copied().fold(now, f64::max);
         growth = growth.max(then / now);
     }
-    let source = "the steepest stretch of the profile, where the load is at least a quarter of the peak";
+    let source = "the steepest stretch of the profile, where the load is at least a fifth of the peak";
     steps.push(Step::new("growth in the lead time", "g = max λ(t + D) / λ(t)", growth, "", source).term(
         "D",
         "lead time",
