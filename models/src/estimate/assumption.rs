@@ -99,14 +99,7 @@ impl Assumption {
                     .map(|of| of.name.as_str());
                 listed(names).map(|names| format!("{names}: the dispersion is not 1"))
             }
-            Assumption::RandomInstance => {
-                let other = plan.balancers.iter().filter(|balancer| !picks_at_random(balancer));
-                listed(other.map(|balancer| balancer.name.as_str())).map(|names| {
-                    let how =
-                        plan.balancers.iter().find(|balancer| !picks_at_random(balancer)).map(how_it_picks);
-                    format!("{names}: {}", how.unwrap_or_default())
-                })
-            }
+            Assumption::RandomInstance => not_at_random(plan),
             Assumption::RandomWorker => plan
                 .services
                 .iter()
@@ -124,18 +117,7 @@ impl Assumption {
                     .map(|names| format!("{names}: timeouts, retries or hedged requests"))
             }
             Assumption::RoomForAll => tight(plan),
-            Assumption::NothingElse => {
-                let checks = plan.balancers.iter().any(|balancer| balancer.health_check.is_some());
-                let beside = plan
-                    .groups
-                    .iter()
-                    .any(|group| group.machines.iter().any(|machine| !machine.background.is_empty()));
-                match (checks, beside) {
-                    (_, true) => Some("programs run beside the service".to_string()),
-                    (true, false) => Some("health checks are requests, too".to_string()),
-                    (false, false) => None,
-                }
-            }
+            Assumption::NothingElse => beside(plan),
             Assumption::WarmInstances => plan
                 .services
                 .iter()
@@ -240,6 +222,23 @@ impl Assumption {
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     let names: Vec<&str> = names.collect();
     (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// Balancers that do not pick at random, and how they do.
+fn not_at_random(plan: &Plan) -> Option<String> {
+    let others = || plan.balancers.iter().filter(|balancer| !picks_at_random(balancer));
+    let names = listed(others().map(|balancer| balancer.name.as_str()))?;
+    Some(format!("{names}: {}", others().next().map(how_it_picks)?))
+}
+
+/// What instances do beside requests.
+fn beside(plan: &Plan) -> Option<String> {
+    let mut machines = plan.groups.iter().flat_map(|group| &group.machines);
+    if machines.any(|machine| !machine.background.is_empty()) {
+        return Some("programs run beside the service".to_string());
+    }
+    let checks = plan.balancers.iter().any(|balancer| balancer.health_check.is_some());
+    checks.then(|| "health checks are requests, too".to_string())
 }
 
 /// Whether each request goes to any instance, whoever sent it.

@@ -1,8 +1,6 @@
 //! What people say in an interview: users, actions, a measured service time. It becomes a scenario, so that everything else
 //! is estimated, and can be played, as any other.
 
-use std::fmt::Write;
-
 use sim_core::Span;
 
 use super::{Estimate, Options, Step, estimate};
@@ -207,73 +205,88 @@ impl Audience {
 
     /// The scenario that stands for it.
     pub fn scenario(&self) -> String {
-        let quoted = |text: &str| toml::Value::String(text.to_string()).to_string();
         let mut text = String::from(
             "# Written by `scalesim estimate`.\n\n[scenario]\nname = \"Estimate\"\nduration = \"24h\"\n",
         );
         if self.a_day() > 0.0 {
-            let _ = write!(
-                text,
-                "\n[traffic.users]\nto = \"front\"\nprofile = {}\nmix = {{ request = 1 }}\n",
-                self.day()
-            );
+            let profile = self.day();
+            text +=
+                &format!("\n[traffic.users]\nto = \"front\"\nprofile = {profile}\nmix = {{ request = 1 }}\n");
         }
+        text += &self.service();
+        if let Some(players) = &self.players {
+            text += &players.scenario();
+        }
+        text += &self.fleet();
+        if let Some(target) = &self.target {
+            let target = quoted(target);
+            text +=
+                &format!("\n[[sla]]\nname = \"requests\"\nendpoint = \"request\"\nobjective = {target}\n");
+        }
+        text
+    }
+
+    /// What a request does.
+    fn service(&self) -> String {
+        let time = self.service_time;
         let law = if self.cv == 0.0 {
-            format!("\"{}\"", self.service_time)
+            format!("\"{time}\"")
         } else if self.cv == 1.0 {
-            format!("{{ exp = {{ mean = \"{}\" }} }}", self.service_time)
+            format!("{{ exp = {{ mean = \"{time}\" }} }}")
         } else {
-            format!("{{ lognormal = {{ mean = \"{}\", cv = {:?} }} }}", self.service_time, self.cv)
+            format!("{{ lognormal = {{ mean = \"{time}\", cv = {:?} }} }}", self.cv)
         };
         let wait = self
             .wait
             .map_or(String::new(), |wait| format!(", {{ wait = {{ exp = {{ mean = \"{wait}\" }} }} }}"));
-        // A measured service time has the overhead in it.
         let runtime = quoted(&self.runtime);
-        let _ = write!(
-            text,
+        // A measured service time has the overhead in it.
+        format!(
             "\n[service.app]\nruntime = {{ {runtime} = {{ overhead = \"0s\" }} }}\n\
              endpoint.request = {{ steps = [{{ cpu = {law} }}{wait}] }}\n"
-        );
-        if let Some(players) = &self.players {
-            let rate = players.concurrent / players.session.as_secs_f64().max(1e-9);
-            let _ = write!(
-                text,
-                "endpoint.message = {{ steps = [{{ cpu = {{ exp = {{ mean = \"{}\" }} }} }}] }}\n\
-                 memory = {{ process = \"100 MiB\", request = \"100 KiB\", connection = {} }}\n\
-                 \n[traffic.players]\nto = \"front\"\nprofile = {{ constant = \"{rate}/s\" }}\nmix = {{ request = 1 }}\n\
-                 [traffic.players.sessions]\nlength = {{ exp = {{ mean = \"{}\" }} }}\nopen = {}\nmessages = {{ message = \"{}/s\" }}\n",
-                players.message_time,
-                quoted(&players.memory),
-                players.session,
-                players.concurrent.round(),
-                players.messages
-            );
-        }
+        )
+    }
+
+    /// The group, its machine and the balancer.
+    fn fleet(&self) -> String {
         let zones: Vec<String> = (0..self.zones.min(MOST_ZONES))
             .map(|zone| format!("\"{}\"", char::from(b'a' + zone as u8)))
             .collect();
-        let _ = write!(
-            text,
-            "\n[group.app]\nservice = \"app\"\nmachine = {}\nzones = [{}]\nmin = 1\nmax = {MOST_INSTANCES}\n\
-             monitoring = \"detailed\"\nstartup = {{ provision = \"{}\", boot = \"0s\", app = \"0s\" }}\n",
-            quoted(&self.machine),
-            zones.join(", "),
+        let (zones, machine, balancer) = (zones.join(", "), quoted(&self.machine), quoted(&self.balancer));
+        let mut text = format!(
+            "\n[group.app]\nservice = \"app\"\nmachine = {machine}\nzones = [{zones}]\nmin = 1\n\
+             max = {MOST_INSTANCES}\nmonitoring = \"detailed\"\n\
+             startup = {{ provision = \"{}\", boot = \"0s\", app = \"0s\" }}\n",
             self.startup
         );
         if let Some(hourly) = self.hourly {
-            let machine = quoted(&self.machine);
-            let _ = write!(text, "\n[machine.{machine}]\nlike = {machine}\nhourly = {hourly:?}\n");
+            text += &format!("\n[machine.{machine}]\nlike = {machine}\nhourly = {hourly:?}\n");
         }
-        let _ =
-            write!(text, "\n[balancer.front]\ntargets = \"app\"\nalgorithm = {}\n", quoted(&self.balancer));
-        if let Some(target) = &self.target {
-            let _ = write!(
-                text,
-                "\n[[sla]]\nname = \"requests\"\nendpoint = \"request\"\nobjective = {}\n",
-                quoted(target)
-            );
-        }
+        text += &format!("\n[balancer.front]\ntargets = \"app\"\nalgorithm = {balancer}\n");
         text
     }
+}
+
+impl Players {
+    /// What a message does, and who sends them; follows the service.
+    fn scenario(&self) -> String {
+        let rate = self.concurrent / self.session.as_secs_f64().max(1e-9);
+        format!(
+            "endpoint.message = {{ steps = [{{ cpu = {{ exp = {{ mean = \"{}\" }} }} }}] }}\n\
+             memory = {{ process = \"100 MiB\", request = \"100 KiB\", connection = {} }}\n\
+             \n[traffic.players]\nto = \"front\"\nprofile = {{ constant = \"{rate}/s\" }}\nmix = {{ request = 1 }}\n\
+             [traffic.players.sessions]\nlength = {{ exp = {{ mean = \"{}\" }} }}\nopen = {}\n\
+             messages = {{ message = \"{}/s\" }}\n",
+            self.message_time,
+            quoted(&self.memory),
+            self.session,
+            self.concurrent.round(),
+            self.messages
+        )
+    }
+}
+
+/// As a string of TOML, whatever is in it.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_string()).to_string()
 }

@@ -134,7 +134,8 @@ fn growth(of: &Question<'_>, lead_time: f64, steps: &mut Vec<Step>) -> f64 {
     let loads: Vec<f64> = (0..of.course.cells()).map(|cell| load(of.course, of.id, cell)).collect();
     let highest = loads.iter().copied().fold(0.0, f64::max);
     let mut growth = 1.0f64;
-    for (cell, &now) in loads.iter().enumerate().filter(|(_, now)| **now >= MATTERS * highest && **now > 0.0) {
+    for (cell, &now) in loads.iter().enumerate().filter(|(_, now)| **now >= MATTERS * highest && **now > 0.0)
+    {
         let then = loads[cell..loads.len().min(cell + ahead + 1)].iter().copied().fold(now, f64::max);
         growth = growth.max(then / now);
     }

@@ -1,7 +1,7 @@
 //! The paper math: what it says, and that it says so when playing gives something else.
 
 use scalesim::estimate::{
-    Assumption, Audience, Comparison, Estimate, Form, Options, Target, Work, compare, estimate,
+    Assumption, Audience, Comparison, Estimate, Form, Options, Players, Target, Work, compare, estimate,
     servers_of_central_queue,
 };
 use scalesim::{Draft, NoFiles, Scenario, Watch};
@@ -311,4 +311,31 @@ fn a_peak_that_is_over_before_the_queue_has_grown_is_told() {
     let of = compared(&draft(&text).with("traffic.web.profile", peak));
     assert!(of.broken.iter().any(|broken| broken.assumption == Assumption::SteadyLoad), "{of:#?}");
     assert_eq!(first_broken(&of), Some(Assumption::SteadyLoad));
+}
+
+#[test]
+fn open_connections_need_their_memory_and_their_messages_a_loop() {
+    let of = |messages: f64| {
+        let players = Players {
+            concurrent: 200_000.0,
+            session: Span::from_secs(1_800),
+            messages,
+            message_time: Span::from_micros(500),
+            memory: "60 KiB".to_string(),
+        };
+        let runtime = "event-loop".to_string();
+        let audience = Audience { users: 0.0, runtime, players: Some(players), ..audience() };
+        audience.estimate(&Options::default()).unwrap().1
+    };
+    let result = |of: &Estimate, title: &str| {
+        let mut steps = of.traffic.iter().chain(&of.groups[0].steps);
+        steps.find(|step| step.title == title).unwrap().result
+    };
+    let quiet = of(0.001);
+    assert_eq!(result(&quiet, "open sessions of players").round(), 200_000.0);
+    // (4 GiB − 100 MiB − 100 KiB) / 60 KiB is 68 196.
+    assert_eq!(result(&quiet, "instances for open sessions"), 3.0);
+    assert!(quiet.groups[0].instances >= Some(3));
+    // 40 000 a second of half a millisecond are twenty busy loops.
+    assert!(of(0.2).groups[0].instances > Some(20));
 }
