@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use scalesim::experiment::precision::FINEST;
 
 use crate::compare::{self, CompareArgs};
+use crate::estimate::EstimateArgs;
 use crate::serve::{ServeArgs, WorkerArgs};
 use crate::validate::ValidateArgs;
 use crate::validate::job::JobArgs;
@@ -28,6 +29,10 @@ Exit codes: 0 the SLA holds, 1 it is violated, 2 the scenario or the command lin
 
 Start with `scalesim new my.toml`, then `scalesim check my.toml` and `scalesim run my.toml`.";
 
+const ESTIMATE_CODES: &str = "\
+Exit codes: 0 there is an answer, 1 no number of machines keeps the target, 2 the scenario or the command line is wrong,
+3 there is nothing to play, 130 interrupted.";
+
 const VALIDATE_CODES: &str = "\
 Exit codes: 0 the model is within its bounds, 1 it is not, 2 the command line is wrong, 3 inconclusive: the machine is too
 noisy to judge, or could not be measured; 130 interrupted.
@@ -40,6 +45,13 @@ pub enum Command {
     Run(RunArgs),
     /// Say everything that can be known without playing: errors, utilisation by hour, theory, how long it will take.
     Check(ScenarioArgs),
+    /// The paper math, step by step: users, requests a second, the peak, machines for the SLA, headroom, money a month.
+    ///
+    /// From a scenario, or from flags: `scalesim estimate --users 50M --daily-active 20% --actions 4 --requests 3
+    /// --service-time 8ms --target "p95 <= 100ms"`. Machines are counted by each of the usual formulas, side by side; the
+    /// answer takes the one that fits the runtime, and says why. What nobody said is assumed, and listed.
+    #[command(after_help = ESTIMATE_CODES)]
+    Estimate(EstimateArgs),
     /// Print the scenario with every default filled in.
     Explain(ExplainArgs),
     /// Write a commented scenario to start from.

@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod compare;
+mod estimate;
 mod files;
 mod http;
 mod new;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
     let done = match &args.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
+        Command::Estimate(args) => estimate::run(args),
         Command::Explain(args) => explain(&args.scenario),
         Command::New(args) => new::new(args),
         Command::Compare(args) => compare::compare(args),

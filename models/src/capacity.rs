@@ -50,7 +50,6 @@ impl Plan {
     /// The demand on each group of one average request of all traffic, weighed by the expected number of requests, and of the jobs
     /// that come of it. What jobs ask of their own workers is not in it: see [`worker_capacity`](Plan::worker_capacity).
     pub fn demands(&self) -> Vec<Demand> {
-        let mut demands = vec![Demand::default(); self.groups.len()];
         let end = sim_core::Time::ZERO + self.duration;
         let expected: Vec<f64> =
             self.traffic.iter().map(|t| t.expected_requests(sim_core::Time::ZERO, end)).collect();
@@ -63,6 +62,17 @@ impl Plan {
                 *visits.entry((endpoint, traffic.to)).or_insert(0.0) += weight * share;
             }
         }
+        self.demands_by(visits)
+    }
+
+    /// The same of one request for an endpoint that comes through a balancer.
+    pub fn demands_of(&self, to: BalancerId, endpoint: EndpointId) -> Vec<Demand> {
+        self.demands_by(BTreeMap::from([((endpoint, to), 1.0)]))
+    }
+
+    /// What so many visits, and those that come of them, ask of each group.
+    fn demands_by(&self, mut visits: BTreeMap<(EndpointId, BalancerId), f64>) -> Vec<Demand> {
+        let mut demands = vec![Demand::default(); self.groups.len()];
         if !self.queues.is_empty() {
             self.add_calls_of_jobs(&mut visits);
         }

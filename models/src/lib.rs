@@ -14,6 +14,7 @@ pub mod batching;
 pub mod capacity;
 pub mod connections;
 pub mod cost;
+pub mod estimate;
 pub mod event;
 pub mod experiment;
 mod jobs;

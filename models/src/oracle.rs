@@ -18,12 +18,16 @@
 //! and be cleared in the next, so that no interval can be judged by itself. Garbage collection, cold starts, retries, sessions and
 //! what goes wrong are not in it, nor are inference engines: of groups that have them nothing is said.
 
+mod expected;
+
 use statrs::distribution::{ContinuousCDF, Gamma};
 
 use crate::machine::Processor;
 use crate::plan::{
     EndpointId, Group, GroupId, Indicator, Objective, Plan, ProcessKind, ServiceId, Step, Subject,
 };
+
+pub(crate) use expected::{Expected, asked_of, expected, visit};
 
 /// Steps of bisection: the load is found to one part in a million.
 const STEPS: u32 = 40;
@@ -70,19 +74,19 @@ pub fn instances_for(carries: &Carries, offered: f64) -> Option<u32> {
 
 /// A mean and a variance.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Moments {
-    mean: f64,
-    variance: f64,
+pub(crate) struct Moments {
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
 }
 
 impl Moments {
-    fn of(dist: &sim_core::dist::Dist) -> Moments {
+    pub(crate) fn of(dist: &sim_core::dist::Dist) -> Moments {
         let mean = dist.mean() * 1e-9;
         Moments { mean, variance: dist.scv() * mean * mean }
     }
 
     /// The sum of two that do not depend on each other.
-    fn plus(self, other: Moments) -> Moments {
+    pub(crate) fn plus(self, other: Moments) -> Moments {
         Moments { mean: self.mean + other.mean, variance: self.variance + other.variance }
     }
 }
@@ -175,6 +179,8 @@ fn own_parts(plan: &Plan, id: EndpointId, service: ServiceId, parts: &[[Moments;
 struct Instance {
     /// Mean CPU seconds of a request, of all that come.
     demand: f64,
+    /// The squared coefficient of variation of that, over all that come: short requests wait behind long ones.
+    scv: f64,
     /// What `1..` busy vCPUs of a queue do together, of what one does alone.
     speeds: Vec<f64>,
     /// Queues that share the requests: the processes of a cluster of loops, else 1.
@@ -217,7 +223,9 @@ impl Instance {
         // Loops are queues of their own; what else there are several processes of shares the machine.
         let queues = if in_turn { processes.min(computing).max(1) } else { 1 };
         let speeds = speeds(processor, computing, queues);
-        Instance { demand, speeds, queues: f64::from(queues), in_turn, room, threads }
+        let visit = visit(plan, group);
+        let scv = visit.variance / (visit.mean * visit.mean).max(1e-30);
+        Instance { demand, scv, speeds, queues: f64::from(queues), in_turn, room, threads }
     }
 
     /// The highest rate of requests at which `kept` holds. What holds at a load holds at each lower one.
@@ -302,8 +310,7 @@ fn response(asked: &Asked, instance: &Instance, queue: &Queue) -> Moments {
     let load = 1.0 - 1.0 / queue.slowdown; // of the single server with this slowdown
     if instance.in_turn && instance.demand > 0.0 {
         // Pollaczek and Khinchine for the mean, and the spread of M/M/1.
-        let scv = cpu.variance / (cpu.mean * cpu.mean).max(1e-30);
-        let wait = (queue.slowdown - 1.0) * instance.demand * 0.5 * (1.0 + scv);
+        let wait = (queue.slowdown - 1.0) * instance.demand * 0.5 * (1.0 + instance.scv);
         let spread = if load > 0.0 { wait * wait * (2.0 - load) / load } else { 0.0 };
         return cpu.plus(rest).plus(Moments { mean: wait, variance: spread });
     }
@@ -316,7 +323,7 @@ fn response(asked: &Asked, instance: &Instance, queue: &Queue) -> Moments {
 }
 
 /// A quantile of the gamma distribution with these moments.
-fn quantile(of: Moments, share: f64) -> f64 {
+pub(crate) fn quantile(of: Moments, share: f64) -> f64 {
     if of.variance <= 1e-9 * of.mean * of.mean || of.mean <= 0.0 {
         return of.mean;
     }
@@ -332,7 +339,8 @@ mod tests {
     fn instance(vcpus: usize) -> Instance {
         let speeds = (1..=vcpus).map(|busy| busy as f64).collect();
         let infinite = f64::INFINITY;
-        Instance { demand: 0.01, speeds, queues: 1.0, in_turn: false, room: infinite, threads: infinite }
+        let scv = 1.0;
+        Instance { demand: 0.01, scv, speeds, queues: 1.0, in_turn: false, room: infinite, threads: infinite }
     }
 
     fn exponential(mean: f64) -> Moments {
@@ -366,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_loop_waits_as_pollaczek_and_khinchine_say() {
-        let machine = Instance { in_turn: true, ..instance(1) };
+        let machine = Instance { in_turn: true, scv: 0.0, ..instance(1) };
         let asked = Asked { cpu: Moments { mean: 0.01, variance: 0.0 }, ..Asked::default() };
         let seen = response(&asked, &machine, &machine.at(60.0).unwrap()).mean;
         let law = crate::theory::ServiceLaw::Deterministic { value: 0.01 }.moments().unwrap();

@@ -16,7 +16,9 @@ pub use plots::{
     Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, trade_off_png, trade_off_svg,
     validation_png, validation_svg,
 };
-pub use text::{Style, changes_text, comparison_text, count, duration, render_text, short, value};
+pub use text::{
+    Style, changes_text, comparison_text, count, duration, render_estimate, render_text, short, value,
+};
 
 /// Makes the contents of a file.
 pub type Export = fn(&Results) -> Result<Vec<u8>, ExportError>;

@@ -4,6 +4,7 @@ mod certainty;
 mod comparison;
 mod connections;
 mod cost;
+mod estimate;
 mod figures;
 mod groups;
 mod jobs;
@@ -19,6 +20,7 @@ use crate::Clock;
 
 pub(crate) use comparison::by_weight;
 pub use comparison::{changes_text, comparison_text};
+pub use estimate::render_estimate;
 
 /// Whether to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

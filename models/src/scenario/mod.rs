@@ -75,6 +75,7 @@ pub use changes::{Change, changes};
 pub(crate) use diagnostic::nearest_or_all;
 pub use diagnostic::{Bytes, Diagnostic, Diagnostics, Place};
 pub use draft::Draft;
+pub use group::MOST_INSTANCES;
 #[cfg(feature = "proptest")]
 pub(crate) use node::split_path;
 

@@ -72,6 +72,21 @@ impl RateArrivals {
         Ok(RateArrivals { rate, gaps, piece: 0, into: 0.0 })
     }
 
+    /// Poisson arrivals.
+    pub fn poisson(rate: Arc<RateFunction>) -> Self {
+        RateArrivals { rate, gaps: Gaps::Exponential, piece: 0, into: 0.0 }
+    }
+
+    /// Arrivals as bursty or regular as these that follow another rate.
+    pub fn following(&self, rate: Arc<RateFunction>) -> Self {
+        RateArrivals { rate, gaps: self.gaps.clone(), piece: 0, into: 0.0 }
+    }
+
+    /// Whether they are a Poisson process.
+    pub fn is_poisson(&self) -> bool {
+        matches!(self.gaps, Gaps::Exponential)
+    }
+
     #[inline]
     fn next(&mut self, bits: &mut Stream) -> Time {
         let mut owed: f64 = match &self.gaps {

@@ -71,7 +71,19 @@ impl RateFunction {
             let on = |at: Time| w[0].1 + (w[1].1 - w[0].1) * (at.since(w[0].0).as_nanos() as f64 / length);
             right.since(left).as_secs_f64() * (on(left) + on(right)) / 2.0
         };
-        self.knots.windows(2).map(piece).sum()
+        // Only the pieces that lie between the two: callers ask minute by minute.
+        let first = self.knots.partition_point(|&(at, _)| at <= from).saturating_sub(1);
+        let pieces = self.knots[first..].windows(2).take_while(|piece| piece[0].0 < to);
+        pieces.map(piece).fold(0.0, |sum, piece| sum + piece)
+    }
+
+    /// The rate between two instants, with the first of them as time zero.
+    pub fn window(&self, from: Time, to: Time) -> Self {
+        let inner = self.knots.iter().filter(|&&(at, _)| from < at && at < to);
+        let mut knots = vec![(Time::ZERO, self.after(from))];
+        knots.extend(inner.map(|&(at, rate)| (Time::ZERO + at.since(from), rate)));
+        knots.push((Time::ZERO + to.since(from), self.before(to)));
+        RateFunction::from_knots(knots)
     }
 
     /// The highest rate and when it is first reached.

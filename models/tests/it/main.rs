@@ -9,6 +9,7 @@ mod conservation;
 mod determinism;
 mod diagnostics;
 mod dynamic;
+mod estimate;
 mod forecast;
 mod front_door;
 mod golden;
