@@ -42,7 +42,7 @@ fn leaves(scenario: &Scenario) -> BTreeMap<String, String> {
 }
 
 fn collect(path: String, value: &Value, leaves: &mut BTreeMap<String, String>) {
-    let below = |key: &str| match (path.as_str(), key.contains(|c: char| c == '.' || c == ' ')) {
+    let below = |key: &str| match (path.as_str(), key.contains(['.', ' '])) {
         ("", false) => key.to_string(),
         ("", true) => format!("\"{key}\""),
         (path, false) => format!("{path}.{key}"),

@@ -178,7 +178,7 @@ fn name<DB: DrawingBackend>(
     points: &[&TradePoint],
     spots: &[Spot],
 ) -> Result<usize, DrawError<DB>> {
-    let style = font(15.0, BLACK.into());
+    let style = font(15.0, BLACK);
     let mut wanted = Vec::new();
     for (index, point) in points.iter().enumerate().filter(|(_, point)| !point.label.is_empty()) {
         let text = labels::cut(&point.label);
