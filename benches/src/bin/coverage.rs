@@ -165,7 +165,8 @@ impl Queue {
             1e3 * truth
         );
         if let Some(asked) = self.precision {
-            let within = mean(&of(&|seen| f64::from(u8::from((seen.mean - truth).abs() <= asked * seen.mean))));
+            let within =
+                mean(&of(&|seen| f64::from(u8::from((seen.mean - truth).abs() <= asked * seen.mean))));
             println!("    within {:.0} % of it in {:.1} % of them", 100.0 * asked, 100.0 * within);
         }
         share

@@ -1,7 +1,7 @@
 //! Running a scenario: one replication or many, over all cores, with progress and a way to stop.
 //!
 //! [`play`] plays replications, [`mod@figures`] reads them; everything that asks more of a simulation than what happens once
-//! rests on these two. [`precision`] says how many replications it takes, [`transient`] where a run's start ends.
+//! rests on these two. [`precision`] says how many replications it takes, [`mod@transient`] where a run's start ends.
 
 pub mod figures;
 pub mod play;
