@@ -10,7 +10,10 @@ mod text;
 use scalesim::results::Results;
 
 pub use clock::Clock;
-pub use plots::{Measured, PlotError, Validation, ValidationRow, validation_png, validation_svg};
+pub use plots::{
+    Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, trade_off_png, trade_off_svg,
+    validation_png, validation_svg,
+};
 pub use text::{Style, count, duration, render_text, short, value};
 
 /// Makes the contents of a file.

@@ -5,6 +5,7 @@ mod frame;
 mod panels;
 mod queues;
 mod sessions;
+mod trade_off;
 mod validation;
 
 use std::sync::OnceLock;
@@ -16,6 +17,7 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
 use scalesim::results::Results;
 
+pub use trade_off::{TradeOff, TradePoint};
 pub use validation::{Measured, Validation, ValidationRow};
 
 /// A picture of a report.
@@ -82,6 +84,7 @@ impl Picture {
 enum Sheet<'a> {
     Panels(&'a Results, Picture),
     Validation(&'a Validation),
+    TradeOff(&'a TradeOff),
 }
 
 impl Sheet<'_> {
@@ -89,6 +92,7 @@ impl Sheet<'_> {
         match self {
             Sheet::Panels(results, picture) => picture.size(results),
             Sheet::Validation(what) => (PANEL.0, validation::height(&what.rows)),
+            Sheet::TradeOff(_) => trade_off::SIZE,
         }
     }
 }
@@ -117,6 +121,22 @@ pub fn validation_svg(what: &Validation) -> Result<Vec<u8>, PlotError> {
 /// Where the embedded font cannot be read.
 pub fn validation_png(what: &Validation) -> Result<Vec<u8>, PlotError> {
     as_png(&Sheet::Validation(what))
+}
+
+/// Cost against violation, as SVG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn trade_off_svg(what: &TradeOff) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::TradeOff(what))
+}
+
+/// Cost against violation, as PNG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn trade_off_png(what: &TradeOff) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::TradeOff(what))
 }
 
 fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
@@ -159,6 +179,9 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
         }
         Sheet::Validation(what) => {
             validation::draw(area, what).map_err(|error| failed(&error))?;
+        }
+        Sheet::TradeOff(what) => {
+            trade_off::draw(area, what).map_err(|error| failed(&error))?;
         }
     }
     area.present().map_err(|error| failed(&error))
