@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::merge::MergeArgs;
 use crate::serve::{ServeArgs, WorkerArgs};
+use crate::sweep::SweepArgs;
 use crate::validate::ValidateArgs;
 use crate::validate::job::JobArgs;
 
@@ -37,6 +39,16 @@ pub enum Command {
     Run(RunArgs),
     /// Say everything that can be known without playing: errors, utilisation by hour, theory, how long it will take.
     Check(ScenarioArgs),
+    /// Play a scenario under many settings: which of them keep the SLA, and what each costs.
+    ///
+    /// Writes a table as CSV, JSON and Parquet, heat maps, and a plot of cost against violation. Every cell is played from
+    /// the same seeds. The cells that are done are kept: the same command goes on where it was interrupted.
+    Sweep(SweepArgs),
+    /// Make one table of what the shards of a sweep have played.
+    ///
+    /// The files are those that one machine would have written, whatever the order. Cells of another scenario, version, seed
+    /// or other axes are refused.
+    Merge(MergeArgs),
     /// Print the scenario with every default filled in.
     Explain(ExplainArgs),
     /// Write a commented scenario to start from.

@@ -7,10 +7,12 @@ mod args;
 mod check;
 mod files;
 mod http;
+mod merge;
 mod new;
 mod progress;
 mod run;
 mod serve;
+mod sweep;
 mod validate;
 
 use std::io::{self, Write};
@@ -43,6 +45,8 @@ enum Failure {
     Usage(String),
     /// Something that was asked for could not be done.
     Unfinished(String),
+    /// Interrupted; what is said tells what was kept.
+    Interrupted(String),
     /// The reader of our output went away, as `head` does.
     BrokenPipe,
 }
@@ -62,6 +66,8 @@ fn main() -> ExitCode {
     let done = match &args.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
+        Command::Sweep(args) => sweep::sweep(args),
+        Command::Merge(args) => merge::merge(args),
         Command::Explain(args) => explain(&args.scenario),
         Command::New(args) => new::new(args),
         Command::Validate(args) => validate::validate(args),
@@ -83,6 +89,10 @@ fn main() -> ExitCode {
         Err(Failure::Unfinished(why)) => {
             tell(&format!("error: {why}"));
             exit::UNFINISHED
+        }
+        Err(Failure::Interrupted(what)) => {
+            tell(&format!("interrupted: {what}"));
+            exit::INTERRUPTED
         }
     };
     ExitCode::from(code)

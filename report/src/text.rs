@@ -6,6 +6,7 @@ mod groups;
 mod jobs;
 mod overload;
 mod sessions;
+mod sweep;
 mod tokens;
 
 use std::fmt::Write;
@@ -16,6 +17,8 @@ use scalesim::results::{
 };
 
 use crate::Clock;
+
+pub use sweep::render_sweep;
 
 /// Whether to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

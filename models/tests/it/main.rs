@@ -32,6 +32,7 @@ mod replay;
 mod runtimes;
 mod scaling_vectors;
 mod sessions;
+mod sweep;
 mod target_groups;
 mod theory;
 mod theory_vectors;

@@ -1,7 +1,9 @@
 //! Plots with plotters, as SVG text or PNG bytes. The font is embedded: a machine without fonts draws the same.
 
+mod axis_plots;
 mod cost;
 mod frame;
+mod heat_map;
 mod panels;
 mod queues;
 mod sessions;
@@ -17,6 +19,8 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
 use scalesim::results::Results;
 
+pub use axis_plots::{AxisPanel, AxisPlots, AxisPoint};
+pub use heat_map::{Facet, HeatCell, HeatMap};
 pub use trade_off::{TradeOff, TradePoint};
 pub use validation::{Measured, Validation, ValidationRow};
 
@@ -85,6 +89,8 @@ enum Sheet<'a> {
     Panels(&'a Results, Picture),
     Validation(&'a Validation),
     TradeOff(&'a TradeOff),
+    HeatMap(&'a HeatMap),
+    AxisPlots(&'a AxisPlots),
 }
 
 impl Sheet<'_> {
@@ -93,6 +99,8 @@ impl Sheet<'_> {
             Sheet::Panels(results, picture) => picture.size(results),
             Sheet::Validation(what) => (PANEL.0, validation::height(&what.rows)),
             Sheet::TradeOff(_) => trade_off::SIZE,
+            Sheet::HeatMap(what) => heat_map::size(what),
+            Sheet::AxisPlots(what) => axis_plots::size(what),
         }
     }
 }
@@ -139,6 +147,26 @@ pub fn trade_off_png(what: &TradeOff) -> Result<Vec<u8>, PlotError> {
     as_png(&Sheet::TradeOff(what))
 }
 
+/// A figure over two axes, as SVG.
+pub fn heat_map_svg(what: &HeatMap) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::HeatMap(what))
+}
+
+/// A figure over two axes, as PNG.
+pub fn heat_map_png(what: &HeatMap) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::HeatMap(what))
+}
+
+/// A figure against each axis, as SVG.
+pub fn axis_plots_svg(what: &AxisPlots) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::AxisPlots(what))
+}
+
+/// A figure against each axis, as PNG.
+pub fn axis_plots_png(what: &AxisPlots) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::AxisPlots(what))
+}
+
 fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
     let mut text = String::new();
     {
@@ -182,6 +210,12 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
         }
         Sheet::TradeOff(what) => {
             trade_off::draw(area, what).map_err(|error| failed(&error))?;
+        }
+        Sheet::HeatMap(what) => {
+            heat_map::draw(area, what).map_err(|error| failed(&error))?;
+        }
+        Sheet::AxisPlots(what) => {
+            axis_plots::draw(area, what).map_err(|error| failed(&error))?;
         }
     }
     area.present().map_err(|error| failed(&error))
