@@ -4,7 +4,10 @@
 //! cargo run --release -p scalesim-examples --example sweep
 //! ```
 
-use scalesim::{Diagnostics, Experiment, NoFiles, Scenario};
+use std::error::Error;
+
+use scalesim::experiment::sweep::{Design, Shard, Sweep};
+use scalesim::{Draft, NoFiles, Watch};
 
 const HOUR: &str = r#"
 [scenario]
@@ -36,18 +39,20 @@ objective = "p99 <= 100ms"
 prices = "aws-us-east-1"
 "#;
 
-fn main() -> Result<(), Diagnostics> {
+fn main() -> Result<(), Box<dyn Error>> {
+    let draft = Draft::new("hour.toml", HOUR, &NoFiles);
+    let sweep = Sweep::new(&draft, &["group.web.min=2..6".parse()?], Design::Grid, 1)?;
+    let results = sweep.run(Shard::ALL, Watch::default())?;
     println!("instances   p99        CPU    violated   an hour costs");
-    for size in 2..=6 {
-        let overrides = [("group.web.min".to_string(), size.to_string())];
-        let scenario = Scenario::read("hour.toml", HOUR, &overrides, &NoFiles)?;
-        let run = Experiment::new(&scenario).run().run;
+    for cell in &results.cells {
+        let figure = |name| cell.result.figure(name).map_or(0.0, |figure| figure.mean);
         println!(
-            "{size:>9}   {:>6.1} ms   {:>2.0} %   {:>3} min   ${:.2}",
-            1e3 * run.response_time.p99,
-            run.groups[0].cpu,
-            run.objectives[0].violation_minutes,
-            run.bill.map_or(0.0, |bill| bill.total)
+            "{:>9}   {:>6.1} ms   {:>2.0} %   {:>3} min   ${:.2}",
+            cell.result.values.concat(),
+            1e3 * figure("response time p99"),
+            figure("web: CPU"),
+            figure("violation"),
+            figure("cost")
         );
     }
     Ok(())

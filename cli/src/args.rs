@@ -7,7 +7,9 @@ use scalesim::experiment::precision::FINEST;
 
 use crate::compare::{self, CompareArgs};
 use crate::estimate::EstimateArgs;
+use crate::merge::MergeArgs;
 use crate::serve::{ServeArgs, WorkerArgs};
+use crate::sweep::SweepArgs;
 use crate::validate::ValidateArgs;
 use crate::validate::job::JobArgs;
 
@@ -52,6 +54,16 @@ pub enum Command {
     /// answer takes the one that fits the runtime, and says why. What nobody said is assumed, and listed.
     #[command(after_help = ESTIMATE_CODES)]
     Estimate(Box<EstimateArgs>),
+    /// Play a scenario under many settings: which of them keep the SLA, and what each costs.
+    ///
+    /// Writes a table as CSV, JSON and Parquet, heat maps, and a plot of cost against violation. Every cell is played from
+    /// the same seeds. The cells that are done are kept: the same command goes on where it was interrupted.
+    Sweep(SweepArgs),
+    /// Make one table of what the shards of a sweep have played.
+    ///
+    /// The files are those that one machine would have written, whatever the order. Cells of another scenario, version, seed
+    /// or other axes are refused.
+    Merge(MergeArgs),
     /// Print the scenario with every default filled in.
     Explain(ExplainArgs),
     /// Write a commented scenario to start from.

@@ -9,10 +9,12 @@ mod compare;
 mod estimate;
 mod files;
 mod http;
+mod merge;
 mod new;
 mod progress;
 mod run;
 mod serve;
+mod sweep;
 mod validate;
 
 use std::io::{self, Write};
@@ -45,6 +47,8 @@ enum Failure {
     Usage(String),
     /// Something that was asked for could not be done.
     Unfinished(String),
+    /// Interrupted; what is said tells what was kept.
+    Interrupted(String),
     /// The reader of our output went away, as `head` does.
     BrokenPipe,
 }
@@ -65,6 +69,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
         Command::Estimate(args) => estimate::run(args),
+        Command::Sweep(args) => sweep::sweep(args),
+        Command::Merge(args) => merge::merge(args),
         Command::Explain(args) => explain(&args.scenario),
         Command::New(args) => new::new(args),
         Command::Compare(args) => compare::compare(args),
@@ -87,6 +93,10 @@ fn main() -> ExitCode {
         Err(Failure::Unfinished(why)) => {
             tell(&format!("error: {why}"));
             exit::UNFINISHED
+        }
+        Err(Failure::Interrupted(what)) => {
+            tell(&format!("interrupted: {what}"));
+            exit::INTERRUPTED
         }
     };
     ExitCode::from(code)

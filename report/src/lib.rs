@@ -5,6 +5,7 @@
 mod clock;
 mod comparison;
 mod plots;
+mod sweep;
 mod tables;
 mod text;
 
@@ -16,8 +17,13 @@ pub use plots::{
     Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, trade_off_png, trade_off_svg,
     validation_png, validation_svg,
 };
+pub use sweep::{
+    CELLS, Cells, CellsError, MOST_PLOTTED, PLOTTED, arguments, cells_of, line, shell, sweep_files,
+    sweep_json,
+};
 pub use text::{
-    Style, changes_text, comparison_text, count, duration, render_estimate, render_text, short, value,
+    Style, changes_text, comparison_text, count, duration, render_estimate, render_sweep, render_text, short,
+    value,
 };
 
 /// Makes the contents of a file.
@@ -49,11 +55,14 @@ pub const ARTEFACTS: [(&str, Export); 18] = [
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// JSON.
-    #[error("results.json could not be written: {0}")]
+    #[error("JSON could not be written: {0}")]
     Json(#[from] serde_json::Error),
     /// CSV.
     #[error("a table could not be written: {0}")]
     Csv(#[from] tables::TableError),
+    /// Parquet.
+    #[error("a Parquet file could not be written: {0}")]
+    Parquet(String),
     /// A plot.
     #[error(transparent)]
     Plot(#[from] PlotError),

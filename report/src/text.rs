@@ -10,6 +10,7 @@ mod groups;
 mod jobs;
 mod overload;
 mod sessions;
+mod sweep;
 mod tokens;
 mod verdict;
 
@@ -21,6 +22,7 @@ use crate::Clock;
 pub(crate) use comparison::by_weight;
 pub use comparison::{changes_text, comparison_text};
 pub use estimate::render_estimate;
+pub use sweep::render_sweep;
 
 /// Whether to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

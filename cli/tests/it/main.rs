@@ -3,6 +3,7 @@
 
 mod console;
 mod servers;
+mod sweep;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -35,6 +35,7 @@ mod replay;
 mod runtimes;
 mod scaling_vectors;
 mod sessions;
+mod sweep;
 mod target_groups;
 mod testing;
 mod theory;

@@ -1,8 +1,10 @@
 //! Plots with plotters, as SVG text or PNG bytes. The font is embedded: a machine without fonts draws the same.
 
+mod axis_plots;
 mod cost;
 mod forest;
 mod frame;
+mod heat_map;
 mod panels;
 mod queues;
 mod sessions;
@@ -18,7 +20,9 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
 use scalesim::results::Results;
 
+pub use axis_plots::{AxisPanel, AxisPlots, AxisPoint};
 pub use forest::{Forest, ForestRow, ForestValue};
+pub use heat_map::{Facet, HeatCell, HeatMap};
 pub use trade_off::{TradeOff, TradePoint};
 pub use validation::{Measured, Validation, ValidationRow};
 
@@ -88,6 +92,8 @@ enum Sheet<'a> {
     Validation(&'a Validation),
     TradeOff(&'a TradeOff),
     Forest(&'a Forest),
+    HeatMap(&'a HeatMap),
+    AxisPlots(&'a AxisPlots),
 }
 
 impl Sheet<'_> {
@@ -97,6 +103,8 @@ impl Sheet<'_> {
             Sheet::Validation(what) => (PANEL.0, validation::height(&what.rows)),
             Sheet::TradeOff(_) => trade_off::SIZE,
             Sheet::Forest(what) => (PANEL.0, forest::height(&what.rows)),
+            Sheet::HeatMap(what) => heat_map::size(what),
+            Sheet::AxisPlots(what) => axis_plots::size(what),
         }
     }
 }
@@ -159,6 +167,26 @@ pub fn forest_png(what: &Forest) -> Result<Vec<u8>, PlotError> {
     as_png(&Sheet::Forest(what))
 }
 
+/// A figure over two axes, as SVG.
+pub fn heat_map_svg(what: &HeatMap) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::HeatMap(what))
+}
+
+/// A figure over two axes, as PNG.
+pub fn heat_map_png(what: &HeatMap) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::HeatMap(what))
+}
+
+/// A figure against each axis, as SVG.
+pub fn axis_plots_svg(what: &AxisPlots) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::AxisPlots(what))
+}
+
+/// A figure against each axis, as PNG.
+pub fn axis_plots_png(what: &AxisPlots) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::AxisPlots(what))
+}
+
 fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
     let mut text = String::new();
     {
@@ -205,6 +233,12 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
         }
         Sheet::Forest(what) => {
             forest::draw(area, what).map_err(|error| failed(&error))?;
+        }
+        Sheet::HeatMap(what) => {
+            heat_map::draw(area, what).map_err(|error| failed(&error))?;
+        }
+        Sheet::AxisPlots(what) => {
+            axis_plots::draw(area, what).map_err(|error| failed(&error))?;
         }
     }
     area.present().map_err(|error| failed(&error))
