@@ -5,6 +5,7 @@
 
 pub mod figures;
 pub mod play;
+pub mod sweep;
 
 use std::borrow::Cow;
 use std::sync::Arc;
