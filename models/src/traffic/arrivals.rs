@@ -72,6 +72,11 @@ impl RateArrivals {
         Ok(RateArrivals { rate, gaps, piece: 0, into: 0.0 })
     }
 
+    /// Whether they are a Poisson process.
+    pub fn is_poisson(&self) -> bool {
+        matches!(self.gaps, Gaps::Exponential)
+    }
+
     #[inline]
     fn next(&mut self, bits: &mut Stream) -> Time {
         let mut owed: f64 = match &self.gaps {
