@@ -5,6 +5,7 @@
 
 pub mod figures;
 pub mod play;
+pub mod recommend;
 pub mod sweep;
 
 use std::borrow::Cow;

@@ -71,6 +71,7 @@ use units::{Moment, Period, Start};
 
 pub use diagnostic::{Bytes, Diagnostic, Diagnostics, Place};
 pub use draft::Draft;
+pub(crate) use node::split_path;
 
 /// The most entries of one kind that a scenario may have; ids are 16 bits wide.
 const MOST_NAMES: usize = 10_000;
