@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::recommend::RecommendArgs;
 use crate::serve::{ServeArgs, WorkerArgs};
 use crate::validate::ValidateArgs;
 use crate::validate::job::JobArgs;
@@ -39,6 +40,12 @@ pub enum Command {
     Check(ScenarioArgs),
     /// Print the scenario with every default filled in.
     Explain(ExplainArgs),
+    /// Find the cheapest configuration that holds the SLA, with stated confidence, and write it as a scenario.
+    ///
+    /// Says which candidates were rejected and what they broke, whether to keep what there is, which minutes support no
+    /// conclusion, and what queueing theory says where a closed form applies.
+    #[command(after_help = crate::recommend::HELP)]
+    Recommend(RecommendArgs),
     /// Write a commented scenario to start from.
     New(NewArgs),
     /// Run loops on this machine and compare what the model of a machine predicts with what happens.

@@ -9,6 +9,7 @@ mod files;
 mod http;
 mod new;
 mod progress;
+mod recommend;
 mod run;
 mod serve;
 mod validate;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
         Command::Explain(args) => explain(&args.scenario),
+        Command::Recommend(args) => recommend::run(args),
         Command::New(args) => new::new(args),
         Command::Validate(args) => validate::validate(args),
         Command::Serve(args) => serve::serve(args),

@@ -11,7 +11,8 @@ use scalesim::results::Results;
 
 pub use clock::Clock;
 pub use plots::{Measured, PlotError, Validation, ValidationRow, validation_png, validation_svg};
-pub use text::{Style, count, duration, render_text, short, value};
+pub use plots::{recommendation_png, recommendation_svg};
+pub use text::{Style, count, duration, render_recommendation, render_text, short, value};
 
 /// Makes the contents of a file.
 pub type Export = fn(&Results) -> Result<Vec<u8>, ExportError>;

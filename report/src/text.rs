@@ -5,6 +5,7 @@ mod cost;
 mod groups;
 mod jobs;
 mod overload;
+mod recommend;
 mod sessions;
 mod tokens;
 
@@ -14,6 +15,9 @@ use anstyle::{AnsiColor, Style as Ansi};
 use scalesim::results::{
     Activity, ActivityKind, Distribution, ObjectiveResult, Outcome, Results, Run, Violation,
 };
+
+pub(crate) use recommend::name as recommendation_name;
+pub use recommend::render_recommendation;
 
 use crate::Clock;
 

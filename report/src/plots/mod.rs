@@ -4,6 +4,7 @@ mod cost;
 mod frame;
 mod panels;
 mod queues;
+mod recommend;
 mod sessions;
 mod validation;
 
@@ -14,6 +15,7 @@ use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
+use scalesim::experiment::recommend::answer::Recommendation;
 use scalesim::results::Results;
 
 pub use validation::{Measured, Validation, ValidationRow};
@@ -82,6 +84,7 @@ impl Picture {
 enum Sheet<'a> {
     Panels(&'a Results, Picture),
     Validation(&'a Validation),
+    Recommendation(&'a Recommendation),
 }
 
 impl Sheet<'_> {
@@ -89,6 +92,7 @@ impl Sheet<'_> {
         match self {
             Sheet::Panels(results, picture) => picture.size(results),
             Sheet::Validation(what) => (PANEL.0, validation::height(&what.rows)),
+            Sheet::Recommendation(_) => recommend::SIZE,
         }
     }
 }
@@ -117,6 +121,22 @@ pub fn validation_svg(what: &Validation) -> Result<Vec<u8>, PlotError> {
 /// Where the embedded font cannot be read.
 pub fn validation_png(what: &Validation) -> Result<Vec<u8>, PlotError> {
     as_png(&Sheet::Validation(what))
+}
+
+/// The candidates of a recommendation as SVG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn recommendation_svg(answer: &Recommendation) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::Recommendation(answer))
+}
+
+/// The candidates of a recommendation as PNG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn recommendation_png(answer: &Recommendation) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::Recommendation(answer))
 }
 
 fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
@@ -159,6 +179,9 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
         }
         Sheet::Validation(what) => {
             validation::draw(area, what).map_err(|error| failed(&error))?;
+        }
+        Sheet::Recommendation(answer) => {
+            recommend::draw(area, answer).map_err(|error| failed(&error))?;
         }
     }
     area.present().map_err(|error| failed(&error))
