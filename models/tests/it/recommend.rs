@@ -115,8 +115,8 @@ fn the_fewest_servers_are_those_of_erlang_c() {
         let (rate, mu) = (number("lambda"), number("mu"));
         let objective = format!("p{} <= {}ms", 100.0 * number("target_prob"), 1e3 * number("t"));
         let offered = (rate / mu) as u32;
-        let text = station(rate, 1.0 / mu, offered + 9, &objective, if rate < 500.0 { 2_000 } else { 500 });
-        let axis = format!("service.api.runtime.thread-pool.threads={}..{}", offered - 2, offered + 9);
+        let text = station(rate, 1.0 / mu, offered + 5, &objective, if rate < 500.0 { 2_000 } else { 500 });
+        let axis = format!("service.api.runtime.thread-pool.threads={}..{}", offered - 2, offered + 5);
         let answer = ask(&text, &asked(&text, &[&axis]));
         assert_eq!(answer.method, Method::Bisection);
         assert_eq!(found(&answer), case["expected"].to_string(), "{}", case["name"]);

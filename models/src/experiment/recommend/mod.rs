@@ -4,8 +4,8 @@
 //! *holds* where at least a stated share of days is kept, which [Wald's sequential test](sprt) decides with as few days as
 //! it takes. All configurations are played on the same days (common random numbers).
 //!
-//! * One variable over a range is [bracketed and bisected](bisect): the smallest fleet, or the largest load, that holds.
-//! * Several are [ranked and selected from](race), by the procedure of Kim and Nelson (2001) with the constraint dealt
+//! * One variable over a range is bracketed and bisected: the smallest fleet, or the largest load, that holds.
+//! * Several are ranked and selected from, by the procedure of Kim and Nelson (2001) with the constraint dealt
 //!   with as by Andradóttir and Kim (2010): see [`selection`].
 //!
 //! # What the stated confidence covers
