@@ -8,6 +8,7 @@ use scalesim::experiment::precision::FINEST;
 use crate::compare::{self, CompareArgs};
 use crate::estimate::EstimateArgs;
 use crate::merge::MergeArgs;
+use crate::recommend::RecommendArgs;
 use crate::serve::{ServeArgs, WorkerArgs};
 use crate::sweep::SweepArgs;
 use crate::validate::ValidateArgs;
@@ -66,6 +67,12 @@ pub enum Command {
     Merge(MergeArgs),
     /// Print the scenario with every default filled in.
     Explain(ExplainArgs),
+    /// Find the cheapest configuration that holds the SLA, with stated confidence, and write it as a scenario.
+    ///
+    /// Says which candidates were rejected and what they broke, whether to keep what there is, which minutes support no
+    /// conclusion, and what queueing theory says where a closed form applies.
+    #[command(after_help = crate::recommend::HELP)]
+    Recommend(RecommendArgs),
     /// Write a commented scenario to start from.
     New(NewArgs),
     /// Play scenarios under the same requests and say how they differ: the SLA, cost, and every figure, with intervals.

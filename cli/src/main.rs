@@ -12,6 +12,7 @@ mod http;
 mod merge;
 mod new;
 mod progress;
+mod recommend;
 mod run;
 mod serve;
 mod sweep;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => sweep::sweep(args),
         Command::Merge(args) => merge::merge(args),
         Command::Explain(args) => explain(&args.scenario),
+        Command::Recommend(args) => recommend::run(args),
         Command::New(args) => new::new(args),
         Command::Compare(args) => compare::compare(args),
         Command::Validate(args) => validate::validate(args),

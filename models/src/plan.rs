@@ -57,7 +57,7 @@ pub use service::{Accept, Cold, Collector, Memory, ProcessKind, Runtime, Service
 pub use session::{Direction, Message, Rooms, Sessions};
 pub use status::{Channel, JobStatus, PollClock};
 pub use supervisor::{GiveUp, Supervisor};
-pub use traffic::{Retry, Traffic};
+pub use traffic::{Doubtful, Retry, Traffic};
 pub use worker::{Backoff, Load, Worker};
 
 macro_rules! id {

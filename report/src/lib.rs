@@ -14,16 +14,16 @@ use scalesim::results::Results;
 pub use clock::Clock;
 pub use comparison::{COMPARISON_ARTEFACTS, ExportComparison, comparison_csv, comparison_json};
 pub use plots::{
-    Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, trade_off_png, trade_off_svg,
-    validation_png, validation_svg,
+    Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, recommendation_png,
+    recommendation_svg, trade_off_png, trade_off_svg, validation_png, validation_svg,
 };
 pub use sweep::{
     CELLS, Cells, CellsError, MOST_PLOTTED, PLOTTED, arguments, cells_of, line, shell, sweep_files,
     sweep_json,
 };
 pub use text::{
-    Style, changes_text, comparison_text, count, duration, render_estimate, render_sweep, render_text, short,
-    value,
+    Style, changes_text, comparison_text, count, duration, render_estimate, render_recommendation,
+    render_sweep, render_text, short, value,
 };
 
 /// Makes the contents of a file.

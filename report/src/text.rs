@@ -9,6 +9,7 @@ mod figures;
 mod groups;
 mod jobs;
 mod overload;
+mod recommend;
 mod sessions;
 mod sweep;
 mod tokens;
@@ -16,6 +17,9 @@ mod verdict;
 
 use anstyle::{AnsiColor, Style as Ansi};
 use scalesim::results::{Activity, ActivityKind, Distribution, Outcome, Results, Run, Violation};
+
+pub(crate) use recommend::name as recommendation_name;
+pub use recommend::render_recommendation;
 
 use crate::Clock;
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, and says where")]
 
 mod console;
+mod recommend;
 mod servers;
 mod sweep;
 

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod figures;
 pub mod play;
 pub mod precision;
+pub mod recommend;
 pub mod sweep;
 pub mod transient;
 

@@ -149,6 +149,7 @@ mod tests {
             to: BalancerId(0),
             arrivals: Arrivals::Rate(RateArrivals::new(Arc::new(expected.clone()), 1.0).unwrap()),
             expected,
+            doubtful: Vec::new(),
             mix: vec![(EndpointId(0), 1.0)],
             timeout: None,
             retry: Retry::NONE,

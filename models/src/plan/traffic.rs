@@ -1,6 +1,6 @@
 //! Who sends requests.
 
-use sim_core::Span;
+use sim_core::{Span, Time};
 
 use super::{Backoff, BalancerId, Connections, EndpointId, Hedge, JobStatus, Network, RetryBudget, Sessions};
 use crate::traffic::{Arrivals, RateFunction};
@@ -16,6 +16,8 @@ pub struct Traffic {
     pub arrivals: Arrivals,
     /// The expected rate, for capacity checks before a run.
     pub expected: RateFunction,
+    /// Where a trace does not say what came, in order; none where the requests come from no trace.
+    pub doubtful: Vec<Doubtful>,
     /// What they ask for: endpoints and their shares, which sum to 1.
     pub mix: Vec<(EndpointId, f64)>,
     /// How long a client waits for each attempt; `None` waits for ever.
@@ -43,6 +45,17 @@ pub struct Traffic {
 impl Traffic {
     /// The most clients of a source. Each that sticks to a target takes 16 bytes.
     pub const MOST_CLIENTS: u32 = 10_000_000;
+}
+
+/// A stretch of a run of which the trace that is replayed knows nothing: what is played there was made up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubtful {
+    /// Its start.
+    pub from: Time,
+    /// Its end.
+    pub to: Time,
+    /// Why, such as `not in the file: filled with 0`.
+    pub why: String,
 }
 
 /// What a client does after an attempt that failed.

@@ -76,7 +76,6 @@ pub(crate) use diagnostic::nearest_or_all;
 pub use diagnostic::{Bytes, Diagnostic, Diagnostics, Place};
 pub use draft::Draft;
 pub use group::MOST_INSTANCES;
-#[cfg(feature = "proptest")]
 pub(crate) use node::split_path;
 
 /// The most entries of one kind that a scenario may have; ids are 16 bits wide.

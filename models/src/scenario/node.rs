@@ -150,8 +150,8 @@ pub fn set(document: &mut Node, path: &str, value: Node, errors: &mut Vec<Diagno
     *node = value;
 }
 
-/// The keys of a path; `None` where it is none.
-pub fn split_path(path: &str) -> Option<Vec<String>> {
+/// The keys of a path, as of `--set`; `None` where it is no path.
+pub(crate) fn split_path(path: &str) -> Option<Vec<String>> {
     let (mut keys, mut key, mut quoted) = (Vec::new(), String::new(), false);
     for c in path.chars() {
         match c {

@@ -1,5 +1,6 @@
 //! `trace = { file = … }` of a source: how it is read, how fast and how often it is played, and how it fits the run.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use sim_core::{Span, Time};
@@ -9,6 +10,7 @@ use super::diagnostic::Place;
 use super::node::Node;
 use super::reader::{Reader, choice};
 use super::units::{Period, Positive};
+use crate::plan::Doubtful;
 use crate::traffic::trace::{self, Dates, Gaps, MOST_REQUESTS, Options, Trace};
 use crate::traffic::{Arrivals, Counts, Log, RateFunction};
 
@@ -18,13 +20,15 @@ const EXPECTED_BINS: u64 = 2_000;
 /// A run that goes on after the end of a log for a smaller share of itself than this is as long as the log.
 const SAME_LENGTH: f64 = 0.01;
 
+/// What a trace becomes.
+pub struct Replayed {
+    pub arrivals: Arrivals,
+    pub expected: RateFunction,
+    pub doubtful: Vec<Doubtful>,
+}
+
 /// A trace, replayed.
-pub fn replay(
-    context: &Context<'_>,
-    table: &mut Reader<'_>,
-    path: &str,
-    node: &Node,
-) -> Option<(Arrivals, RateFunction)> {
+pub fn replay(context: &Context<'_>, table: &mut Reader<'_>, path: &str, node: &Node) -> Option<Replayed> {
     let opened = open(context, table, path, node)?;
     let replay = Replay { context, file: &opened.file, amplitude: opened.amplitude, speed: opened.speed };
     replay.play(opened.trace, &opened.places)
@@ -142,7 +146,7 @@ impl Replay<'_> {
         self.context.findings.note(format!("{}: {note}", self.file));
     }
 
-    fn play(&self, trace: Trace, (amplitude, speed): &(Place, Place)) -> Option<(Arrivals, RateFunction)> {
+    fn play(&self, trace: Trace, (amplitude, speed): &(Place, Place)) -> Option<Replayed> {
         trace.notes().iter().for_each(|note| self.note(note));
         if let Some(dates) = trace.dates() {
             self.compare_clocks(dates);
@@ -158,12 +162,18 @@ impl Replay<'_> {
             return None;
         }
         match trace {
-            Trace::Counts { bin, counts, .. } => self.counts(counts, bin, speed),
+            Trace::Counts { bin, counts, doubtful, .. } => self.counts(counts, bin, &doubtful, speed),
             Trace::Log { instants, dates, .. } => Some(self.log(instants, dates.length())),
         }
     }
 
-    fn counts(&self, mut counts: Vec<f64>, bin: Span, speed: &Place) -> Option<(Arrivals, RateFunction)> {
+    fn counts(
+        &self,
+        mut counts: Vec<f64>,
+        bin: Span,
+        doubtful: &[(Range<usize>, &'static str)],
+        speed: &Place,
+    ) -> Option<Replayed> {
         let bin = bin.mul_f64(1.0 / self.speed);
         if bin.is_zero() {
             let message = "`speed` makes the bins of this trace shorter than a nanosecond";
@@ -179,22 +189,40 @@ impl Replay<'_> {
         let share = (self.context.duration.as_nanos() % bin.as_nanos()) as f64 / bin.as_nanos() as f64;
         let played = whole + counts.get(after).map_or(0.0, |count| count * share);
         self.compare_lengths(length, Span::ZERO, all, played);
-        Some((Arrivals::Counts(Counts::new(counts.into(), bin)), expected))
+        let at = |bins: usize| Time::ZERO + bin.saturating_mul(bins as u64);
+        let spans = doubtful.iter().map(|(bins, why)| (at(bins.start), at(bins.end), (*why).to_string()));
+        let doubtful = self.doubtful(spans.collect(), length, Span::ZERO);
+        let arrivals = Arrivals::Counts(Counts::new(counts.into(), bin));
+        Some(Replayed { arrivals, expected, doubtful })
     }
 
-    fn log(&self, instants: Vec<Span>, length: Span) -> (Arrivals, RateFunction) {
+    fn log(&self, instants: Vec<Span>, length: Span) -> Replayed {
         let duration = self.context.duration;
+        let played_length = length.mul_f64(1.0 / self.speed);
         let instants: Arc<[Time]> =
             instants.into_iter().map(|at| Time::ZERO + at.mul_f64(1.0 / self.speed)).collect();
         let played = instants.partition_point(|&at| at < Time::ZERO + duration);
         self.compare_lengths(
-            length.mul_f64(1.0 / self.speed),
+            played_length,
             duration.mul_f64(SAME_LENGTH),
             instants.len() as f64 * self.amplitude,
             played as f64 * self.amplitude,
         );
         let expected = expected_of_log(&instants, self.amplitude, duration);
-        (Arrivals::Log(Log::new(instants, self.amplitude)), expected)
+        let doubtful = self.doubtful(Vec::new(), played_length, duration.mul_f64(SAME_LENGTH));
+        Replayed { arrivals: Arrivals::Log(Log::new(instants, self.amplitude)), expected, doubtful }
+    }
+
+    /// What of these stretches is within the run, and what of the run comes after the end of the trace.
+    fn doubtful(&self, mut spans: Vec<(Time, Time, String)>, length: Span, tolerance: Span) -> Vec<Doubtful> {
+        let end = Time::ZERO + self.context.duration;
+        if Time::ZERO + length + tolerance < end {
+            spans.push((Time::ZERO + length, end, "after the end of the trace: silent".to_string()));
+        }
+        let within = spans.into_iter().filter(|&(from, ..)| from < end);
+        within
+            .map(|(from, to, why)| Doubtful { from, to: to.min(end), why: format!("{}: {why}", self.file) })
+            .collect()
     }
 
     /// The run's clock is its own: schedules do not follow the dates of a trace.

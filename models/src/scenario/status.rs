@@ -154,6 +154,7 @@ pub fn source(of: &Traffic) -> Option<Traffic> {
         to: of.to,
         arrivals: Arrivals::Rate(RateArrivals::new(Arc::new(nobody.clone()), 1.0).ok()?),
         expected: nobody,
+        doubtful: Vec::new(),
         mix: asked.map_or_else(|| of.mix.clone(), |endpoint| vec![(endpoint, 1.0)]),
         timeout: of.timeout,
         retry: Retry::NONE,

@@ -7,10 +7,11 @@ use sim_core::{Span, Time};
 use super::dist::pairs;
 use super::node::{Entry, Node, Value};
 use super::reader::{Read, Reader, choice, read};
+use super::replay::{Replayed, replay};
 use super::units::{Factor, MOST_FACTOR, Moment, Period, Positive, Rate, TimeOfDay};
-use super::{Context, Names, connections, overload, replay, session, status};
+use super::{Context, Names, connections, overload, session, status};
 use crate::plan::{Backoff, Endpoint, EndpointId, Retry, RetryBudget, Traffic};
-use crate::traffic::{Arrivals, Decay, Height, Profile, RateArrivals, RateFunction, Spike};
+use crate::traffic::{Arrivals, Decay, Height, Profile, RateArrivals, Spike};
 
 const HALF_A_DAY: u64 = 43_200;
 /// Points that a profile may have within the run.
@@ -59,13 +60,14 @@ pub fn traffic(
     }
     let resolved = table.finish();
     let traffic = (|| {
-        let (arrivals, expected) = arrivals?;
+        let Replayed { arrivals, expected, doubtful } = arrivals?;
         let (retry, retry_budget) = retry?;
         Some(Traffic {
             name: entry.key.clone(),
             to: to?,
             arrivals,
             expected,
+            doubtful,
             mix: mix?,
             timeout: timeout?,
             retry,
@@ -83,7 +85,7 @@ pub fn traffic(
 }
 
 /// What generates the arrivals, and the rate they are expected at.
-fn arrivals(context: &Context<'_>, table: &mut Reader<'_>, path: &str) -> Option<(Arrivals, RateFunction)> {
+fn arrivals(context: &Context<'_>, table: &mut Reader<'_>, path: &str) -> Option<Replayed> {
     let (profile, traced) = (table.node("profile"), table.node("trace"));
     let (spikes, dispersed) = (table.items("spikes"), table.node("dispersion").is_some());
     match (profile, traced) {
@@ -99,7 +101,8 @@ fn arrivals(context: &Context<'_>, table: &mut Reader<'_>, path: &str) -> Option
             let generator = context.findings_if_err(generator, &table.place_of("dispersion"), |why| {
                 format!("`dispersion`: {why}")
             })?;
-            Some((Arrivals::Rate(generator), rate))
+            let arrivals = Arrivals::Rate(generator);
+            Some(Replayed { arrivals, expected: rate, doubtful: Vec::new() })
         }
         (None, Some(node)) => {
             for key in ["spikes", "dispersion"] {
@@ -109,7 +112,7 @@ fn arrivals(context: &Context<'_>, table: &mut Reader<'_>, path: &str) -> Option
                     context.findings.error(&table.place_of(key), message, "leave this out", None);
                 }
             }
-            replay::replay(context, table, &format!("{path}.trace"), node)
+            replay(context, table, &format!("{path}.trace"), node)
         }
         (None, None) => {
             table.missing(

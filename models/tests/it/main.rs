@@ -30,6 +30,7 @@ mod money;
 mod overload;
 mod polling_vectors;
 mod real_traces;
+mod recommend;
 mod releases;
 mod replay;
 mod runtimes;

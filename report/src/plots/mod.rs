@@ -7,6 +7,7 @@ mod frame;
 mod heat_map;
 mod panels;
 mod queues;
+mod recommend;
 mod sessions;
 mod trade_off;
 mod validation;
@@ -18,6 +19,7 @@ use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
+use scalesim::experiment::recommend::answer::Recommendation;
 use scalesim::results::Results;
 
 pub use axis_plots::{AxisPanel, AxisPlots, AxisPoint};
@@ -94,6 +96,7 @@ enum Sheet<'a> {
     Forest(&'a Forest),
     HeatMap(&'a HeatMap),
     AxisPlots(&'a AxisPlots),
+    Recommendation(&'a Recommendation),
 }
 
 impl Sheet<'_> {
@@ -105,6 +108,7 @@ impl Sheet<'_> {
             Sheet::Forest(what) => (PANEL.0, forest::height(&what.rows)),
             Sheet::HeatMap(what) => heat_map::size(what),
             Sheet::AxisPlots(what) => axis_plots::size(what),
+            Sheet::Recommendation(_) => recommend::SIZE,
         }
     }
 }
@@ -187,6 +191,22 @@ pub fn axis_plots_png(what: &AxisPlots) -> Result<Vec<u8>, PlotError> {
     as_png(&Sheet::AxisPlots(what))
 }
 
+/// The candidates of a recommendation as SVG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn recommendation_svg(answer: &Recommendation) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::Recommendation(answer))
+}
+
+/// The candidates of a recommendation as PNG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn recommendation_png(answer: &Recommendation) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::Recommendation(answer))
+}
+
 fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
     let mut text = String::new();
     {
@@ -239,6 +259,9 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
         }
         Sheet::AxisPlots(what) => {
             axis_plots::draw(area, what).map_err(|error| failed(&error))?;
+        }
+        Sheet::Recommendation(answer) => {
+            recommend::draw(area, answer).map_err(|error| failed(&error))?;
         }
     }
     area.present().map_err(|error| failed(&error))

@@ -3,6 +3,7 @@
 
 mod comparison;
 mod jobs;
+mod recommend;
 mod trade_off;
 
 use scalesim::results::{Precision, Results, Transient, Widest};

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::slice::{Slice, nanos, span};
 use super::time::{Clock, Instant};
-use super::{Blame, Dates, Gaps, MOST_BINS, Options, Trace, TraceError};
+use super::{Blame, Dates, Gaps, MOST_BINS, MOST_DOUBTFUL, Options, Trace, TraceError};
 
 /// The `at` of a row that has the number of a bin is that number times this.
 pub const INDEX: i64 = 1_000_000;
@@ -63,13 +63,16 @@ pub fn binned(
     let grid = Grid { first, width: if clock == Clock::Index { INDEX } else { bin }, nanos: bin };
     let start = if clock == Clock::Index { 0 } else { first };
     let cut = cut(blame, &rows, &grid, (start, clock), slice, &mut notes)?;
-    place(&mut rows, &grid, clock, &cut, &mut notes);
-    let counts = fill(blame, &rows, &grid, &cut, options.gaps, &mut notes)?;
+    let mut doubtful = Doubtful { cut: cut.clone(), spans: Vec::new() };
+    doubtful.add(cut.start..0, "before the first row of the file: silent");
+    place(&mut rows, &grid, clock, &cut, &mut notes, &mut doubtful);
+    let counts = fill(blame, &rows, &grid, &cut, options.gaps, &mut notes, &mut doubtful)?;
+    let doubtful = doubtful.in_order();
     let total: f64 = counts.iter().sum();
     notes.push(format!("{total:.0} requests in {} bins of {}", counts.len(), span(bin)));
     let instant = |bin: i64| start.saturating_add(grid.nanos.saturating_mul(bin));
     let dates = (clock != Clock::Index).then(|| Dates::new(instant(cut.start), instant(cut.end), clock));
-    Ok(Trace::Counts { bin: span(bin), counts, dates, notes })
+    Ok(Trace::Counts { bin: span(bin), counts, dates, doubtful, notes })
 }
 
 /// The width of a bin in nanoseconds: as stated, or the most frequent step of the times.
@@ -177,8 +180,48 @@ impl Tally {
     }
 }
 
+/// Bins of the slice of which the file says nothing.
+struct Doubtful {
+    cut: Range<i64>,
+    spans: Vec<(Range<usize>, &'static str)>,
+}
+
+impl Doubtful {
+    /// Bins by their number in the file; what is outside the slice is left out.
+    fn add(&mut self, bins: Range<i64>, why: &'static str) {
+        let (from, to) = (bins.start.max(self.cut.start), bins.end.min(self.cut.end));
+        let index = |bin: i64| usize::try_from(bin - self.cut.start).unwrap_or(0);
+        if from < to {
+            self.spans.push((index(from)..index(to), why));
+        }
+    }
+
+    /// In order, with what touches put together.
+    fn in_order(mut self) -> Vec<(Range<usize>, &'static str)> {
+        self.spans.sort_by_key(|(bins, _)| bins.start);
+        let mut merged: Vec<(Range<usize>, &'static str)> = Vec::new();
+        for (bins, why) in self.spans {
+            let full = merged.len() == MOST_DOUBTFUL;
+            match merged.last_mut() {
+                Some((last, same)) if full || (*same == why && bins.start <= last.end) => {
+                    last.end = last.end.max(bins.end);
+                }
+                _ => merged.push((bins, why)),
+            }
+        }
+        merged
+    }
+}
+
 /// Gives each row its bin. Notes are about those in the slice only.
-fn place(rows: &mut [Row], grid: &Grid, clock: Clock, cut: &Range<i64>, notes: &mut Vec<String>) {
+fn place(
+    rows: &mut [Row],
+    grid: &Grid,
+    clock: Clock,
+    cut: &Range<i64>,
+    notes: &mut Vec<String>,
+    doubtful: &mut Doubtful,
+) {
     let jumped = clock_jumped(rows, grid);
     let (mut put_back, mut repeated) = (Tally::default(), Tally::default());
     let (mut summed, mut off_grid) = (Tally::default(), Tally::default());
@@ -198,6 +241,9 @@ fn place(rows: &mut [Row], grid: &Grid, clock: Clock, cut: &Range<i64>, notes: &
             row.at = bin - i64::try_from(back).unwrap_or(0);
             if cut.contains(&row.at) && nth > 0 {
                 if jumped { put_back.add(row) } else { repeated.add(row) }
+            }
+            if jumped && length > 1 {
+                doubtful.add(row.at..row.at + 1, "the clock jumped: rows of one time were put back");
             }
         }
         taken = Some(bin);
@@ -237,6 +283,7 @@ fn fill(
     cut: &Range<i64>,
     gaps: Gaps,
     notes: &mut Vec<String>,
+    doubtful: &mut Doubtful,
 ) -> Result<Vec<f64>, TraceError> {
     let mut counts = Vec::with_capacity(usize::try_from(cut.end - cut.start).unwrap_or(0));
     counts.extend((cut.start..0.min(cut.end)).map(|_| 0.0));
@@ -257,6 +304,14 @@ fn fill(
                 first_hole = line;
             }
             (absent, holes) = (absent + missing, holes + 1);
+            doubtful.add(
+                hole.clone(),
+                if gaps == Gaps::Interpolate {
+                    "not in the file: filled from its neighbours"
+                } else {
+                    "not in the file: filled with 0"
+                },
+            );
             counts.extend(hole.map(|nth| {
                 let share = (nth - previous) as f64 / (bin - previous) as f64;
                 if gaps == Gaps::Interpolate { value + (count - value) * share } else { 0.0 }

@@ -297,5 +297,5 @@ fn binned(
     notes.push(format!("counted in {} bins of {per}", counts.len()));
     let length = width.saturating_mul(i64::try_from(counts.len()).unwrap_or(i64::MAX));
     let dates = Dates::new(from, from.saturating_add(length), clock);
-    Ok(Trace::Counts { bin: per, counts, dates: Some(dates), notes })
+    Ok(Trace::Counts { bin: per, counts, dates: Some(dates), doubtful: Vec::new(), notes })
 }

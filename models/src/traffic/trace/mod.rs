@@ -15,6 +15,7 @@ mod time;
 
 use std::fmt;
 use std::io::Read;
+use std::ops::Range;
 
 use sim_core::Span;
 
@@ -34,6 +35,9 @@ pub const MOST_BINS: usize = 10_000_000;
 
 /// The most requests that a row or a whole trace may stand for. Beyond some more, counts would not be exact.
 pub const MOST_REQUESTS: f64 = 1e15;
+
+/// The most stretches of doubtful bins that are told apart.
+pub const MOST_DOUBTFUL: usize = 10_000;
 
 /// How to read a trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +80,9 @@ pub enum Trace {
         counts: Vec<f64>,
         /// When they were counted; nothing where the file has no dates.
         dates: Option<Dates>,
+        /// Bins of which the file says nothing, in order, and what they were filled with; at most [`MOST_DOUBTFUL`], the last of
+        /// which then goes to the end of the last such bin.
+        doubtful: Vec<(Range<usize>, &'static str)>,
         /// What was found and done.
         notes: Vec<String>,
     },
