@@ -1,6 +1,7 @@
 //! The binary as people and scripts meet it: exit codes, what goes to which stream, files.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, and says where")]
 
+mod console;
 mod servers;
 
 use std::path::{Path, PathBuf};
