@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::explain::ExplainArgs;
 use crate::serve::{ServeArgs, WorkerArgs};
 use crate::validate::ValidateArgs;
 use crate::validate::job::JobArgs;
@@ -37,7 +38,11 @@ pub enum Command {
     Run(RunArgs),
     /// Say everything that can be known without playing: errors, utilisation by hour, theory, how long it will take.
     Check(ScenarioArgs),
-    /// Print the scenario with every default filled in.
+    /// Say why the SLA was broken: the chain in numbers, and what one change each would have saved.
+    ///
+    /// The run is played once; from before its first violation on it is then played again with one thing changed at a time
+    /// (instant start-up, double maximum, no retries, …), with the same requests. With `--resolved`, print the scenario with every
+    /// default filled in.
     Explain(ExplainArgs),
     /// Write a commented scenario to start from.
     New(NewArgs),
@@ -100,16 +105,6 @@ pub struct RunArgs {
     /// No progress, and no word about where files went.
     #[arg(long, short)]
     pub quiet: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct ExplainArgs {
-    #[command(flatten)]
-    pub scenario: ScenarioArgs,
-
-    /// Print the resolved scenario: what a run would be told, every default included.
-    #[arg(long, required = true)]
-    pub resolved: bool,
 }
 
 #[derive(Debug, ClapArgs)]

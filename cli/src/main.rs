@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod explain;
 mod files;
 mod http;
 mod new;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
     let done = match &args.command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
-        Command::Explain(args) => explain(&args.scenario),
+        Command::Explain(args) => explain::explain(args),
         Command::New(args) => new::new(args),
         Command::Validate(args) => validate::validate(args),
         Command::Serve(args) => serve::serve(args),
@@ -114,13 +115,4 @@ fn load(args: &ScenarioArgs) -> Result<Scenario, Failure> {
     let files = files::Beside::new(&args.file);
     Scenario::read(&name, &text, &overrides, &files)
         .map_err(|diagnostics| Failure::Scenario(Box::new(diagnostics)))
-}
-
-/// `scalesim explain --resolved`
-fn explain(args: &ScenarioArgs) -> Result<u8, Failure> {
-    let scenario = load(args)?;
-    let mut out = io::stdout().lock();
-    writeln!(out, "# {} with every default filled in.", args.file.display())?;
-    write!(out, "{}", scenario.resolved())?;
-    Ok(exit::OK)
 }

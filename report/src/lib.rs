@@ -7,11 +7,15 @@ mod plots;
 mod tables;
 mod text;
 
+use scalesim::experiment::explain::Explanation;
 use scalesim::results::Results;
 
 pub use clock::Clock;
-pub use plots::{Measured, PlotError, Validation, ValidationRow, validation_png, validation_svg};
-pub use text::{Style, count, duration, render_text, short, value};
+pub use plots::{
+    Measured, PlotError, Validation, ValidationRow, explanation_png, explanation_svg, validation_png,
+    validation_svg,
+};
+pub use text::{Style, count, duration, render_explanation, render_text, short, value};
 
 /// Makes the contents of a file.
 pub type Export = fn(&Results) -> Result<Vec<u8>, ExportError>;
@@ -58,6 +62,27 @@ pub enum ExportError {
 /// Where a value has no JSON form.
 pub fn json(results: &Results) -> Result<Vec<u8>, ExportError> {
     let mut bytes = serde_json::to_vec_pretty(results)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Makes the contents of a file of an explanation.
+pub type ExplanationExport = fn(&Explanation) -> Result<Vec<u8>, ExportError>;
+
+/// All files of an explanation, and what makes each.
+pub const EXPLANATION_ARTEFACTS: [(&str, ExplanationExport); 4] = [
+    ("explanation.json", explanation_json),
+    ("explain.txt", |explanation| Ok(render_explanation(explanation, Style::Plain).into_bytes())),
+    ("explain.svg", |explanation| Ok(explanation_svg(explanation)?)),
+    ("explain.png", |explanation| Ok(explanation_png(explanation)?)),
+];
+
+/// `explanation.json`: all of it, indented, the same bytes for the same explanation.
+///
+/// # Errors
+/// Where a value has no JSON form.
+pub fn explanation_json(explanation: &Explanation) -> Result<Vec<u8>, ExportError> {
+    let mut bytes = serde_json::to_vec_pretty(explanation)?;
     bytes.push(b'\n');
     Ok(bytes)
 }

@@ -35,7 +35,7 @@ mod queue;
 mod reader;
 mod release;
 mod replay;
-mod runtime;
+pub(crate) mod runtime;
 mod scaling;
 mod schedule;
 mod service;

@@ -1,6 +1,7 @@
 //! Plots with plotters, as SVG text or PNG bytes. The font is embedded: a machine without fonts draws the same.
 
 mod cost;
+mod explain;
 mod frame;
 mod panels;
 mod queues;
@@ -14,6 +15,7 @@ use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
+use scalesim::experiment::explain::Explanation;
 use scalesim::results::Results;
 
 pub use validation::{Measured, Validation, ValidationRow};
@@ -82,6 +84,7 @@ impl Picture {
 enum Sheet<'a> {
     Panels(&'a Results, Picture),
     Validation(&'a Validation),
+    Explanation(&'a Explanation),
 }
 
 impl Sheet<'_> {
@@ -89,6 +92,7 @@ impl Sheet<'_> {
         match self {
             Sheet::Panels(results, picture) => picture.size(results),
             Sheet::Validation(what) => (PANEL.0, validation::height(&what.rows)),
+            Sheet::Explanation(what) => (PANEL.0, explain::height(what)),
         }
     }
 }
@@ -117,6 +121,22 @@ pub fn validation_svg(what: &Validation) -> Result<Vec<u8>, PlotError> {
 /// Where the embedded font cannot be read.
 pub fn validation_png(what: &Validation) -> Result<Vec<u8>, PlotError> {
     as_png(&Sheet::Validation(what))
+}
+
+/// What would have saved how much, as SVG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn explanation_svg(what: &Explanation) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::Explanation(what))
+}
+
+/// What would have saved how much, as PNG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn explanation_png(what: &Explanation) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::Explanation(what))
 }
 
 fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
@@ -159,6 +179,9 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
         }
         Sheet::Validation(what) => {
             validation::draw(area, what).map_err(|error| failed(&error))?;
+        }
+        Sheet::Explanation(what) => {
+            explain::draw(area, what).map_err(|error| failed(&error))?;
         }
     }
     area.present().map_err(|error| failed(&error))
