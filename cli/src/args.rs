@@ -7,6 +7,7 @@ use scalesim::experiment::precision::FINEST;
 
 use crate::compare::{self, CompareArgs};
 use crate::estimate::EstimateArgs;
+use crate::explain::ExplainArgs;
 use crate::merge::MergeArgs;
 use crate::recommend::RecommendArgs;
 use crate::serve::{ServeArgs, WorkerArgs};
@@ -65,7 +66,11 @@ pub enum Command {
     /// The files are those that one machine would have written, whatever the order. Cells of another scenario, version, seed
     /// or other axes are refused.
     Merge(MergeArgs),
-    /// Print the scenario with every default filled in.
+    /// Say why the SLA was broken: the chain in numbers, and what one change each would have saved.
+    ///
+    /// The run is played once; from before its first violation on it is then played again with one thing changed at a time
+    /// (instant start-up, double maximum, no retries, …), with the same requests. With `--resolved`, print the scenario with every
+    /// default filled in.
     Explain(ExplainArgs),
     /// Find the cheapest configuration that holds the SLA, with stated confidence, and write it as a scenario.
     ///
@@ -150,16 +155,6 @@ pub struct RunArgs {
     /// No progress, and no word about where files went.
     #[arg(long, short)]
     pub quiet: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct ExplainArgs {
-    #[command(flatten)]
-    pub scenario: ScenarioArgs,
-
-    /// Print the resolved scenario: what a run would be told, every default included.
-    #[arg(long, required = true)]
-    pub resolved: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod compare;
 mod estimate;
+mod explain;
 mod files;
 mod http;
 mod merge;
@@ -72,8 +73,8 @@ fn main() -> ExitCode {
         Command::Estimate(args) => estimate::run(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Merge(args) => merge::merge(args),
-        Command::Explain(args) => explain(&args.scenario),
         Command::Recommend(args) => recommend::run(args),
+        Command::Explain(args) => explain::explain(args),
         Command::New(args) => new::new(args),
         Command::Compare(args) => compare::compare(args),
         Command::Validate(args) => validate::validate(args),
@@ -130,13 +131,4 @@ fn load(args: &ScenarioArgs) -> Result<Scenario, Failure> {
     let files = files::Beside::new(&args.file);
     Scenario::read(&name, &text, &overrides, &files)
         .map_err(|diagnostics| Failure::Scenario(Box::new(diagnostics)))
-}
-
-/// `scalesim explain --resolved`
-fn explain(args: &ScenarioArgs) -> Result<u8, Failure> {
-    let scenario = load(args)?;
-    let mut out = io::stdout().lock();
-    writeln!(out, "# {} with every default filled in.", args.file.display())?;
-    write!(out, "{}", scenario.resolved())?;
-    Ok(exit::OK)
 }

@@ -224,6 +224,14 @@ impl Plan {
         clock.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 
+    /// The same in short, for people: `20:30`, with seconds where there are any and with its day where that is `long`.
+    pub fn clock(&self, at: Time, long: bool) -> String {
+        let since = i64::try_from(at.as_nanos()).map(SignedDuration::from_nanos).unwrap_or_default();
+        let clock = self.start.checked_add(since).unwrap_or_else(|_| self.start.clone());
+        let time = if clock.second() == 0 { "%H:%M" } else { "%H:%M:%S" };
+        clock.strftime(if long { format!("%a %d {time}") } else { time.to_string() }.as_str()).to_string()
+    }
+
     /// All Availability Zones of its groups, in the order of their names.
     pub fn zones(&self) -> Vec<&str> {
         let mut zones: Vec<&str> =

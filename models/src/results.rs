@@ -15,6 +15,7 @@ mod overload;
 mod scheduling;
 mod sessions;
 mod spot;
+mod stretches;
 mod tokens;
 mod versions;
 
@@ -33,6 +34,7 @@ pub use overload::{Limits, Repeats};
 pub use scheduling::{Scheduling, SchedulingCounts, SchedulingPart};
 pub use sessions::{RoomsResult, SessionsResult};
 pub use spot::SpotResult;
+pub use stretches::{stretches, stretches_of_time, worst_of};
 pub use tokens::{EnginesResult, TokensResult};
 pub use versions::VersionResult;
 

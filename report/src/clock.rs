@@ -23,6 +23,11 @@ impl Clock {
         Clock { start: start.parse().ok(), duration }
     }
 
+    /// The clock of what is left of the run `seconds` after its start.
+    pub fn after(&self, seconds: f64) -> Clock {
+        Clock { start: self.zoned(seconds), duration: self.duration }
+    }
+
     fn zoned(&self, at: f64) -> Option<Zoned> {
         let offset = SignedDuration::try_from_secs_f64(at).ok()?;
         self.start.as_ref()?.checked_add(offset).ok()

@@ -4,6 +4,7 @@
 
 mod clock;
 mod comparison;
+mod explanation;
 mod plots;
 mod sweep;
 mod tables;
@@ -13,17 +14,18 @@ use scalesim::results::Results;
 
 pub use clock::Clock;
 pub use comparison::{COMPARISON_ARTEFACTS, ExportComparison, comparison_csv, comparison_json};
+pub use explanation::{EXPLANATION_ARTEFACTS, ExportExplanation, explanation_json};
 pub use plots::{
-    Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, recommendation_png,
-    recommendation_svg, trade_off_png, trade_off_svg, validation_png, validation_svg,
+    Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, explanation_png, explanation_svg,
+    recommendation_png, recommendation_svg, trade_off_png, trade_off_svg, validation_png, validation_svg,
 };
 pub use sweep::{
     CELLS, Cells, CellsError, MOST_PLOTTED, PLOTTED, arguments, cells_of, line, shell, sweep_files,
     sweep_json,
 };
 pub use text::{
-    Style, changes_text, comparison_text, count, duration, render_estimate, render_recommendation,
-    render_sweep, render_text, short, value,
+    Style, changes_text, comparison_text, count, duration, render_estimate, render_explanation,
+    render_recommendation, render_sweep, render_text, short, value,
 };
 
 /// Makes the contents of a file.

@@ -5,6 +5,7 @@ mod comparison;
 mod connections;
 mod cost;
 mod estimate;
+mod explain;
 mod figures;
 mod groups;
 mod jobs;
@@ -16,16 +17,16 @@ mod tokens;
 mod verdict;
 
 use anstyle::{AnsiColor, Style as Ansi};
-use scalesim::results::{Activity, ActivityKind, Distribution, Outcome, Results, Run, Violation};
-
-pub(crate) use recommend::name as recommendation_name;
-pub use recommend::render_recommendation;
+use scalesim::results::{Activity, ActivityKind, Distribution, Outcome, Results, Run, stretches, worst_of};
 
 use crate::Clock;
 
 pub(crate) use comparison::by_weight;
 pub use comparison::{changes_text, comparison_text};
 pub use estimate::render_estimate;
+pub use explain::render_explanation;
+pub(crate) use recommend::name as recommendation_name;
+pub use recommend::render_recommendation;
 pub use sweep::render_sweep;
 
 /// Whether to use colour.
@@ -35,6 +36,25 @@ pub enum Style {
     Plain,
     /// With terminal colours.
     Colour,
+}
+
+impl Style {
+    fn paint(self, colour: AnsiColor, text: &str) -> String {
+        match self {
+            Style::Plain => text.to_string(),
+            Style::Colour => {
+                let style = Ansi::new().fg_color(Some(colour.into())).bold();
+                format!("{style}{text}{style:#}")
+            }
+        }
+    }
+
+    fn title(self, text: &str) -> String {
+        match self {
+            Style::Plain => text.to_string(),
+            Style::Colour => format!("{bold}{text}{bold:#}", bold = Ansi::new().bold()),
+        }
+    }
 }
 
 /// Stretches of violations that are shown for each objective.
@@ -82,20 +102,11 @@ impl Summary<'_> {
     }
 
     fn paint(&self, colour: AnsiColor, text: &str) -> String {
-        match self.style {
-            Style::Plain => text.to_string(),
-            Style::Colour => {
-                let style = Ansi::new().fg_color(Some(colour.into())).bold();
-                format!("{style}{text}{style:#}")
-            }
-        }
+        self.style.paint(colour, text)
     }
 
     fn section(&mut self, title: &str) {
-        let title = match self.style {
-            Style::Plain => title.to_string(),
-            Style::Colour => format!("{bold}{title}{bold:#}", bold = Ansi::new().bold()),
-        };
+        let title = self.style.title(title);
         self.line("");
         self.line(title);
     }
@@ -147,7 +158,7 @@ impl Summary<'_> {
             let stretches = stretches(&objective.violations);
             for stretch in stretches.iter().take(MOST_STRETCHES) {
                 let (first, last) = (stretch[0], stretch[stretch.len() - 1]);
-                let worst = worst_of(stretch, objective.upper);
+                let worst = worst_of(stretch, objective.upper).unwrap_or(first);
                 let head = format!(
                     "{}–{}  {}: {}",
                     self.clock.time(first.window.from),
@@ -303,35 +314,6 @@ fn times(name: &str, times: &Distribution, width: usize) -> String {
     let cells = [times.mean, times.p50, times.p95, times.p99, times.max]
         .map(|time| format!("{:>9}", value(time, "s")));
     format!("  {name:<width$} {:>9} {}", count(times.count as f64), cells.join(" "))
-}
-
-/// Violations whose windows follow one another, for the same cause.
-fn stretches(violations: &[Violation]) -> Vec<Vec<&Violation>> {
-    let mut stretches: Vec<Vec<&Violation>> = Vec::new();
-    for violation in violations {
-        match stretches.last_mut() {
-            Some(stretch) if continues(stretch, violation) => stretch.push(violation),
-            _ => stretches.push(vec![violation]),
-        }
-    }
-    stretches
-}
-
-fn continues(stretch: &[&Violation], next: &Violation) -> bool {
-    stretch.last().is_some_and(|last| last.window.to == next.window.from && last.cause == next.cause)
-}
-
-fn worst_of<'a>(stretch: &[&'a Violation], upper: bool) -> &'a Violation {
-    let worse = |a: &Violation, b: &Violation| {
-        if upper { a.window.value > b.window.value } else { a.window.value < b.window.value }
-    };
-    let mut worst = stretch[0];
-    for violation in stretch {
-        if worse(violation, worst) {
-            worst = violation;
-        }
-    }
-    worst
 }
 
 /// Breaks a text into lines at spaces.

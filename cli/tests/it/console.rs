@@ -16,7 +16,7 @@ use trycmd::TestCases;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Commands that have no page yet.
-const WITHOUT_PAGE: [&str; 1] = ["explain"];
+const WITHOUT_PAGE: [&str; 0] = [];
 
 /// What sets a fence aside that is not to be run: trycmd knows no such language.
 const ASIDE: &str = "```aside:";

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed, and says where")]
 
 mod console;
+mod explain;
 mod recommend;
 mod servers;
 mod sweep;
@@ -82,7 +83,10 @@ fn exit_codes_say_what_happened() {
     assert_eq!(code(&["run", "quick.toml", "--set", "group.web.mim=3"]), 2);
     assert_eq!(code(&["run", "absent.toml"]), 2);
     assert_eq!(code(&["run"]), 2);
-    assert_eq!(code(&["explain", "quick.toml"]), 2);
+    assert_eq!(code(&["explain", "quick.toml", "--json"]), 0);
+    assert_eq!(code(&["explain", "quick.toml", "--json", "--set", "sla.0.objective=p99 <= 1ms"]), 1);
+    assert_eq!(code(&["explain", "quick.toml", "--resolved", "--json"]), 2);
+    assert_eq!(code(&["explain", "quick.toml", "--json", "--set", "limits.in_flight=1"]), 3);
     assert_eq!(code(&["run", "quick.toml", "--set", "nonsense"]), 2);
     assert_eq!(code(&["run", "quick.toml", "--json", "--set", "limits.in_flight=1"]), 3);
     assert!(!folder.join("out").exists(), "nothing is written by a run that did not start");

@@ -254,6 +254,19 @@ impl Rotation {
         self.changed(target.instance, self.targets.contains(&target.instance));
     }
 
+    /// It picks by requests in progress from now on, whatever it went by before. Who its targets are, and which of them clients
+    /// stick to, stays as it is.
+    pub fn goes_by_outstanding(&mut self) {
+        if let Some(zones) = &mut self.zones {
+            zones.all_mut().for_each(Rotation::goes_by_outstanding);
+        }
+        self.algorithm = Algorithm::LeastOutstandingRequests;
+        (self.table, self.tournament) = (None, None);
+        if let Some(weights) = &mut self.weights {
+            weights.anomalies = None;
+        }
+    }
+
     /// Takes an instance, which is healthy, into the rotation.
     pub fn add(&mut self, target: Member, now: Time) {
         if let Some(zones) = &mut self.zones {

@@ -4,6 +4,7 @@
 //! rests on these two. [`precision`] says how many replications it takes, [`mod@transient`] where a run's start ends.
 
 pub mod compare;
+pub mod explain;
 pub mod figures;
 pub mod play;
 pub mod precision;

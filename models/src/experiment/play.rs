@@ -75,14 +75,15 @@ pub fn play_all<T: Send>(
 
 /// Plays a world on from where it stands until its plan's end, and says how that went.
 pub fn play_on(simulation: &mut Simulation<System>, place: usize, watch: Watch<'_>) -> Outcome {
-    let outcome = stretches(simulation, place, watch);
+    let end = Time::ZERO + simulation.model.plan().duration;
+    let outcome = play_until(simulation, end, place, watch);
     report(simulation, place, watch, true);
     outcome
 }
 
-fn stretches(simulation: &mut Simulation<System>, place: usize, watch: Watch<'_>) -> Outcome {
-    let plan = simulation.model.plan();
-    let (end, limit) = (Time::ZERO + plan.duration, plan.limits.events);
+/// The same until `end`, from where it can go on: [`Outcome::Complete`] where it came so far.
+pub fn play_until(simulation: &mut Simulation<System>, end: Time, place: usize, watch: Watch<'_>) -> Outcome {
+    let limit = simulation.model.plan().limits.events;
     loop {
         let left = limit.saturating_sub(simulation.events());
         let stop = simulation.run(end, left.min(EVENTS_A_STRETCH), &mut ());

@@ -6,6 +6,7 @@ mod job_facts;
 mod jobs;
 mod late;
 mod rows;
+mod starts;
 mod tokens;
 mod trouble;
 mod windows;
@@ -23,6 +24,7 @@ pub use job_facts::JobFacts;
 pub use jobs::{JobCollector, JobMeasure, JobsRecord};
 pub use late::{JobPart, LateJobs};
 pub use rows::{RowRecord, Rows};
+pub use starts::{Start, Starts};
 pub use tokens::{EngineUse, TokenCollector, TokenMeasure, added};
 pub use trouble::Trouble;
 pub use windows::{ViolationRecord, WindowCollector};
@@ -55,6 +57,8 @@ pub struct Measure {
     pub log: Vec<Activity>,
     /// Activities that did not fit into the log.
     pub log_dropped: u64,
+    /// How long instances took from their launch until they served.
+    pub starts: Starts,
     /// When measurement began.
     pub since: Time,
     /// Core nanoseconds that instances which are gone have used, and core nanoseconds that they had, by group.
@@ -274,6 +278,7 @@ impl Measure {
             tokens: TokenMeasure::new(plan),
             log: Vec::new(),
             log_dropped: 0,
+            starts: Starts::default(),
             since: Time::ZERO,
             gone_cores: plan.groups.iter().map(|_| [0.0; 2]).collect(),
             cores_before: plan.groups.iter().map(|_| [0.0; 2]).collect(),

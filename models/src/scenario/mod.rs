@@ -37,7 +37,7 @@ mod queue;
 mod reader;
 mod release;
 mod replay;
-mod runtime;
+pub(crate) mod runtime;
 mod scaling;
 mod schedule;
 mod service;

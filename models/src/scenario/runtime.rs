@@ -31,7 +31,7 @@ pub const ANY: Runtime = Runtime {
 /// Defaults. CPU times of a request beside its steps were measured on a small cloud machine: Node's parsing and system
 /// calls 0.22 to 0.43 ms, those of a small compiled server 0.06 ms; a fork with exit and wait 0.17 to 0.42 ms; a new
 /// connection of Node's cluster 0.25 to 0.4 ms in the primary and 0.5 to 0.9 ms in the worker.
-mod defaults {
+pub(crate) mod defaults {
     use sim_core::Span;
 
     /// Node's listen backlog.

@@ -115,6 +115,11 @@ impl Source {
         self.shares.iter().find(|&&(share, _)| draw < share).map_or(last, |&(_, endpoint)| endpoint)
     }
 
+    /// What its clients do after failed attempts from now on.
+    pub(super) fn set_retry(&mut self, retry: Retry) {
+        self.retry = retry;
+    }
+
     /// How long a client waits before the attempt after `request`.
     pub(super) fn wait_before_retry(&self, request: &Request) -> Span {
         self.retry.backoff.drawn(u32::from(request.attempt) + 1, self.backoff, request.key())

@@ -238,6 +238,12 @@ impl System {
 
     /// The groups that requests of an objective go through.
     pub(super) fn suspects<'a>(&'a self, objective: &Objective, releases: &'a [String]) -> Vec<Suspect<'a>> {
+        let groups = self.groups_on(objective).into_iter();
+        groups.map(|id| self.suspect(id, releases)).collect()
+    }
+
+    /// The same by their ids.
+    fn groups_on(&self, objective: &Objective) -> Vec<GroupId> {
         let plan = &self.plan;
         let mut touched = vec![false; plan.groups.len()];
         let sources = (0u16..).map(TrafficId).zip(&plan.traffic);
@@ -248,8 +254,18 @@ impl System {
                 }
             }
         }
-        let groups = (0u16..).map(GroupId).zip(touched).filter(|(_, touched)| *touched);
-        groups.map(|(id, _)| self.suspect(id, releases)).collect()
+        (0u16..).map(GroupId).zip(touched).filter(|(_, touched)| *touched).map(|(id, _)| id).collect()
+    }
+
+    /// The groups that can be why an objective is broken: those on the way of its requests, and the workers of its jobs.
+    pub fn groups_behind(&self, objective: &Objective) -> Vec<GroupId> {
+        let mut groups = match objective.subject {
+            Subject::Jobs => self.worker_groups(objective),
+            Subject::Requests | Subject::FirstToken => Vec::new(),
+        };
+        let others = self.groups_on(objective);
+        groups.extend(others.into_iter().filter(|other| self.plan.groups[other.index()].worker.is_none()));
+        groups
     }
 
     /// What is known of a group.

@@ -69,6 +69,9 @@ impl System {
     pub(super) fn incident(&mut self, index: u16, calendar: &mut Calendar<Event>) {
         let plan = self.plan.clone();
         let incident = &plan.incidents[usize::from(index)];
+        if matches!(incident.when, When::At(at) if at != calendar.now()) {
+            return; // a change of the plan has put it off
+        }
         let ongoing = &mut self.incidents[usize::from(index)];
         ongoing.active = incident.is_lasting();
         let lasts = incident.lasts.as_ref().map(|lasts| lasts.span(&mut ongoing.draws));

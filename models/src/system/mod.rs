@@ -22,6 +22,7 @@
 //! * [`health`](self): what goes wrong with them;
 //! * [`incidents`](self), [`zones`](self), [`supervise`](self), [`hinder`](self): incidents, and what they do;
 //! * [`control`](self): the control plane, once a minute;
+//! * [`change`](self): another plan in mid-run;
 //! * [`kubernetes`](self): pods, their nodes, and what scales both.
 //!
 //! A request costs a handful of events and no allocation; the control plane acts every few seconds, so there
@@ -32,6 +33,7 @@ mod balancing;
 mod blue_green;
 mod boot;
 mod census;
+mod change;
 mod client;
 mod connections;
 mod control;

@@ -12,6 +12,7 @@ use super::ending::Ending;
 use super::instance::Phase;
 use super::request::{NOWHERE, Request, Stage};
 use crate::event::{Event, Ref};
+use crate::measure::Start;
 use crate::plan::{Algorithm, BalancerId, Reach, TrafficId};
 use crate::results::ActivityKind;
 
@@ -273,9 +274,9 @@ impl System {
     fn join(&mut self, balancer: BalancerId, slot: u32, now: Time) {
         let member = self.member(balancer, slot);
         self.rotations[balancer.index()].add(member, now);
+        self.first_serves(slot, now);
         let instance = &mut self.instances[slot];
         instance.rotations += 1;
-        instance.first_healthy.get_or_insert(now);
         if let Some(count) = self.plan.balancers[balancer.index()].keep_alive {
             let number = instance.number << 16 | u64::from(balancer.0);
             instance.server.keep(balancer, count, &mut self.connections.at(number));
@@ -283,6 +284,20 @@ impl System {
         if instance.rotations == 1 {
             instance.readiness_since = now;
             self.fleets[instance.group.index()].serving.add(now, 1.0);
+        }
+    }
+
+    /// An instance serves from now on, if it has not before. One that comes back from standby was launched long ago, and is no
+    /// start.
+    pub(super) fn first_serves(&mut self, slot: u32, now: Time) {
+        let instance = &mut self.instances[slot];
+        if instance.first_healthy.is_some() {
+            return;
+        }
+        instance.first_healthy = Some(now);
+        if now > Time::ZERO && instance.server.served() == 0 {
+            let (group, launched) = (instance.group, instance.launched);
+            self.measure.starts.add(Start { group, launched, serving: now });
         }
     }
 

@@ -107,13 +107,22 @@ impl Frame {
         area: &'a Area<DB>,
         results: &Results,
     ) -> Result<Panel<'a, DB>, DrawError<DB>> {
-        self.head(area)?;
-        let clock = Clock::new(results);
         let end = results
             .run
             .series
             .last()
             .map_or(results.duration, |row| (row.at + results.run.interval).min(results.duration));
+        self.open_until(area, &Clock::new(results), end)
+    }
+
+    /// The same for a clock's first `end` seconds.
+    pub fn open_until<'a, DB: DrawingBackend>(
+        self,
+        area: &'a Area<DB>,
+        clock: &Clock,
+        end: f64,
+    ) -> Result<Panel<'a, DB>, DrawError<DB>> {
+        self.head(area)?;
         let end = end.max(1.0);
         let ticks = clock.ticks(end);
         let (bottom, top, values) = self.scale();

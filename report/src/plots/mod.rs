@@ -2,6 +2,7 @@
 
 mod axis_plots;
 mod cost;
+mod explain;
 mod forest;
 mod frame;
 mod heat_map;
@@ -19,6 +20,7 @@ use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::prelude::DrawingBackend;
 use plotters::style::{FontStyle, WHITE, register_font};
+use scalesim::experiment::explain::Explanation;
 use scalesim::experiment::recommend::answer::Recommendation;
 use scalesim::results::Results;
 
@@ -97,6 +99,7 @@ enum Sheet<'a> {
     HeatMap(&'a HeatMap),
     AxisPlots(&'a AxisPlots),
     Recommendation(&'a Recommendation),
+    Explanation(&'a Explanation),
 }
 
 impl Sheet<'_> {
@@ -109,6 +112,7 @@ impl Sheet<'_> {
             Sheet::HeatMap(what) => heat_map::size(what),
             Sheet::AxisPlots(what) => axis_plots::size(what),
             Sheet::Recommendation(_) => recommend::SIZE,
+            Sheet::Explanation(what) => (PANEL.0, explain::height(what)),
         }
     }
 }
@@ -207,6 +211,22 @@ pub fn recommendation_png(answer: &Recommendation) -> Result<Vec<u8>, PlotError>
     as_png(&Sheet::Recommendation(answer))
 }
 
+/// What would have saved how much, as SVG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn explanation_svg(what: &Explanation) -> Result<Vec<u8>, PlotError> {
+    as_svg(&Sheet::Explanation(what))
+}
+
+/// What would have saved how much, as PNG.
+///
+/// # Errors
+/// Where the embedded font cannot be read.
+pub fn explanation_png(what: &Explanation) -> Result<Vec<u8>, PlotError> {
+    as_png(&Sheet::Explanation(what))
+}
+
 fn as_svg(sheet: &Sheet) -> Result<Vec<u8>, PlotError> {
     let mut text = String::new();
     {
@@ -262,6 +282,9 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, sheet: &Sheet) -> Res
         }
         Sheet::Recommendation(answer) => {
             recommend::draw(area, answer).map_err(|error| failed(&error))?;
+        }
+        Sheet::Explanation(what) => {
+            explain::draw(area, what).map_err(|error| failed(&error))?;
         }
     }
     area.present().map_err(|error| failed(&error))

@@ -2,7 +2,7 @@
 
 use super::System;
 use crate::measure::{JobPart, ViolationRecord};
-use crate::plan::{GroupId, Objective, Plan, Step, Subject, TrafficId};
+use crate::plan::{Group, GroupId, Objective, Plan, Step, Subject, TrafficId};
 use crate::results::CauseKind;
 use crate::sla::{Workers, explain_jobs};
 
@@ -40,10 +40,8 @@ impl System {
         if objective.subject != Subject::Jobs {
             return Vec::new();
         }
-        let queues = self.plan.queues_of(objective.traffic);
-        let groups = (0u16..).map(GroupId).zip(&self.plan.groups);
-        let own = groups.filter_map(|(id, group)| {
-            let worker = group.worker.as_ref().filter(|worker| queues[worker.queue.index()])?;
+        let own = self.worker_groups(objective).into_iter().filter_map(|id| {
+            let worker = self.plan.groups[id.index()].worker.as_ref()?;
             let mut called = vec![false; self.plan.groups.len()];
             for step in &self.plan.endpoints[worker.job.index()].steps {
                 if let &Step::Call { to, endpoint } = step {
@@ -59,6 +57,14 @@ impl System {
             })
         });
         own.collect()
+    }
+
+    /// The groups whose workers do the jobs of an objective.
+    pub(in crate::system) fn worker_groups(&self, objective: &Objective) -> Vec<GroupId> {
+        let queues = self.plan.queues_of(objective.traffic);
+        let works = |group: &Group| group.worker.as_ref().is_some_and(|worker| queues[worker.queue.index()]);
+        let groups = (0u16..).map(GroupId).zip(&self.plan.groups);
+        groups.filter(|(_, group)| works(group)).map(|(id, _)| id).collect()
     }
 }
 

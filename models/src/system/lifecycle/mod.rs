@@ -188,9 +188,9 @@ impl System {
         let in_service = instance.standing.alone && instance.standing.state == State::InService;
         if in_service && instance.phase == Phase::Up && instance.rotations == 0 {
             instance.rotations = 1;
-            instance.first_healthy.get_or_insert(now);
             instance.readiness_since = now;
             self.fleets[instance.group.index()].serving.add(now, 1.0);
+            self.first_serves(slot, now);
             self.workers_begin(slot, calendar);
         }
     }
