@@ -103,6 +103,7 @@ pub fn run(args: &RecommendArgs) -> Result<u8, Failure> {
     let overrides = args.scenario.overrides().map_err(Failure::Usage)?;
     let draft = Draft::new(name, text, &beside);
     let draft = overrides.into_iter().fold(draft, |draft, (path, value)| draft.with(path, value));
+    draft.read().map_err(|diagnostics| Failure::Scenario(Box::new(diagnostics)))?; // before anything is written
     let folder = folder(args);
     if let Some(folder) = &folder {
         files::prepare(folder)?;

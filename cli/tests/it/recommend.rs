@@ -44,6 +44,7 @@ fn exit_codes_tell_an_answer_from_none() {
     assert_eq!(with(&["--set", "sla.0.objective=p99 <= 1ms"]), 1);
     assert_eq!(with(&["--days-kept", "200%"]), 2);
     assert_eq!(with(&["--most-days", "10"]), 3);
-    assert_eq!(code(&["recommend", "quick.toml", "--vary", "group.web.mim=1..2"]), 2);
-    assert!(!folder.join("out").exists(), "--json writes no files of its own accord");
+    assert_eq!(code(&["recommend", "quick.toml", "--json", "--vary", "group.web.mim=1..2"]), 2);
+    assert_eq!(code(&["recommend", "quick.toml", "--set", "group.web.mim=3"]), 2);
+    assert!(!folder.join("out").exists(), "nothing is written where nothing was asked for, or could be");
 }
