@@ -51,6 +51,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_that_two_have_is_no_name() {
+        let find = |name: &str| only("objective", name, ["fast", "fast", "answered"].into_iter());
+        assert_eq!(find("answered"), Ok(2));
+        let both = find("fast").unwrap_err().to_string();
+        assert_eq!(both, "more than one objective is called `fast`: give each a `name` of its own");
+    }
+
+    #[test]
     fn endpoints_go_by_their_own_name_where_that_is_enough() {
         let known = ["api: GET /", "api: GET /cart", "admin: GET /"];
         assert_eq!(endpoint("GET /cart", &known), Ok(1));

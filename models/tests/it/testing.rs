@@ -185,8 +185,6 @@ fn a_name_that_is_not_there_fails_with_the_one_that_may_be_meant() {
         &["there is no endpoint `GET /nevre`: did you mean `GET /"],
     );
     assert_says(&failure(|| _ = results.jobs("web")), &["there is no source of jobs `web`: there are none"]);
-    let twice = sale(&[("sla.1.name", "fast")]).run();
-    assert_says(&failure(|| _ = twice.sla("fast")), &["more than one objective is called `fast`"]);
 }
 
 #[test]
