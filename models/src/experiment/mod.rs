@@ -1,6 +1,6 @@
 //! Running a scenario: one replication or many, over all cores, with progress and a way to stop.
 //!
-//! [`play`] plays replications, [`figures`] reads them; everything that asks more of a simulation than what happens once
+//! [`play`] plays replications, [`mod@figures`] reads them; everything that asks more of a simulation than what happens once
 //! rests on these two: [`explain`] asks what would have saved an SLA.
 
 pub mod explain;
