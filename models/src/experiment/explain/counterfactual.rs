@@ -76,7 +76,7 @@ impl Kind {
     }
 
     /// True where the world cannot take the change up in mid-run: processes are forked and queues made when it begins.
-    fn plays_from_the_start(self, plan: &Plan) -> bool {
+    fn needs_the_start(self, plan: &Plan) -> bool {
         match self {
             Kind::DoubleWorkers => edits::changes_processes(plan),
             Kind::DoubleConsumers | Kind::LongerVisibility => true,
@@ -112,7 +112,7 @@ pub fn changes(plan: &Plan) -> (Vec<Change>, Vec<(Kind, String)>) {
                 words,
                 set,
                 plan: Arc::new(changed),
-                from_the_start: kind.plays_from_the_start(plan),
+                from_the_start: kind.needs_the_start(plan),
             }),
             Err(why) => others.push((kind, why)),
         }
