@@ -167,7 +167,7 @@ impl Sizing<'_> {
             |objective: &&Objective| is_about_time(objective) && asked_of(plan, id, objective).is_some();
         let mut about: Vec<&Objective> = plan.objectives.iter().filter(touches).collect();
         about.sort_by_key(|objective| Some(&objective.name) != limit.as_ref());
-        let promised = about.first().is_some();
+        let promised = !about.is_empty();
         let objective = about.first().map_or_else(|| everything(0.95), |&objective| objective.clone());
         let target = options.wait.unwrap_or(match objective.indicator {
             _ if !promised => Target::Utilisation(USUAL_UTILISATION),

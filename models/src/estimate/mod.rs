@@ -6,8 +6,8 @@
 //! actions becomes a scenario first, and goes the same way.
 //!
 //! # What is estimated
-//! The busiest minute, as if it lasted: [`course`] finds it, and the plan as it is in that minute is what all formulas look at.
-//! [`forms`] size the fleet by each of the usual formulas, side by side. The answer takes the one that fits the runtime: cores
+//! The busiest minute, as if it lasted: `course.rs` finds it, and the plan as it is in that minute is what all formulas look at.
+//! `forms.rs` sizes the fleet by each of the usual formulas, side by side. The answer takes the one that fits the runtime: cores
 //! that requests share, or loops that take them in turn, each machine by itself behind a balancer that splits at random. What
 //! real balancers, clients and clocks do differently is what [`compare`] finds by playing it.
 
