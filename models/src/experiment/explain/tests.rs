@@ -201,7 +201,7 @@ fn a_slow_instance_gets_less_by_outstanding_requests_and_is_none_without_the_inc
 }
 
 #[test]
-fn twice_the_threads_are_there_from_the_fork_on_and_processes_plays_from_the_start() {
+fn twice_the_threads_are_there_from_the_fork_on_and_processes_from_the_start() {
     let waits = r#"
         [service.api]
         runtime = { thread-pool = { threads = 3, accept_queue = 20 } }
