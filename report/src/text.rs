@@ -39,21 +39,19 @@ pub enum Style {
 }
 
 impl Style {
-    fn paint(self, colour: AnsiColor, text: &str) -> String {
+    /// In bold, and in this colour if any.
+    fn paint(self, colour: impl Into<Option<AnsiColor>>, text: &str) -> String {
         match self {
             Style::Plain => text.to_string(),
             Style::Colour => {
-                let style = Ansi::new().fg_color(Some(colour.into())).bold();
+                let style = Ansi::new().fg_color(colour.into().map(Into::into)).bold();
                 format!("{style}{text}{style:#}")
             }
         }
     }
 
     fn title(self, text: &str) -> String {
-        match self {
-            Style::Plain => text.to_string(),
-            Style::Colour => format!("{bold}{text}{bold:#}", bold = Ansi::new().bold()),
-        }
+        self.paint(None, text)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use anstyle::{AnsiColor, Style as Ansi};
+use anstyle::AnsiColor;
 use scalesim::experiment::compare::{
     Against, Compared, Difference, Finding, VIOLATION, VariantResult, Verdict,
 };
@@ -136,16 +136,6 @@ impl Page<'_> {
         self.text.push('\n');
     }
 
-    fn paint(&self, colour: Option<AnsiColor>, text: &str) -> String {
-        match self.style {
-            Style::Plain => text.to_string(),
-            Style::Colour => {
-                let style = Ansi::new().fg_color(colour.map(Into::into)).bold();
-                format!("{style}{text}{style:#}")
-            }
-        }
-    }
-
     fn heading(&mut self) {
         let compared = self.compared;
         let played = compared.replications.len();
@@ -168,7 +158,7 @@ impl Page<'_> {
             });
             let why = why.unwrap_or_else(|| "interrupted".to_string());
             let partial = format!("PARTIAL: {why}; only {played} of {} count", runs(compared.asked as usize));
-            let partial = self.paint(Some(AnsiColor::Yellow), &partial);
+            let partial = self.style.paint(AnsiColor::Yellow, &partial);
             self.line(partial);
         }
     }
@@ -202,9 +192,9 @@ impl Page<'_> {
             Verdict::BetterAndDearer | Verdict::WorseAndCheaper => Some(AnsiColor::Yellow),
             Verdict::Identical | Verdict::NotShown | Verdict::Unjudged => None,
         };
-        let word = self.paint(colour, verdict_word(against.verdict));
+        let word = self.style.paint(colour, verdict_word(against.verdict));
         self.line("");
-        let name = self.paint(None, &cut(&variant.name, 2 * LONGEST_NAME));
+        let name = self.style.title(&cut(&variant.name, 2 * LONGEST_NAME));
         self.line(format!("{name}: {word}"));
         for line in wrap(&verdict_text(self.compared, variant, against), WIDTH - 4) {
             self.line(format!("  {line}"));
@@ -247,8 +237,8 @@ impl Page<'_> {
             let finding = match (of.finding, of.improves()) {
                 (Finding::NotShown, _) => needed(of),
                 (Finding::Same, _) => "the same".to_string(),
-                (_, Some(true)) => self.paint(Some(AnsiColor::Green), "better"),
-                (_, Some(false)) => self.paint(Some(AnsiColor::Red), "worse"),
+                (_, Some(true)) => self.style.paint(AnsiColor::Green, "better"),
+                (_, Some(false)) => self.style.paint(AnsiColor::Red, "worse"),
                 (Finding::Lower, None) => "lower".to_string(),
                 (Finding::Higher, None) => "higher".to_string(),
             };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anstyle::{AnsiColor, Style as Ansi};
+use anstyle::AnsiColor;
 use scalesim::estimate::{Broken, Comparison, Estimate, Form, GroupEstimate, Side, Sized, Step, Term};
 
 use super::{Style, WIDTH, count, duration, short, value, wrap};
@@ -43,18 +43,8 @@ impl Paper {
         self.text.push('\n');
     }
 
-    fn paint(&self, colour: Option<AnsiColor>, text: &str) -> String {
-        match self.style {
-            Style::Plain => text.to_string(),
-            Style::Colour => {
-                let style = Ansi::new().fg_color(colour.map(Into::into)).bold();
-                format!("{style}{text}{style:#}")
-            }
-        }
-    }
-
     fn section(&mut self, title: &str) {
-        let title = self.paint(None, title);
+        let title = self.style.title(title);
         self.line("");
         self.line(&title);
     }
@@ -90,14 +80,14 @@ impl Paper {
             Some(instances) => format!("{instances} {}: {}", group.machine, group.why),
             None => format!("no number of {} keeps this: a request alone takes longer", group.machine),
         };
-        let answer = self.paint(Some(AnsiColor::Green), &answer);
+        let answer = self.style.paint(AnsiColor::Green, &answer);
         self.line(&format!("  → {answer}"));
         let Some(headroom) = &group.headroom else { return };
         self.section(&format!("Headroom of {}", group.name));
         headroom.steps.iter().for_each(|step| self.step(step));
         let most = "the most of these, each by itself, not all on the same day";
         let answer = format!("{} instances: {most}", headroom.instances);
-        let answer = self.paint(Some(AnsiColor::Green), &answer);
+        let answer = self.style.paint(AnsiColor::Green, &answer);
         self.line(&format!("  → {answer}"));
     }
 
@@ -136,7 +126,7 @@ impl Paper {
                 amount(following, &money.currency)
             );
         }
-        let line = self.paint(Some(AnsiColor::Green), &line);
+        let line = self.style.paint(AnsiColor::Green, &line);
         self.line(&format!("  → {line}"));
     }
 
@@ -188,7 +178,7 @@ impl Paper {
                 several => format!("the assumptions that broke: {}", several.join("; ")),
             };
             let verdict = format!("{}; {why}.", difference(&of.mean));
-            let verdict = self.paint(Some(AnsiColor::Yellow), &verdict);
+            let verdict = self.style.paint(AnsiColor::Yellow, &verdict);
             self.line(&format!("  → {verdict}"));
         }
         for broken in &of.broken {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use anstyle::{AnsiColor, Style as Ansi};
+use anstyle::AnsiColor;
 use scalesim::experiment::recommend::answer::{
     CandidateResult, Method, Recommendation, Standing, Theory, Verdict, words,
 };
@@ -53,18 +53,8 @@ impl Text<'_> {
         }
     }
 
-    fn paint(&self, colour: Option<AnsiColor>, text: &str) -> String {
-        match self.style {
-            Style::Plain => text.to_string(),
-            Style::Colour => {
-                let style = Ansi::new().fg_color(colour.map(Into::into)).bold();
-                format!("{style}{text}{style:#}")
-            }
-        }
-    }
-
     fn section(&mut self, title: &str) {
-        let title = self.paint(None, title);
+        let title = self.style.title(title);
         self.line("");
         self.line(title);
     }
@@ -92,7 +82,7 @@ impl Text<'_> {
         );
         self.wrapped("", &how);
         if !answer.finished {
-            let line = self.paint(Some(AnsiColor::Yellow), "PARTIAL: interrupted before there was an answer");
+            let line = self.style.paint(AnsiColor::Yellow, "PARTIAL: interrupted before there was an answer");
             self.line(line);
         }
     }
@@ -138,7 +128,7 @@ impl Text<'_> {
     }
 
     fn headline(&mut self, colour: AnsiColor, text: &str) {
-        let line = self.paint(Some(colour), text);
+        let line = self.style.paint(colour, text);
         self.line(line);
     }
 
@@ -190,7 +180,7 @@ impl Text<'_> {
         let width = width.clamp(8, MOST_SETTINGS);
         for one in rows {
             let (mark, colour) = mark(one.standing);
-            let mark = self.paint(Some(colour), mark);
+            let mark = self.style.paint(colour, mark);
             let cost = one.cost.map_or("-".to_string(), |cost| self.money(cost));
             let row = format!(
                 "  {mark} {:<width$} {:>9}  {:<16} {:>10}  {}",
