@@ -232,6 +232,8 @@ impl Files for Trace {
     }
 }
 
+const TWO_SECONDS_APART: &str = "time\n1764201600\n1764201602\n";
+
 #[test]
 fn a_trace_is_part_of_what_a_sweep_is() {
     let trace = "trace = { file = \"log.csv\", format = \"log\" }";
@@ -241,7 +243,8 @@ fn a_trace_is_part_of_what_a_sweep_is() {
         Sweep::new(&draft, &axes(&AXES[..1]), Design::Grid, 1).unwrap().header().plans.clone()
     };
     let [one, again, other] =
-        [&Trace("time\n1.5\n3\n"), &Trace("time\n1.5\n3\n"), &Trace("time\n1.5\n4\n")].map(plans);
+        [&Trace(TWO_SECONDS_APART), &Trace(TWO_SECONDS_APART), &Trace("time\n1764201600\n1764201603\n")]
+            .map(plans);
     assert_eq!(one, again);
     assert_ne!(one, other);
 }

@@ -50,14 +50,14 @@ const COURSES: usize = 2;
 ///     duration = "20min"
 ///     [traffic.web]
 ///     to = "front"
-///     profile = { constant = "150/s" }
+///     profile = { constant = "250/s" }
 ///     [service.api]
 ///     runtime = "thread-per-request"
 ///     [service.api.endpoint."GET /"]
 ///     steps = [{ cpu = { exp = { mean = "10ms" } } }]
 ///     [group.web]
 ///     service = "api"
-///     machine = "c7g.medium"
+///     machine = "c7g.large"
 ///     min = 1
 ///     [balancer.front]
 ///     targets = "web"
