@@ -1,10 +1,11 @@
-//! Candidates by cost against the share of days that they keep, with intervals: who was accepted and who was not.
+//! Candidates by cost, or by the value of which the largest is wanted, against the share of days that they keep, with
+//! intervals: who was accepted and who was not.
 
 use plotters::element::{Circle, PathElement, Rectangle, Text};
 use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle};
-use scalesim::experiment::recommend::answer::{CandidateResult, Recommendation, Standing};
+use scalesim::experiment::recommend::answer::{CandidateResult, Recommendation, Setting, Standing};
 
 use super::frame::{Area, BLUE, DrawError, FAINT, GREEN, INK, ORANGE, VERMILION, font, round_step};
 use crate::text::{recommendation_name, short, value};
@@ -14,8 +15,8 @@ const X: (i32, i32) = (110, 1220);
 const Y: (i32, i32) = (440, 96);
 /// With more candidates than this only the recommended and the present one have names.
 const MOST_NAMES: usize = 14;
-/// Pixels that a name keeps clear of others.
-const NAME: (i32, i32) = (110, 18);
+/// Lines of text that are closer than this would touch.
+const LINE: i32 = 18;
 
 /// The size of the picture.
 pub const SIZE: (u32, u32) = (1280, 520);
@@ -24,38 +25,76 @@ pub const SIZE: (u32, u32) = (1280, 520);
 pub fn draw<DB: DrawingBackend>(area: &Area<DB>, answer: &Recommendation) -> Result<(), DrawError<DB>> {
     let played: Vec<&CandidateResult> = answer.candidates.iter().filter(|one| one.days > 0).collect();
     let bold = TextStyle::from(("sans-serif", 20.0, FontStyle::Bold).into_font()).color(&INK);
-    let title = format!("{}: days kept against {}", answer.scenario, answer.asked.measure);
+    let across = Across::of(answer, &played);
+    let title = format!("{}: days kept against {}", answer.scenario, across.about);
     area.draw(&Text::new(title, (20, 10), bold))?;
     legend(area)?;
-    let scale = Scale::of(&played);
-    axes(area, answer, &scale)?;
-    let mut taken: Vec<(i32, i32)> = Vec::new();
+    let scale = Scale::of(&across.values);
+    axes(area, answer, &across, &scale)?;
+    // From, to and height of the names that are there.
+    let mut taken: Vec<(i32, i32, i32)> = Vec::new();
     // The recommended one last: on top of the others.
-    let mut order = played.clone();
-    order.sort_by_key(|one| one.standing == Standing::Recommended);
-    for one in &order {
-        mark(area, &scale, one)?;
+    let mut order: Vec<(f64, &CandidateResult)> = across.values.iter().copied().zip(played).collect();
+    order.sort_by_key(|(_, one)| one.standing == Standing::Recommended);
+    for &(value, one) in &order {
+        mark(area, scale.x(value), one)?;
     }
+    let many = order.len() > MOST_NAMES;
     order.reverse();
-    order.sort_by_key(|one| !(one.standing == Standing::Recommended || one.present));
-    for one in &order {
-        let named = played.len() <= MOST_NAMES || one.present || one.standing == Standing::Recommended;
-        let at = (scale.x(one.cost.unwrap_or(0.0)), y(share(one)));
-        let clear = taken.iter().all(|own| (own.0 - at.0).abs() > NAME.0 || (own.1 - at.1).abs() > NAME.1);
-        if named && clear {
-            taken.push(at);
-            let right = at.0 > X.1 - 220;
-            let (x, side) = if right { (at.0 - 10, HPos::Right) } else { (at.0 + 10, HPos::Left) };
-            let below = at.1 < Y.1 + 14;
-            let text = Text::new(
-                recommendation_name(one),
-                (x, at.1 + if below { 16 } else { -12 }),
-                aligned(13.0, INK, side),
-            );
-            area.draw(&text)?;
+    order.sort_by_key(|(_, one)| !(one.standing == Standing::Recommended || one.present));
+    for (value, one) in order {
+        let first = one.standing == Standing::Recommended || one.present;
+        let (name, at) = (recommendation_name(one), (scale.x(value), y(share(one))));
+        let (width, _) = area.estimate_text_size(&name, &font(13.0, INK))?;
+        let (right, below) = (at.0 > X.1 - 220, at.1 < Y.1 + 14);
+        let (x, side) = if right { (at.0 - 10, HPos::Right) } else { (at.0 + 10, HPos::Left) };
+        let (from, height) = (if right { x - width as i32 } else { x }, at.1 + if below { 16 } else { -12 });
+        let to = from + width as i32;
+        let touches =
+            |&(start, end, own): &(i32, i32, i32)| start < to && from < end && (own - height).abs() < LINE;
+        if (many && !first) || taken.iter().any(touches) {
+            continue;
         }
+        taken.push((from, to, height));
+        area.draw(&Text::new(name, (x, height), aligned(13.0, INK, side)))?;
     }
     Ok(())
+}
+
+/// What stands from left to right.
+struct Across {
+    /// What it is.
+    about: String,
+    /// What follows its numbers; `None` where they are costs.
+    unit: Option<String>,
+    /// That of each candidate.
+    values: Vec<f64>,
+}
+
+impl Across {
+    /// The value that is to be largest, if that is asked and all have it in one unit; else what it costs.
+    fn of(answer: &Recommendation, played: &[&CandidateResult]) -> Across {
+        let largest = answer.asked.largest.then(|| {
+            let settings: Option<Vec<&Setting>> = played.iter().map(|one| one.settings.first()).collect();
+            let parts: Option<Vec<(f64, &str)>> =
+                settings.as_ref()?.iter().map(|setting| number_and_unit(&setting.value)).collect();
+            let (path, unit) = (&settings?.first()?.path, parts.as_ref()?.first()?.1);
+            let alike = parts.as_ref()?.iter().all(|part| part.1 == unit);
+            let values = parts?.into_iter().map(|part| part.0).collect();
+            alike.then(|| Across { about: path.clone(), unit: Some(unit.to_string()), values })
+        });
+        largest.flatten().unwrap_or_else(|| Across {
+            about: answer.asked.measure.clone(),
+            unit: None,
+            values: played.iter().map(|one| one.cost.unwrap_or(0.0)).collect(),
+        })
+    }
+}
+
+/// `4/s` as 4 and `/s`.
+fn number_and_unit(value: &str) -> Option<(f64, &str)> {
+    let end = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    Some((value[..end].parse().ok()?, value[end..].trim()))
 }
 
 fn share(one: &CandidateResult) -> f64 {
@@ -90,7 +129,7 @@ fn legend<DB: DrawingBackend>(area: &Area<DB>) -> Result<(), DrawError<DB>> {
     Ok(())
 }
 
-/// Costs from left to right.
+/// From left to right.
 struct Scale {
     low: f64,
     high: f64,
@@ -98,17 +137,17 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(played: &[&CandidateResult]) -> Scale {
-        let costs = || played.iter().filter_map(|one| one.cost).filter(|cost| cost.is_finite());
-        let (low, high) = (costs().fold(f64::INFINITY, f64::min), costs().fold(0.0, f64::max));
+    fn of(values: &[f64]) -> Scale {
+        let finite = || values.iter().copied().filter(|value| value.is_finite());
+        let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(0.0, f64::max));
         let low = if low.is_finite() { low } else { 0.0 };
         let room = if high > low { 0.08 * (high - low) } else { 0.5 * high.max(1.0) };
         let (low, high) = ((low - room).max(0.0), high + room);
         Scale { low, high, step: round_step((high - low) / 6.0) }
     }
 
-    fn x(&self, cost: f64) -> i32 {
-        let share = ((cost - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
+    fn x(&self, value: f64) -> i32 {
+        let share = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         X.0 + (f64::from(X.1 - X.0) * share).round() as i32
     }
 }
@@ -120,6 +159,7 @@ fn y(share: f64) -> i32 {
 fn axes<DB: DrawingBackend>(
     area: &Area<DB>,
     answer: &Recommendation,
+    across: &Across,
     scale: &Scale,
 ) -> Result<(), DrawError<DB>> {
     for percent in [0, 20, 40, 60, 80, 100] {
@@ -128,15 +168,22 @@ fn axes<DB: DrawingBackend>(
         area.draw(&Text::new(format!("{percent} %"), (X.0 - 10, at), aligned(14.0, INK, HPos::Right)))?;
     }
     let unit = answer.asked.unit.as_str();
-    let label = |cost: f64| if unit == "h" { format!("{} h", short(cost)) } else { value(cost, unit) };
+    let label = |number: f64| match &across.unit {
+        Some(unit) => format!("{}{unit}", short(number)),
+        None if unit == "h" => format!("{} h", short(number)),
+        None => value(number, unit),
+    };
     let first = (scale.low / scale.step).ceil() as i64;
     for index in first..=(scale.high / scale.step).floor().min(first as f64 + 50.0) as i64 {
-        let cost = scale.step * index as f64;
-        let x = scale.x(cost);
+        let number = scale.step * index as f64;
+        let x = scale.x(number);
         area.draw(&PathElement::new(vec![(x, Y.1), (x, Y.0)], INK.mix(0.13)))?;
-        area.draw(&Text::new(label(cost), (x, Y.0 + 14), aligned(14.0, INK, HPos::Center)))?;
+        area.draw(&Text::new(label(number), (x, Y.0 + 14), aligned(14.0, INK, HPos::Center)))?;
     }
-    let about = format!("{} of a day, the mean", answer.asked.measure);
+    let about = match across.unit {
+        Some(_) => across.about.clone(),
+        None => format!("{} of a day, the mean", across.about),
+    };
     area.draw(&Text::new(about, ((X.0 + X.1) / 2, Y.0 + 40), aligned(14.0, INK, HPos::Center)))?;
     let wanted = y(answer.asked.days_kept);
     for x in (X.0..X.1).step_by(14) {
@@ -147,12 +194,8 @@ fn axes<DB: DrawingBackend>(
 }
 
 /// A candidate and the interval of its share of days; a ring around the scenario as it stands.
-fn mark<DB: DrawingBackend>(
-    area: &Area<DB>,
-    scale: &Scale,
-    one: &CandidateResult,
-) -> Result<(), DrawError<DB>> {
-    let (x, at) = (scale.x(one.cost.unwrap_or(0.0)), y(share(one)));
+fn mark<DB: DrawingBackend>(area: &Area<DB>, x: i32, one: &CandidateResult) -> Result<(), DrawError<DB>> {
+    let at = y(share(one));
     let colour = colour(one.standing);
     let (low, high) = (y(one.kept_low), y(one.kept_high));
     area.draw(&Rectangle::new([(x - 1, high), (x + 1, low)], colour.mix(0.55).filled()))?;
