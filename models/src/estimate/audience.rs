@@ -253,9 +253,11 @@ impl Audience {
             .map(|zone| format!("\"{}\"", char::from(b'a' + zone as u8)))
             .collect();
         let (zones, machine, balancer) = (zones.join(", "), quoted(&self.machine), quoted(&self.balancer));
+        // Sessions that are open already need a place in the fleet that is being asked for.
+        let desired = self.players.as_ref().map_or(1, |_| MOST_INSTANCES);
         let mut text = format!(
             "\n[group.app]\nservice = \"app\"\nmachine = {machine}\nzones = [{zones}]\nmin = 1\n\
-             max = {MOST_INSTANCES}\nmonitoring = \"detailed\"\n\
+             desired = {desired}\nmax = {MOST_INSTANCES}\nmonitoring = \"detailed\"\n\
              startup = {{ provision = \"{}\", boot = \"0s\", app = \"0s\" }}\n",
             self.startup
         );

@@ -50,8 +50,8 @@ pub fn number(text: &str) -> Result<f64, NotANumber> {
 pub fn share(text: &str) -> Result<f64, NotANumber> {
     let text = text.trim();
     let bad = || NotANumber(format!("`{text}` is not a share: write 20% or 0.2"));
-    let (digits, factor) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 0.01));
-    let share = digits.trim().parse::<f64>().map_err(|_| bad())? * factor;
+    let (digits, parts) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
+    let share = digits.trim().parse::<f64>().map_err(|_| bad())? / parts;
     if (0.0..=1.0).contains(&share) {
         Ok(share)
     } else {
