@@ -48,7 +48,7 @@ pub enum Command {
     /// --service-time 8ms --target "p95 <= 100ms"`. Machines are counted by each of the usual formulas, side by side; the
     /// answer takes the one that fits the runtime, and says why. What nobody said is assumed, and listed.
     #[command(after_help = ESTIMATE_CODES)]
-    Estimate(Box<EstimateArgs>),
+    Estimate(EstimateArgs),
     /// Print the scenario with every default filled in.
     Explain(ExplainArgs),
     /// Write a commented scenario to start from.
