@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sim_core::Span;
+use sim_core::dist::Dist;
 
 use crate::machine::{Kernel, Processor, Scheduler};
 use crate::plan::{Accept, Algorithm, Balancer, Group, Minimum, Plan, ProcessKind, Retry, Traffic};
@@ -278,8 +279,8 @@ fn unsteady(plan: &Plan) -> Option<String> {
     }
     let (share, name) = worst?;
     Some(format!(
-        "{name}: within {} the rate is between {:.0} % and all of its highest",
-        plan.duration,
+        "{name}: within {:.0} s the rate is between {:.0} % and all of its highest",
+        plan.duration.as_secs_f64(),
         100.0 * share
     ))
 }
@@ -294,6 +295,9 @@ fn stand_still(plan: &mut Plan, still: &Plan) {
         traffic.arrivals = super::course::follow(&traffic.arrivals, &traffic.expected);
         if let (Some(sessions), Some(at)) = (&mut traffic.sessions, &at.sessions) {
             sessions.open = at.open;
+            // So many stay open with as many handshakes where each lasts for open / rate (Little).
+            let lasting = Dist::exponential(f64::from(at.open) / rate * 1e9);
+            sessions.length = lasting.unwrap_or_else(|_| sessions.length.clone());
         }
     }
 }

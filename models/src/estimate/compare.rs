@@ -124,6 +124,9 @@ pub fn compare(
     let study = Study::of(plan, estimate, seed)?;
     let natural = study.natural();
     let (sides, failed, interrupted) = study.play(&natural, watch);
+    let sides = sides.ok_or_else(|| {
+        NotPlayable(format!("no request of `{}` had an answer at the peak", study.objective.name))
+    })?;
     let mut comparison = Comparison {
         instances: plan
             .groups
@@ -157,7 +160,7 @@ pub fn compare(
             explains: false,
         });
     }
-    if !comparison.agree && !interrupted {
+    if !comparison.agree && !interrupted && study.formula.is_some() {
         study.explain(&natural, &mut comparison, watch);
     }
     Ok(comparison)
@@ -289,8 +292,9 @@ impl<'a> Study<'a> {
         Some(Time::ZERO + Span::from_nanos(from))
     }
 
-    /// Mean and quantile of a world, what share of requests failed, and whether it was interrupted.
-    fn play(&self, plan: &Plan, watch: Watch<'_>) -> ([Side; 2], f64, bool) {
+    /// Mean and quantile of a world (`None` where nothing was measured), what share of requests failed, and whether it was
+    /// interrupted.
+    fn play(&self, plan: &Plan, watch: Watch<'_>) -> (Option<[Side; 2]>, f64, bool) {
         let plan = Arc::new(plan.clone());
         let one = |number| Replication { plan: plan.clone(), seed: self.seed, number };
         let all: Vec<Replication> = (0..self.replications).map(one).collect();
@@ -304,7 +308,8 @@ impl<'a> Study<'a> {
             Side { formula: formula[index], simulated: tally.mean(), half_width }
         });
         let failed: Tally = runs.iter().map(|run| run.failed).collect();
-        (sides, failed.mean(), runs.iter().any(|run| run.interrupted))
+        let measured = (0..2).all(|index| tally(index).count() > 0).then_some(sides);
+        (measured, failed.mean(), runs.iter().any(|run| run.interrupted))
     }
 
     /// How far apart they are, as a share of the formula: the wider of mean and quantile; 0 where they agree.
@@ -328,12 +333,13 @@ impl<'a> Study<'a> {
                 comparison.interrupted = true;
                 return;
             }
+            let Some(sides) = sides else { continue };
             let closes = self.closes(&before, &sides);
             (broken.granted, broken.closes, broken.explains) = (Some(sides), Some(closes), closes >= CLOSES);
         }
         let order = |broken: &Broken| broken.closes.unwrap_or(f64::NEG_INFINITY);
         comparison.broken.sort_by(|a, b| order(b).total_cmp(&order(a)));
-        let granted = self.play(&all, watch).0;
+        let Some(granted) = self.play(&all, watch).0 else { return };
         comparison.all_granted = Some(granted);
         comparison.explained = self.gap(&granted) == 0.0;
         // What remains with everything granted, in the quantile alone, is the formula's own.

@@ -339,3 +339,14 @@ fn open_connections_need_their_memory_and_their_messages_a_loop() {
     // 40 000 a second of half a millisecond are twenty busy loops.
     assert!(of(0.2).groups[0].instances > Some(20));
 }
+
+#[test]
+fn where_sessions_come_all_at_once_the_peak_can_be_made_to_last() {
+    // As many as are open at the peak stay open, so that what was sized for them holds them.
+    let of = compared(&draft(include_str!("../../../examples/chess-app.toml")));
+    assert!(!of.agree && of.failed < 1.0, "{of:#?}");
+    let steady = of.broken.iter().find(|broken| broken.assumption == Assumption::SteadyLoad).unwrap();
+    assert!(steady.granted.unwrap()[0].simulated > 0.5 * of.mean.simulated, "{steady:?}");
+    let [mean, _] = of.all_granted.unwrap();
+    assert!((mean.simulated / mean.formula.unwrap() - 1.0).abs() < 0.2, "{mean:?}");
+}
