@@ -2,18 +2,17 @@
 
 mod variants;
 
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use scalesim::Watch;
 use scalesim::experiment::compare::{Compared, Comparison, REPLICATIONS};
-use scalesim::results::Outcome;
-use scalesim_report::{COMPARISON_ARTEFACTS, Style, changes_text, comparison_json, comparison_text};
+use scalesim_report::{COMPARISON_ARTEFACTS, changes_text, comparison_text, json};
 
 use crate::progress::Bar;
 use crate::run::stop_on_interrupt;
-use crate::{Failure, colour, exit, files, tell, unless_gone};
+use crate::{Failure, exit, files, output, tell, unless_gone};
 
 /// What follows the options in the help.
 pub const AFTER_HELP: &str = "\
@@ -75,7 +74,7 @@ pub fn compare(args: &CompareArgs) -> Result<u8, Failure> {
     if let Some(seed) = args.seed {
         comparison = comparison.seed(seed);
     }
-    let folder = folder(args);
+    let folder = output::folder(args.out.as_ref(), args.json, &args.files[0], "-compare");
     if let Some(folder) = &folder {
         files::prepare(folder)?;
     }
@@ -83,20 +82,16 @@ pub fn compare(args: &CompareArgs) -> Result<u8, Failure> {
         unless_gone(print_changes(&comparison))?;
     }
     let compared = play(&comparison, args.quiet);
-    // The files first: whoever reads the summary may go away, as `head` does.
     if let Some(folder) = &folder {
-        let made: Result<Vec<(&str, Vec<u8>)>, _> =
-            COMPARISON_ARTEFACTS.iter().map(|(name, make)| Ok((*name, make(&compared)?))).collect();
-        let made =
-            made.map_err(|error: scalesim_report::ExportError| Failure::Unfinished(error.to_string()))?;
-        files::write_all(folder, &made)?;
+        output::write(folder, &COMPARISON_ARTEFACTS, &compared)?;
     }
-    unless_gone(print(args, &compared))?;
+    output::print(args.json, || json(&compared), |style| comparison_text(&compared, style))?;
     if let Some(folder) = folder.filter(|_| !args.quiet) {
         let names: Vec<&str> = COMPARISON_ARTEFACTS.iter().map(|(name, _)| *name).collect();
         tell(&format!("\ncomparison in {}: {}", folder.display(), names.join(", ")));
     }
-    Ok(code(&compared))
+    let outcomes = compared.variants.iter().flat_map(|variant| &variant.outcomes);
+    Ok(output::cut_short(outcomes).unwrap_or(exit::OK))
 }
 
 fn play(comparison: &Comparison, quiet: bool) -> Compared {
@@ -116,36 +111,4 @@ fn print_changes(comparison: &Comparison) -> io::Result<()> {
         writeln!(out, "{}", changes_text(&variants[0].name, &variant.name, &changes))?;
     }
     out.flush()
-}
-
-fn print(args: &CompareArgs, compared: &Compared) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if args.json {
-        out.write_all(&comparison_json(compared).map_err(io::Error::other)?)?;
-    } else {
-        let style = if colour(io::stdout().is_terminal()) { Style::Colour } else { Style::Plain };
-        out.write_all(comparison_text(compared, style).as_bytes())?;
-    }
-    out.flush()
-}
-
-/// Where the files go; `None` where they are not asked for.
-fn folder(args: &CompareArgs) -> Option<PathBuf> {
-    if args.json || args.out.is_some() {
-        return args.out.clone();
-    }
-    let stem = args.files.first().and_then(|file| file.file_stem()).filter(|stem| *stem != "-");
-    let stem = stem.unwrap_or("scenario".as_ref()).to_string_lossy();
-    Some(Path::new("out").join(format!("{stem}-compare")))
-}
-
-fn code(compared: &Compared) -> u8 {
-    let outcomes = || compared.variants.iter().flat_map(|variant| &variant.outcomes);
-    if outcomes().any(|outcome| matches!(outcome, Outcome::Interrupted { .. })) {
-        exit::INTERRUPTED
-    } else if outcomes().any(|outcome| matches!(outcome, Outcome::Limit { .. })) {
-        exit::UNFINISHED
-    } else {
-        exit::OK
-    }
 }

@@ -1,17 +1,16 @@
 //! `scalesim explain`
 
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use scalesim::experiment::explain::{Explain, Explanation};
-use scalesim::results::Outcome;
-use scalesim_report::{EXPLANATION_ARTEFACTS, ExportError, Style, explanation_json, render_explanation};
+use scalesim_report::{EXPLANATION_ARTEFACTS, json, render_explanation};
 
 use crate::args::ScenarioArgs;
 use crate::progress::Bar;
 use crate::run::stop_on_interrupt;
-use crate::{Failure, colour, exit, files, load, tell, unless_gone};
+use crate::{Failure, exit, files, load, output, tell};
 
 #[derive(Debug, ClapArgs)]
 pub struct ExplainArgs {
@@ -52,7 +51,7 @@ pub fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
         write!(out, "{}", scenario.resolved())?;
         return Ok(exit::OK);
     }
-    let folder = folder(args);
+    let folder = output::folder(args.out.as_ref(), args.json, &args.scenario.file, "-explain");
     if let Some(folder) = &folder {
         files::prepare(folder)?;
     }
@@ -63,49 +62,17 @@ pub fn explain(args: &ExplainArgs) -> Result<u8, Failure> {
     let progress = |progress| bar.update(progress);
     let explanation = explain.on_progress(&progress).run();
     bar.finish();
-    // The files first: whoever reads the text may go away, as `head` does.
     if let Some(folder) = &folder {
-        write_report(&explanation, folder)?;
+        output::write(folder, &EXPLANATION_ARTEFACTS, &explanation)?;
     }
-    unless_gone(print(args, &explanation))?;
+    output::print(args.json, || json(&explanation), |style| render_explanation(&explanation, style))?;
     if let Some(folder) = folder.filter(|_| !args.quiet) {
         tell(&format!("\nreport in {}: explain.png, explain.txt, explanation.json", folder.display()));
     }
     Ok(code(&explanation))
 }
 
-fn print(args: &ExplainArgs, explanation: &Explanation) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if args.json {
-        out.write_all(&explanation_json(explanation).map_err(io::Error::other)?)?;
-    } else {
-        let style = if colour(io::stdout().is_terminal()) { Style::Colour } else { Style::Plain };
-        out.write_all(render_explanation(explanation, style).as_bytes())?;
-    }
-    out.flush()
-}
-
-/// Where the report goes; `None` where it is not asked for.
-fn folder(args: &ExplainArgs) -> Option<PathBuf> {
-    if args.json || args.out.is_some() {
-        return args.out.clone();
-    }
-    let stem = args.scenario.file.file_stem().filter(|stem| *stem != "-");
-    let stem = stem.map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy());
-    Some(Path::new("out").join(format!("{stem}-explain")))
-}
-
-fn write_report(explanation: &Explanation, folder: &Path) -> Result<(), Failure> {
-    let made: Result<Vec<(&str, Vec<u8>)>, ExportError> =
-        EXPLANATION_ARTEFACTS.iter().map(|(name, make)| Ok((*name, make(explanation)?))).collect();
-    files::write_all(folder, &made.map_err(|error| Failure::Unfinished(error.to_string()))?)
-}
-
 fn code(explanation: &Explanation) -> u8 {
-    match explanation.outcome {
-        Outcome::Interrupted { .. } => exit::INTERRUPTED,
-        Outcome::Limit { .. } => exit::UNFINISHED,
-        Outcome::Complete if explanation.met() => exit::OK,
-        Outcome::Complete => exit::VIOLATED,
-    }
+    let met = if explanation.met() { exit::OK } else { exit::VIOLATED };
+    output::cut_short(std::iter::once(&explanation.outcome)).unwrap_or(met)
 }

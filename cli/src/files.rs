@@ -71,21 +71,22 @@ pub fn prepare(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Writes the files of a report, all or none: first under other names, then in place of what was there.
-pub fn write_all(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Failure> {
+pub fn write_all(folder: &Path, files: &[(impl AsRef<str>, Vec<u8>)]) -> Result<(), Failure> {
+    let files = || files.iter().map(|(name, bytes)| (name.as_ref(), bytes));
     let path = |name: &str| folder.join(name);
     let unfinished = |name: &str| folder.join(format!(".{name}.unfinished"));
-    let written = files.iter().try_for_each(|(name, bytes)| {
+    let written = files().try_for_each(|(name, bytes)| {
         let in_the_way =
             if path(name).is_dir() { Err(io::Error::from(io::ErrorKind::IsADirectory)) } else { Ok(()) };
         in_the_way.and_then(|()| fs::write(unfinished(name), bytes)).map_err(|error| (path(name), error))
     });
     let placed = written.and_then(|()| {
-        files.iter().try_for_each(|(name, _)| {
+        files().try_for_each(|(name, _)| {
             fs::rename(unfinished(name), path(name)).map_err(|error| (path(name), error))
         })
     });
     placed.map_err(|(path, error)| {
-        for (name, _) in files {
+        for (name, _) in files() {
             let _ = fs::remove_file(unfinished(name)); // what was not written is not there
         }
         Failure::Unfinished(format!("cannot write {}: {error}", path.display()))

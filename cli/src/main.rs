@@ -12,6 +12,7 @@ mod files;
 mod http;
 mod merge;
 mod new;
+mod output;
 mod progress;
 mod recommend;
 mod run;
@@ -23,7 +24,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use scalesim::{Diagnostics, Scenario};
+use scalesim::{Diagnostics, Draft, Scenario};
 
 use args::{Args, Command, ScenarioArgs};
 
@@ -124,11 +125,16 @@ fn colour(terminal: bool) -> bool {
     terminal && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Reads the scenario that the command line names.
-fn load(args: &ScenarioArgs) -> Result<Scenario, Failure> {
+/// The scenario that the command line names, with what is set on it.
+fn draft<'a>(args: &ScenarioArgs, files: &'a files::Beside) -> Result<Draft<'a>, Failure> {
     let (name, text) = files::scenario_text(&args.file)?;
     let overrides = args.overrides().map_err(Failure::Usage)?;
+    let draft = Draft::new(name, text, files);
+    Ok(overrides.into_iter().fold(draft, |draft, (path, value)| draft.with(path, value)))
+}
+
+/// Reads it.
+fn load(args: &ScenarioArgs) -> Result<Scenario, Failure> {
     let files = files::Beside::new(&args.file);
-    Scenario::read(&name, &text, &overrides, &files)
-        .map_err(|diagnostics| Failure::Scenario(Box::new(diagnostics)))
+    draft(args, &files)?.read().map_err(|diagnostics| Failure::Scenario(Box::new(diagnostics)))
 }

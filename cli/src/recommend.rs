@@ -1,6 +1,5 @@
 //! `scalesim recommend`
 
-use std::io::{self, IsTerminal, Write};
 use std::path::{Component, Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -8,12 +7,12 @@ use scalesim::Draft;
 use scalesim::experiment::recommend::answer::Recommendation;
 use scalesim::experiment::recommend::{MOST_DAYS, Question, RecommendError, Verdict, Watching, recommend};
 use scalesim::experiment::sweep::Axis;
-use scalesim_report::{Style, recommendation_png, recommendation_svg, render_recommendation};
+use scalesim_report::{RECOMMENDATION_ARTEFACTS, json, render_recommendation};
 
 use crate::args::ScenarioArgs;
 use crate::progress::Spinner;
 use crate::run::stop_on_interrupt;
-use crate::{Failure, colour, exit, files, tell, unless_gone};
+use crate::{Failure, draft, exit, files, output, tell};
 
 /// What `--help` says at its end.
 pub const HELP: &str = "\
@@ -98,13 +97,10 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// Finds the cheapest configuration that holds, and writes it as a scenario.
 pub fn run(args: &RecommendArgs) -> Result<u8, Failure> {
-    let (name, text) = files::scenario_text(&args.scenario.file)?;
     let beside = files::Beside::new(&args.scenario.file);
-    let overrides = args.scenario.overrides().map_err(Failure::Usage)?;
-    let draft = Draft::new(name, text, &beside);
-    let draft = overrides.into_iter().fold(draft, |draft, (path, value)| draft.with(path, value));
+    let draft = draft(&args.scenario, &beside)?;
     draft.read().map_err(|diagnostics| Failure::Scenario(Box::new(diagnostics)))?; // before anything is written
-    let folder = folder(args);
+    let folder = output::folder(args.out.as_ref(), args.json, &args.scenario.file, "-recommend");
     if let Some(folder) = &folder {
         files::prepare(folder)?;
     }
@@ -126,7 +122,7 @@ pub fn run(args: &RecommendArgs) -> Result<u8, Failure> {
         Some(folder) => write(&answer, &draft, folder, &args.scenario.file)?,
         None => None,
     };
-    unless_gone(print(args, &answer))?;
+    output::print(args.json, || json(&answer), |style| render_recommendation(&answer, style))?;
     if let Some(folder) = folder.filter(|_| !args.quiet) {
         match written {
             Some(scenario) => tell(&format!(
@@ -161,37 +157,6 @@ fn code(answer: &Recommendation) -> u8 {
     }
 }
 
-fn print(args: &RecommendArgs, answer: &Recommendation) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if args.json {
-        out.write_all(&json(answer).map_err(io::Error::other)?)?;
-    } else {
-        let style = if colour(io::stdout().is_terminal()) { Style::Colour } else { Style::Plain };
-        out.write_all(render_recommendation(answer, style).as_bytes())?;
-    }
-    out.flush()
-}
-
-fn json(answer: &Recommendation) -> Result<Vec<u8>, serde_json::Error> {
-    let mut bytes = serde_json::to_vec_pretty(answer)?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
-/// The name of the scenario's file without its ending.
-fn stem(file: &Path) -> String {
-    let stem = file.file_stem().filter(|stem| *stem != "-").unwrap_or("scenario".as_ref());
-    stem.to_string_lossy().into_owned()
-}
-
-/// Where files go; `None` where they are not asked for.
-fn folder(args: &RecommendArgs) -> Option<PathBuf> {
-    if args.json || args.out.is_some() {
-        return args.out.clone();
-    }
-    Some(Path::new("out").join(format!("{}-recommend", stem(&args.scenario.file))))
-}
-
 /// Writes all files, and says which of them is the scenario.
 fn write(
     answer: &Recommendation,
@@ -199,14 +164,10 @@ fn write(
     folder: &Path,
     file: &Path,
 ) -> Result<Option<String>, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::Unfinished(error.to_string());
-    let scenario = answer.file(draft, &back(folder, file)).map_err(|error| failed(&error))?;
-    let name = format!("{}.toml", stem(file));
-    let mut made = vec![
-        ("recommendation.json", json(answer).map_err(|error| failed(&error))?),
-        ("candidates.svg", recommendation_svg(answer).map_err(|error| failed(&error))?),
-        ("candidates.png", recommendation_png(answer).map_err(|error| failed(&error))?),
-    ];
+    let scenario = answer.file(draft, &back(folder, file));
+    let scenario = scenario.map_err(|error| Failure::Unfinished(error.to_string()))?;
+    let name = format!("{}.toml", output::stem(file).to_string_lossy());
+    let mut made = output::make(&RECOMMENDATION_ARTEFACTS, answer)?;
     let recommended = scenario.is_some();
     made.extend(scenario.map(|text| (name.as_str(), text.into_bytes())));
     files::write_all(folder, &made)?;

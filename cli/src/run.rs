@@ -1,18 +1,16 @@
 //! `scalesim run`
 
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use scalesim::Experiment;
 use scalesim::experiment::Round;
-use scalesim::results::{Outcome, Results};
-use scalesim_report::{ARTEFACTS, Style, json, render_text};
+use scalesim::results::Results;
+use scalesim_report::{ARTEFACTS, json, render_text};
 
 use crate::args::RunArgs;
 use crate::progress::Bar;
-use crate::{Failure, colour, exit, files, load, tell, unless_gone};
+use crate::{Failure, exit, files, load, output, tell};
 
 /// Plays a scenario, writes the report, and says whether the SLA holds.
 pub fn run(args: &RunArgs) -> Result<u8, Failure> {
@@ -22,7 +20,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         return Err(Failure::Usage(why.to_string()));
     }
     let scenario = load(&args.scenario)?;
-    let folder = folder(args);
+    let folder = output::folder(args.out.as_ref(), args.json, &args.scenario.file, "");
     if let Some(folder) = &folder {
         files::prepare(folder)?;
     }
@@ -42,11 +40,10 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     }
     let results = experiment.run();
     bar.finish();
-    // The files first: whoever reads the summary may go away, as `head` does.
     if let Some(folder) = &folder {
-        write_report(&results, folder)?;
+        output::write(folder, &ARTEFACTS, &results)?;
     }
-    unless_gone(print(args, &results))?;
+    output::print(args.json, || json(&results), |style| render_text(&results, style))?;
     if let Some(folder) = folder.filter(|_| !args.quiet) {
         tell(&format!(
             "\nreport in {}: overview.png, results.json, series.csv and {} more",
@@ -55,34 +52,6 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
         ));
     }
     Ok(code(&results))
-}
-
-/// The summary, or all of it as JSON.
-fn print(args: &RunArgs, results: &Results) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if args.json {
-        out.write_all(&json(results).map_err(io::Error::other)?)?;
-    } else {
-        let style = if colour(io::stdout().is_terminal()) { Style::Colour } else { Style::Plain };
-        out.write_all(render_text(results, style).as_bytes())?;
-    }
-    out.flush()
-}
-
-/// Where the report goes; `None` where it is not asked for.
-fn folder(args: &RunArgs) -> Option<PathBuf> {
-    if args.json || args.out.is_some() {
-        return args.out.clone();
-    }
-    let stem = args.scenario.file.file_stem().filter(|stem| *stem != "-");
-    Some(Path::new("out").join(stem.unwrap_or("scenario".as_ref())))
-}
-
-fn write_report(results: &Results, folder: &Path) -> Result<(), Failure> {
-    let made: Result<Vec<(&str, Vec<u8>)>, _> =
-        ARTEFACTS.iter().map(|(name, make)| Ok((*name, make(results)?))).collect();
-    let made = made.map_err(|error: scalesim_report::ExportError| Failure::Unfinished(error.to_string()))?;
-    files::write_all(folder, &made)
 }
 
 /// The first interrupt ends the run and writes what there is; the second ends the program, and before that what it started.
@@ -102,15 +71,11 @@ pub fn stop_on_interrupt(before_exit: fn()) -> Arc<AtomicBool> {
 }
 
 fn code(results: &Results) -> u8 {
-    let outcomes = || results.replications.iter().map(|replication| &replication.outcome);
     let too_wide = results.precision.as_ref().is_some_and(|precision| !precision.reached);
-    if outcomes().any(|outcome| matches!(outcome, Outcome::Interrupted { .. })) {
-        exit::INTERRUPTED
-    } else if too_wide || outcomes().any(|outcome| matches!(outcome, Outcome::Limit { .. })) {
-        exit::UNFINISHED
-    } else if results.met() {
-        exit::OK
-    } else {
-        exit::VIOLATED
+    match output::cut_short(results.replications.iter().map(|replication| &replication.outcome)) {
+        Some(code) => code,
+        None if too_wide => exit::UNFINISHED,
+        None if results.met() => exit::OK,
+        None => exit::VIOLATED,
     }
 }

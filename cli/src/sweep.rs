@@ -2,7 +2,7 @@
 
 mod store;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -12,12 +12,12 @@ use scalesim::experiment::sweep::{
     Axis, CellResult, Design, MergeError, Part, Shard, Sweep, SweepError, SweepResults, merge,
 };
 use scalesim::{Draft, Watch};
-use scalesim_report::{CELLS, MOST_PLOTTED, PLOTTED, Style, render_sweep, sweep_files, sweep_json};
+use scalesim_report::{CELLS, MOST_PLOTTED, PLOTTED, json, render_sweep, sweep_files};
 
 use crate::args::ScenarioArgs;
 use crate::progress::Bar;
 use crate::run::stop_on_interrupt;
-use crate::{Failure, colour, exit, files, tell, unless_gone};
+use crate::{Failure, colour, draft, exit, files, output, tell};
 use store::Store;
 
 #[derive(Debug, ClapArgs)]
@@ -79,25 +79,18 @@ pub struct SweepOutput {
     pub quiet: bool,
 }
 
-impl SweepArgs {
-    /// The scenario with what is set for all cells.
-    fn draft<'a>(&self, draft: Draft<'a>) -> Result<Draft<'a>, Failure> {
-        let mut overrides = self.scenario.overrides().map_err(Failure::Usage)?;
-        overrides.extend(self.seed.map(|seed| ("scenario.seed".to_string(), seed.to_string())));
-        Ok(overrides.into_iter().fold(draft, |draft, (path, value)| draft.with(path, value)))
-    }
-}
-
 /// Plays the cells that are not yet played, and writes the table once all are.
 pub fn sweep(args: &SweepArgs) -> Result<u8, Failure> {
-    let (name, text) = files::scenario_text(&args.scenario.file)?;
     let beside = files::Beside::new(&args.scenario.file);
-    let draft = args.draft(Draft::new(name, text, &beside))?;
+    let mut draft = draft(&args.scenario, &beside)?;
+    if let Some(seed) = args.seed {
+        draft = draft.with("scenario.seed", seed.to_string());
+    }
     let axes: Result<Vec<Axis>, _> = args.vary.iter().map(|text| text.parse()).collect();
     let axes = axes.map_err(|error| Failure::Usage(format!("--vary {error}")))?;
     let design = args.latin_hypercube.map_or(Design::Grid, |cells| Design::LatinHypercube { cells });
     let shard = shard(args)?;
-    let folder = folder(args);
+    let folder = output::folder(args.output.out.as_ref(), args.output.json, &args.scenario.file, "-sweep");
     if folder.is_none() && shard.of() > 1 {
         return Err(Failure::Usage("a shard has to be written: add --out DIR".to_string()));
     }
@@ -148,14 +141,6 @@ fn wrong(error: SweepError) -> Failure {
             Failure::Usage(text)
         }
     }
-}
-
-fn folder(args: &SweepArgs) -> Option<PathBuf> {
-    if args.output.json || args.output.out.is_some() {
-        return args.output.out.clone();
-    }
-    let stem = args.scenario.file.file_stem().filter(|stem| *stem != "-").unwrap_or("scenario".as_ref());
-    Some(Path::new("out").join(format!("{}-sweep", stem.to_string_lossy())))
 }
 
 /// Shards may have a folder in common.
@@ -239,24 +224,13 @@ pub fn unfit(error: MergeError) -> Failure {
 }
 
 /// Writes the files of a table, and prints it.
-pub fn report(results: &SweepResults, output: &SweepOutput, folder: Option<&Path>) -> Result<u8, Failure> {
-    let plotted = figures(results, output)?;
-    let unfinished = |error: scalesim_report::ExportError| Failure::Unfinished(error.to_string());
+pub fn report(results: &SweepResults, asked: &SweepOutput, folder: Option<&Path>) -> Result<u8, Failure> {
+    let plotted = figures(results, asked)?;
     if let Some(folder) = folder {
-        let made = sweep_files(results, &plotted).map_err(unfinished)?;
-        let made: Vec<(&str, Vec<u8>)> =
-            made.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
-        files::write_all(folder, &made)?;
+        files::write_all(folder, &sweep_files(results, &plotted).map_err(output::unfinished)?)?;
     }
-    let text = if output.json {
-        sweep_json(results).map_err(unfinished)?
-    } else {
-        let style = if colour(io::stdout().is_terminal()) { Style::Colour } else { Style::Plain };
-        render_sweep(results, style).into_bytes()
-    };
-    let mut out = io::stdout().lock();
-    unless_gone(out.write_all(&text).and_then(|()| out.flush()))?;
-    if let Some(folder) = folder.filter(|_| !output.quiet) {
+    output::print(asked.json, || json(results), |style| render_sweep(results, style))?;
+    if let Some(folder) = folder.filter(|_| !asked.quiet) {
         tell(&format!("\ntable and plots in {}: sweep.csv, sweep.parquet, sweep.json", folder.display()));
     }
     Ok(if results.complete() { exit::OK } else { exit::UNFINISHED })

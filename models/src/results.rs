@@ -5,6 +5,7 @@
 
 mod bill;
 mod certainty;
+mod clock;
 mod connections;
 mod forecasts;
 mod jobs;
@@ -24,6 +25,7 @@ use sim_core::Time;
 
 pub use bill::{Bill, BillKind, BillLine};
 pub use certainty::{Held, Precision, Transient, Widest};
+pub use clock::Clock;
 pub use connections::ConnectionsResult;
 pub use forecasts::{ForecastHour, ForecastResult};
 pub use jobs::{JobCounts, JobsResult, JobsRow, JobsSummary, QueueResult, QueueRow};

@@ -5,34 +5,21 @@ use scalesim::experiment::compare::{Compared, Finding, VIOLATION, VariantResult}
 use crate::plots::{self, Forest, ForestRow, ForestValue};
 use crate::tables::{end, headed};
 use crate::text::by_weight;
-use crate::{ExportError, TradeOff, TradePoint};
+use crate::{Export, ExportError, TradeOff, TradePoint, json};
 
 /// Figures of a variant, and rows in all, that the picture of differences shows.
 const MOST_FIGURES: usize = 12;
 const MOST_ROWS: usize = 60;
 
-/// Makes the contents of a file of a comparison.
-pub type ExportComparison = fn(&Compared) -> Result<Vec<u8>, ExportError>;
-
 /// All files of a comparison, and what makes each.
-pub const COMPARISON_ARTEFACTS: [(&str, ExportComparison); 6] = [
-    ("comparison.json", comparison_json),
+pub const COMPARISON_ARTEFACTS: [(&str, Export<Compared>); 6] = [
+    ("comparison.json", json),
     ("comparison.csv", comparison_csv),
     ("trade-off.svg", |compared| Ok(plots::trade_off_svg(&trade_off(compared))?)),
     ("trade-off.png", |compared| Ok(plots::trade_off_png(&trade_off(compared))?)),
     ("differences.svg", |compared| Ok(plots::forest_svg(&forest(compared))?)),
     ("differences.png", |compared| Ok(plots::forest_png(&forest(compared))?)),
 ];
-
-/// All that a comparison found, as JSON.
-///
-/// # Errors
-/// Where a value has no JSON form.
-pub fn comparison_json(compared: &Compared) -> Result<Vec<u8>, ExportError> {
-    let mut bytes = serde_json::to_vec_pretty(compared)?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
 
 /// A row for each variant and figure.
 ///

@@ -2,37 +2,36 @@
 //!
 //! Every exporter is a function from [`Results`] to bytes, listed in [`ARTEFACTS`]; nothing here opens a file or prints.
 
-mod clock;
+mod answers;
 mod comparison;
-mod explanation;
 mod plots;
 mod sweep;
 mod tables;
 mod text;
 
 use scalesim::results::Results;
+use serde::Serialize;
 
-pub use clock::Clock;
-pub use comparison::{COMPARISON_ARTEFACTS, ExportComparison, comparison_csv, comparison_json};
-pub use explanation::{EXPLANATION_ARTEFACTS, ExportExplanation, explanation_json};
+pub use answers::{EXPLANATION_ARTEFACTS, RECOMMENDATION_ARTEFACTS};
+pub use comparison::{COMPARISON_ARTEFACTS, comparison_csv};
 pub use plots::{
-    Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, explanation_png, explanation_svg,
-    recommendation_png, recommendation_svg, trade_off_png, trade_off_svg, validation_png, validation_svg,
+    Measured, PlotError, TradeOff, TradePoint, Validation, ValidationRow, recommendation_png,
+    recommendation_svg, trade_off_png, trade_off_svg, validation_png, validation_svg,
 };
+pub use scalesim::results::Clock;
 pub use sweep::{
     CELLS, Cells, CellsError, MOST_PLOTTED, PLOTTED, arguments, cells_of, line, shell, sweep_files,
-    sweep_json,
 };
 pub use text::{
     Style, changes_text, comparison_text, count, duration, render_estimate, render_explanation,
     render_recommendation, render_sweep, render_text, short, value,
 };
 
-/// Makes the contents of a file.
-pub type Export = fn(&Results) -> Result<Vec<u8>, ExportError>;
+/// Makes the contents of a file of what was found.
+pub type Export<T> = fn(&T) -> Result<Vec<u8>, ExportError>;
 
 /// All files of a report, and what makes each.
-pub const ARTEFACTS: [(&str, Export); 18] = [
+pub const ARTEFACTS: [(&str, Export<Results>); 18] = [
     ("results.json", json),
     ("series.csv", |results| Ok(tables::series(results)?)),
     ("activities.csv", |results| Ok(tables::activities(results)?)),
@@ -70,12 +69,12 @@ pub enum ExportError {
     Plot(#[from] PlotError),
 }
 
-/// `results.json`: all of it, indented, the same bytes for the same results.
+/// All that was found, as JSON: indented, the same bytes for the same results.
 ///
 /// # Errors
 /// Where a value has no JSON form.
-pub fn json(results: &Results) -> Result<Vec<u8>, ExportError> {
-    let mut bytes = serde_json::to_vec_pretty(results)?;
+pub fn json<T: Serialize>(found: &T) -> Result<Vec<u8>, ExportError> {
+    let mut bytes = serde_json::to_vec_pretty(found)?;
     bytes.push(b'\n');
     Ok(bytes)
 }

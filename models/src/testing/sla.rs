@@ -68,8 +68,7 @@ impl<'a> Sla<'a> {
     #[track_caller]
     pub fn assert_violated(self) {
         let (objective, minutes) = (self.result(), self.violation_minutes());
-        let kept: Vec<usize> =
-            (0..minutes.len()).filter(|&one| minutes[one] <= objective.allowed_minutes + SLACK).collect();
+        let kept: Vec<usize> = (0..minutes.len()).filter(|&one| objective.allows(minutes[one])).collect();
         if let Some(&first) = kept.first() {
             let head =
                 format!("the SLA `{}` is met and should not be: {}", objective.name, objective.objective);

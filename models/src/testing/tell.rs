@@ -1,16 +1,13 @@
 //! The words of failures.
 
-use jiff::{SignedDuration, Zoned};
 use sim_core::Seed;
 
-use crate::results::{ObjectiveResult, Outcome, Results, Violation};
+use crate::results::{Clock, ObjectiveResult, Outcome, Results, stretches, worst_of};
 
 /// Stretches of violation that a failure tells one by one.
 const MOST_STRETCHES: usize = 5;
 /// Replications whose values a failure tells one by one.
 const MOST_VALUES: usize = 10;
-/// The seconds of a day.
-const DAY: f64 = 86_400.0;
 
 /// A value with its unit, in the size people say it in.
 pub fn value(x: f64, unit: &str) -> String {
@@ -39,20 +36,10 @@ fn three_digits(x: f64) -> String {
     format!("{x:.decimals$}")
 }
 
-/// `20:05` of the scenario's wall clock, with seconds where there are any and the day where the run is longer than one.
-fn clock(results: &Results, at: f64) -> String {
-    let zoned = || {
-        let start: Zoned = results.start.parse().ok()?;
-        start.checked_add(SignedDuration::try_from_secs_f64(at).ok()?).ok()
-    };
-    let Some(zoned) = zoned() else { return format!("{at:.0} s") };
-    let time = if zoned.second() == 0 { zoned.strftime("%H:%M") } else { zoned.strftime("%H:%M:%S") };
-    if results.duration > DAY { format!("{} {time}", zoned.strftime("%a %d")) } else { time.to_string() }
-}
-
 /// `20:40–20:45`
 pub fn between(results: &Results, from: f64, to: f64) -> String {
-    format!("{}–{}", clock(results, from), clock(results, to))
+    let clock = Clock::new(results);
+    format!("{}–{}", clock.time(from), clock.time(to))
 }
 
 /// Why a run proves nothing, where it was cut short.
@@ -67,22 +54,17 @@ pub fn cut_short(results: &Results) -> Option<String> {
             1 => "the run".to_string(),
             _ => format!("replication {}", one.replication),
         };
-        Some(format!("{number} was not played to its end: {why}, at {}", clock(results, at)))
+        Some(format!("{number} was not played to its end: {why}, at {}", Clock::new(results).time(at)))
     })
 }
 
 /// The stretches of violation with their causes, in lines of their own; empty where there is none.
 pub fn violations(results: &Results, objective: &ObjectiveResult) -> String {
-    let stretches: Vec<&[Violation]> =
-        objective.violations.chunk_by(|a, b| a.window.to == b.window.from && a.cause == b.cause).collect();
+    let stretches = stretches(&objective.violations);
     let mut text = String::new();
     for stretch in stretches.iter().take(MOST_STRETCHES) {
-        let worse = |a: &&Violation, b: &&Violation| match objective.upper {
-            true => a.window.value.total_cmp(&b.window.value),
-            false => b.window.value.total_cmp(&a.window.value),
-        };
         let (Some(first), Some(last), Some(worst)) =
-            (stretch.first(), stretch.last(), stretch.iter().max_by(worse))
+            (stretch.first(), stretch.last(), worst_of(stretch, objective.upper))
         else {
             continue;
         };

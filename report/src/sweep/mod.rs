@@ -7,7 +7,7 @@ mod table;
 
 use scalesim::experiment::sweep::{SweepResults, VIOLATION};
 
-use crate::{ExportError, plots};
+use crate::{ExportError, json, plots};
 
 pub use lines::{Cells, CellsError, cells_of, line};
 pub use table::{arguments, shell};
@@ -29,7 +29,7 @@ pub fn sweep_files(
 ) -> Result<Vec<(String, Vec<u8>)>, ExportError> {
     let mut files = vec![
         (CELLS.to_string(), lines::all(results)?),
-        ("sweep.json".to_string(), sweep_json(results)?),
+        ("sweep.json".to_string(), json(results)?),
         ("sweep.csv".to_string(), table::csv(results)?),
         ("sweep.parquet".to_string(), parquet::parquet(results)?),
     ];
@@ -54,16 +54,6 @@ pub fn sweep_files(
 
 /// The file of cells of a whole sweep.
 pub const CELLS: &str = "cells.jsonl";
-
-/// `sweep.json`: all of it, indented.
-///
-/// # Errors
-/// Where a value has no JSON form.
-pub fn sweep_json(results: &SweepResults) -> Result<Vec<u8>, ExportError> {
-    let mut bytes = serde_json::to_vec_pretty(results)?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
 
 /// A figure's name as part of a file's name.
 fn slug(name: &str) -> String {

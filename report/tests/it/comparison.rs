@@ -2,9 +2,7 @@
 
 use scalesim::experiment::compare::{Compared, Comparison, Variant};
 use scalesim::{Draft, NoFiles, Watch};
-use scalesim_report::{
-    COMPARISON_ARTEFACTS, Style, changes_text, comparison_csv, comparison_json, comparison_text,
-};
+use scalesim_report::{COMPARISON_ARTEFACTS, Style, changes_text, comparison_csv, comparison_text, json};
 
 /// Half an hour of a server that has too much to do.
 const BUSY: &str = r#"
@@ -83,7 +81,7 @@ fn tables_and_json_have_every_figure() {
         csv.lines().any(|line| line.starts_with("two,SLA violation,min,4,") && line.contains(",lower,")),
         "{csv}"
     );
-    let back: Compared = serde_json::from_slice(&comparison_json(&compared).unwrap()).unwrap();
+    let back: Compared = serde_json::from_slice(&json(&compared).unwrap()).unwrap();
     assert_eq!(back.variants.len(), 3);
     assert_eq!(back.variants[1].against, compared.variants[1].against);
 }

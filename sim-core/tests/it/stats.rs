@@ -306,7 +306,7 @@ fn proportions_have_the_ends_of_clopper_and_pearson() {
         let interval = Proportion::clopper_pearson(held, of, 0.95).unwrap();
         (interval.low, interval.high)
     };
-    for trials in [1u32, 2, 10, 1_000, 100_000] {
+    for trials in [1u32, 2, 10, 39, 1_000, 100_000] {
         let (low, high) = ends(0, u64::from(trials));
         let exact = 1.0 - 0.025f64.powf(1.0 / f64::from(trials));
         assert!(low == 0.0 && (high - exact).abs() < 1e-9, "none of {trials}: {high} for {exact}");
@@ -315,6 +315,8 @@ fn proportions_have_the_ends_of_clopper_and_pearson() {
     }
     let (low, high) = ends(5, 10);
     assert!((low - 0.1871).abs() < 1e-4 && (high - 0.8129).abs() < 1e-4, "{low} to {high}");
+    let (low, high) = ends(8, 10);
+    assert!((low - 0.443_9).abs() < 1e-4 && (high - 0.974_8).abs() < 1e-4, "{low} to {high}");
     let (low, high) = ends(50_000, 100_000);
     assert!((low - 0.4969).abs() < 1e-4 && (high - 0.5031).abs() < 1e-4, "{low} to {high}");
     for (held, of, level) in [(0, 0, 0.95), (3, 2, 0.95), (1, 2, 0.0), (1, 2, 1.0), (1, 2, f64::NAN)] {

@@ -1,6 +1,6 @@
 //! From what was found to the answer: what became of each candidate, and why.
 
-use sim_core::stats::{Interval, Tally};
+use sim_core::stats::{Interval, Proportion, Tally};
 
 use super::answer::{
     Asked, Broken, CandidateResult, Recommendation, Refused, SCHEMA, Setting, Standing, Theory, Verdict,
@@ -10,7 +10,7 @@ use super::closed_form::{Prediction, predict};
 use super::doubt::Doubts;
 use super::field::{Candidate, Field, Measure};
 use super::space::Space;
-use super::sprt::{Decision, clopper_pearson, far_end};
+use super::sprt::{Decision, far_end};
 use super::{Found, Question, answer};
 use crate::scenario::Scenario;
 
@@ -107,7 +107,8 @@ impl Judge<'_> {
         let level = self.question.confidence;
         let (days, broken_days) = (candidate.days(), candidate.broken_days());
         let kept = days - broken_days;
-        let (kept_low, kept_high) = clopper_pearson(kept, days, level);
+        let share_kept = Proportion::clopper_pearson(u64::from(kept), u64::from(days), level);
+        let (kept_low, kept_high) = share_kept.map_or((0.0, 1.0), |share| (share.low, share.high));
         let standing = self.standing(index);
         let settings =
             if candidate.settings.is_empty() { &self.space.present_settings } else { &candidate.settings };

@@ -8,8 +8,6 @@
 //! The boundaries are `1/α` and `β`, not Wald's `(1 − β)/α` and `β/(1 − α)`: those are approximations, and by Ville's inequality
 //! a likelihood ratio reaches `1/α` with a chance of at most `α`, exactly, however long one looks.
 
-use statrs::distribution::{Beta, ContinuousCDF};
-
 /// Broken days are so many times rarer at the far end of the indifference zone: of 90 % that are to be kept, 99 %.
 pub const RARER: f64 = 10.0;
 
@@ -79,18 +77,6 @@ impl Sprt {
 /// The far end of the indifference zone above a share that is to be kept: what is broken there is [`RARER`].
 pub fn far_end(enough: f64) -> f64 {
     1.0 - (1.0 - enough) / RARER
-}
-
-/// The interval of Clopper and Pearson ("The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial",
-/// Biometrika 26, 1934) for a share of which `kept` of `days` were seen: it covers at least as often as `level` says.
-/// 0 to 1 of no days.
-pub fn clopper_pearson(kept: u32, days: u32, level: f64) -> (f64, f64) {
-    let (k, n) = (f64::from(kept.min(days)), f64::from(days));
-    let tail = (1.0 - level) / 2.0;
-    let quantile = |a: f64, b: f64, p: f64| Beta::new(a, b).map(|beta| beta.inverse_cdf(p));
-    let low = if kept == 0 { 0.0 } else { quantile(k, n - k + 1.0, tail).unwrap_or(0.0) };
-    let high = if kept >= days { 1.0 } else { quantile(k + 1.0, n - k, 1.0 - tail).unwrap_or(1.0) };
-    (low, high)
 }
 
 #[cfg(test)]
@@ -167,15 +153,5 @@ mod tests {
         let (_, _, mean) = play(&sprt, 0.96, 2000);
         let foretold = f64::from(sprt.days_needed(96, 4)) - 100.0;
         assert!(mean < 120.0 && foretold < 120.0, "{mean} {foretold}");
-    }
-
-    /// Clopper and Pearson's own case of no failure has the closed form (α/2)^(1/n); that of 8 in 10, 44.4 % to 97.5 %, is in textbooks.
-    #[test]
-    fn intervals_of_shares_are_those_of_clopper_and_pearson() {
-        let (low, high) = clopper_pearson(39, 39, 0.95);
-        assert!((low - 0.025_f64.powf(1.0 / 39.0)).abs() < 1e-9 && high == 1.0);
-        let (low, high) = clopper_pearson(8, 10, 0.95);
-        assert!((low - 0.443_9).abs() < 1e-4 && (high - 0.974_8).abs() < 1e-4, "{low} {high}");
-        assert_eq!(clopper_pearson(0, 0, 0.95), (0.0, 1.0));
     }
 }

@@ -1,7 +1,7 @@
 //! Seconds of a run as the wall clock of the scenario's zone.
 
+use super::Results;
 use jiff::{SignedDuration, Zoned};
-use scalesim::results::Results;
 
 const DAY: f64 = 86_400.0;
 
