@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use scalesim::Draft;
+use scalesim::estimate::share;
 use scalesim::experiment::recommend::answer::Recommendation;
 use scalesim::experiment::recommend::{MOST_DAYS, Question, RecommendError, Verdict, Watching, recommend};
 use scalesim::experiment::sweep::Axis;
@@ -82,17 +83,6 @@ pub struct RecommendArgs {
     /// No progress, and no word about where files went.
     #[arg(long, short)]
     pub quiet: bool,
-}
-
-/// `95%` or `0.95`.
-fn share(text: &str) -> Result<f64, String> {
-    let (digits, whole) = match text.trim().strip_suffix('%') {
-        Some(percent) => (percent.trim(), 100.0),
-        None => (text.trim(), 1.0),
-    };
-    let share: f64 = digits.parse().map_err(|_| "expected a share such as 95% or 0.95".to_string())?;
-    let share = share / whole;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a share from 0% to 100%".to_string()) }
 }
 
 /// Finds the cheapest configuration that holds, and writes it as a scenario.

@@ -10,13 +10,14 @@ mod figures;
 mod groups;
 mod jobs;
 mod overload;
+mod page;
 mod recommend;
 mod sessions;
 mod sweep;
 mod tokens;
 mod verdict;
 
-use anstyle::{AnsiColor, Style as Ansi};
+use anstyle::AnsiColor;
 use scalesim::results::{Activity, ActivityKind, Distribution, Outcome, Results, Run, stretches, worst_of};
 
 use crate::Clock;
@@ -25,35 +26,11 @@ pub(crate) use comparison::by_weight;
 pub use comparison::{changes_text, comparison_text};
 pub use estimate::render_estimate;
 pub use explain::render_explanation;
+use page::Page;
+pub use page::Style;
 pub(crate) use recommend::name as recommendation_name;
 pub use recommend::render_recommendation;
 pub use sweep::render_sweep;
-
-/// Whether to use colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// Letters only.
-    Plain,
-    /// With terminal colours.
-    Colour,
-}
-
-impl Style {
-    /// In bold, and in this colour if any.
-    fn paint(self, colour: impl Into<Option<AnsiColor>>, text: &str) -> String {
-        match self {
-            Style::Plain => text.to_string(),
-            Style::Colour => {
-                let style = Ansi::new().fg_color(colour.into().map(Into::into)).bold();
-                format!("{style}{text}{style:#}")
-            }
-        }
-    }
-
-    fn title(self, text: &str) -> String {
-        self.paint(None, text)
-    }
-}
 
 /// Stretches of violations that are shown for each objective.
 const MOST_STRETCHES: usize = 8;
@@ -64,8 +41,7 @@ const WIDTH: usize = 110;
 
 /// The summary.
 pub fn render_text(results: &Results, style: Style) -> String {
-    let mut text =
-        Summary { results, run: &results.run, clock: Clock::new(results), style, text: String::new() };
+    let mut text = Summary { results, run: &results.run, clock: Clock::new(results), page: Page::new(style) };
     text.heading();
     text.precision();
     text.verdict();
@@ -82,33 +58,17 @@ pub fn render_text(results: &Results, style: Style) -> String {
     text.cost();
     text.oracle();
     text.notes();
-    text.text
+    text.page.text
 }
 
 struct Summary<'a> {
     results: &'a Results,
     run: &'a Run,
     clock: Clock,
-    style: Style,
-    text: String,
+    page: Page,
 }
 
 impl Summary<'_> {
-    fn line(&mut self, line: impl AsRef<str>) {
-        self.text.push_str(line.as_ref().trim_end());
-        self.text.push('\n');
-    }
-
-    fn paint(&self, colour: AnsiColor, text: &str) -> String {
-        self.style.paint(colour, text)
-    }
-
-    fn section(&mut self, title: &str) {
-        let title = self.style.title(title);
-        self.line("");
-        self.line(title);
-    }
-
     fn heading(&mut self) {
         let runs = match self.results.replications.len() {
             1 => String::new(),
@@ -123,7 +83,7 @@ impl Summary<'_> {
             count(self.run.requests.offered as f64),
             count(self.run.events as f64),
         );
-        self.line(line);
+        self.page.line(line);
         match &self.run.outcome {
             Outcome::Complete => {}
             Outcome::Interrupted { at } => {
@@ -131,16 +91,16 @@ impl Summary<'_> {
                     "PARTIAL: interrupted at {}; what follows covers the time until then",
                     self.clock.time(*at)
                 );
-                let line = self.paint(AnsiColor::Yellow, &at);
-                self.line(line);
+                let line = self.page.style.paint(AnsiColor::Yellow, &at);
+                self.page.line(line);
             }
             Outcome::Limit { at, limit, value } => {
                 let at = format!(
                     "PARTIAL: reached `limits.{limit} = {value}` at {}; what follows covers the time until then",
                     self.clock.time(*at)
                 );
-                let line = self.paint(AnsiColor::Yellow, &at);
-                self.line(line);
+                let line = self.page.style.paint(AnsiColor::Yellow, &at);
+                self.page.line(line);
             }
         }
     }
@@ -151,7 +111,7 @@ impl Summary<'_> {
             return;
         }
         let first = self.results.replications.len() > 1;
-        self.section(if first { "Why, in the first replication" } else { "Why" });
+        self.page.section(if first { "Why, in the first replication" } else { "Why" });
         for objective in &run.objectives {
             let stretches = stretches(&objective.violations);
             for stretch in stretches.iter().take(MOST_STRETCHES) {
@@ -164,14 +124,14 @@ impl Summary<'_> {
                     objective.name,
                     value(worst.window.value, &objective.unit)
                 );
-                let head = self.paint(AnsiColor::Red, &head);
-                self.line(format!("  {head}"));
+                let head = self.page.style.paint(AnsiColor::Red, &head);
+                self.page.line(format!("  {head}"));
                 for line in wrap(&worst.explanation, WIDTH - 6) {
-                    self.line(format!("      {line}"));
+                    self.page.line(format!("      {line}"));
                 }
             }
             if let Some(more) = stretches.len().checked_sub(MOST_STRETCHES).filter(|&more| more > 0) {
-                self.line(format!("  … and {more} more stretches, in violations.csv"));
+                self.page.line(format!("  … and {more} more stretches, in violations.csv"));
             }
         }
     }
@@ -179,14 +139,14 @@ impl Summary<'_> {
     fn requests(&mut self) {
         let run = self.run;
         let first = self.results.replications.len() > 1;
-        self.section(if first {
+        self.page.section(if first {
             "Requests, in the first replication as all that follows"
         } else {
             "Requests"
         });
         let all = &run.requests;
         let ended = |n: u64| format!("{} ({})", count(n as f64), percent(n as f64, all.offered as f64));
-        self.line(format!(
+        self.page.line(format!(
             "  offered {}   completed {}   refused {}   timed out {}   failed {}   in flight {}",
             count(all.offered as f64),
             ended(all.completed),
@@ -198,26 +158,27 @@ impl Summary<'_> {
         self.attempts();
         self.limits();
         for part in run.traffic.iter().filter(|part| !part.statuses.is_empty()) {
-            self.line(format!("  clients of {} saw", part.name));
+            self.page.line(format!("  clients of {} saw", part.name));
             for seen in &part.statuses {
                 let share = percent(seen.count as f64, part.requests.offered as f64);
                 let (status, reason) = (&seen.status, &seen.reason);
-                self.line(format!("    {status:<13} {:>9} ({share})  {reason}", count(seen.count as f64)));
+                self.page
+                    .line(format!("    {status:<13} {:>9} ({share})  {reason}", count(seen.count as f64)));
             }
         }
         self.connections();
-        self.line("");
+        self.page.line("");
         let names = run.traffic.iter().chain(&run.endpoints).map(|part| part.name.chars().count());
         let width = names.max().unwrap_or(0).clamp(12, 36);
-        self.line(format!(
+        self.page.line(format!(
             "  {:<width$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
             "response time", "requests", "mean", "p50", "p95", "p99", "max"
         ));
         for part in &run.traffic {
-            self.line(times(&format!("clients of {}", part.name), &part.response_time, width));
+            self.page.line(times(&format!("clients of {}", part.name), &part.response_time, width));
         }
         for part in &run.endpoints {
-            self.line(times(&part.name, &part.response_time, width));
+            self.page.line(times(&part.name, &part.response_time, width));
         }
         for part in &run.endpoints {
             if let Some(wait) = part.wait.filter(|wait| wait.waited > 0.001) {
@@ -228,7 +189,7 @@ impl Summary<'_> {
                     value(wait.time.mean, "s"),
                     value(wait.time.p99, "s")
                 );
-                self.line(line);
+                self.page.line(line);
             }
         }
     }
@@ -239,20 +200,20 @@ impl Summary<'_> {
         if notable.is_empty() {
             return;
         }
-        self.section("Scaling activities");
+        self.page.section("Scaling activities");
         let skipped = notable.len().saturating_sub(MOST_ACTIVITIES);
         for activity in notable.iter().take(MOST_ACTIVITIES) {
             let words = wrap(&activity.description, WIDTH - 20);
             for (index, line) in words.iter().enumerate() {
                 let time = if index == 0 { self.clock.time(activity.at) } else { String::new() };
                 let group = if index == 0 { activity.group.as_str() } else { "" };
-                self.line(format!("  {time:>8}  {group:<7} {line}"));
+                self.page.line(format!("  {time:>8}  {group:<7} {line}"));
             }
         }
         let no_actions: u64 =
             self.run.activities.iter().filter(|a| a.kind == ActivityKind::NoAction).map(|a| a.times).sum();
         let more = if skipped > 0 { format!("{skipped} more, ") } else { String::new() };
-        self.line(format!(
+        self.page.line(format!(
             "  … {more}launches, alarms and {no_actions} decisions not to act are in activities.csv"
         ));
     }
@@ -260,10 +221,10 @@ impl Summary<'_> {
     fn notes(&mut self) {
         let results = self.results;
         if !results.notes.is_empty() {
-            self.section("Notes");
+            self.page.section("Notes");
             for note in &results.notes {
                 for (index, line) in wrap(note, WIDTH - 6).iter().enumerate() {
-                    self.line(format!("  {} {line}", if index == 0 { "·" } else { " " }));
+                    self.page.line(format!("  {} {line}", if index == 0 { "·" } else { " " }));
                 }
             }
         }
@@ -274,9 +235,9 @@ impl Summary<'_> {
                 "Careful: {} % of requests were not answered, and no objective is about that; add `availability >= 99.9%`.",
                 short(unanswered)
             );
-            self.line("");
-            let line = self.paint(AnsiColor::Yellow, &line);
-            self.line(line);
+            self.page.line("");
+            let line = self.page.style.paint(AnsiColor::Yellow, &line);
+            self.page.line(line);
         }
         self.certainty();
     }

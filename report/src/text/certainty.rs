@@ -36,19 +36,20 @@ impl Summary<'_> {
         let Some(precision) = &self.results.precision else { return };
         let line = told(precision, self.results.replications.len());
         let colour = if precision.reached { AnsiColor::Green } else { AnsiColor::Yellow };
-        let line = self.paint(colour, &line);
-        self.line(line);
+        let line = self.page.style.paint(colour, &line);
+        self.page.line(line);
     }
 
     /// What is to be known of a run's start, and that a single run has no intervals.
     pub(super) fn certainty(&mut self) {
         if let Some(transient) = &self.results.transient {
-            self.line("");
-            self.line(start(transient));
+            self.page.line("");
+            self.page.line(start(transient));
         }
         if self.results.replications.len() == 1 {
-            self.line("");
-            self.line("One run has no confidence interval: add `--replications 10` for one on every figure.");
+            self.page.line("");
+            self.page
+                .line("One run has no confidence interval: add `--replications 10` for one on every figure.");
         }
     }
 }

@@ -10,6 +10,7 @@ use scalesim::experiment::compare::{
 use scalesim::results::{Figure, Outcome};
 use scalesim::scenario::Change;
 
+use super::page::Page;
 use super::{Style, count, duration, short, value, wrap};
 
 /// Changes of a variant that are listed.
@@ -49,16 +50,16 @@ pub fn changes_text(baseline: &str, variant: &str, changes: &[Change]) -> String
 
 /// What a comparison found.
 pub fn comparison_text(compared: &Compared, style: Style) -> String {
-    let mut page = Page { compared, style, text: String::new() };
-    page.heading();
-    page.standings();
+    let mut report = Report { compared, page: Page::new(style) };
+    report.heading();
+    report.standings();
     for variant in &compared.variants {
         if let Some(against) = &variant.against {
-            page.variant(variant, against);
+            report.variant(variant, against);
         }
     }
-    page.footer();
-    page.text
+    report.footer();
+    report.page.text
 }
 
 /// The verdict on a variant as a sentence without its end: `violates the SLA for 18.2 ± 2.1 min less and costs …`.
@@ -124,22 +125,16 @@ pub fn by_weight(differences: &[Difference]) -> Vec<&Difference> {
     sorted
 }
 
-struct Page<'a> {
+struct Report<'a> {
     compared: &'a Compared,
-    style: Style,
-    text: String,
+    page: Page,
 }
 
-impl Page<'_> {
-    fn line(&mut self, line: impl AsRef<str>) {
-        self.text.push_str(line.as_ref().trim_end());
-        self.text.push('\n');
-    }
-
+impl Report<'_> {
     fn heading(&mut self) {
         let compared = self.compared;
         let played = compared.replications.len();
-        self.line(format!(
+        self.page.line(format!(
             "{} variants · seed {} · {} with the same requests under each · {} from {}",
             compared.variants.len(),
             compared.seed,
@@ -158,8 +153,8 @@ impl Page<'_> {
             });
             let why = why.unwrap_or_else(|| "interrupted".to_string());
             let partial = format!("PARTIAL: {why}; only {played} of {} count", runs(compared.asked as usize));
-            let partial = self.style.paint(AnsiColor::Yellow, &partial);
-            self.line(partial);
+            let partial = self.page.style.paint(AnsiColor::Yellow, &partial);
+            self.page.line(partial);
         }
     }
 
@@ -168,7 +163,7 @@ impl Page<'_> {
         let compared = self.compared;
         let width =
             compared.variants.iter().map(|of| of.name.chars().count()).max().unwrap_or(0).min(LONGEST_NAME);
-        self.line("");
+        self.page.line("");
         for variant in &compared.variants {
             let figure = |name: &str| variant.figures.iter().find(|figure| figure.name == name);
             let mut line = format!("  {:<width$}", cut(&variant.name, LONGEST_NAME));
@@ -181,7 +176,7 @@ impl Page<'_> {
             if let Some(cost) = figure("cost") {
                 let _ = write!(line, "   cost {}", with_half(cost));
             }
-            self.line(line);
+            self.page.line(line);
         }
     }
 
@@ -192,12 +187,12 @@ impl Page<'_> {
             Verdict::BetterAndDearer | Verdict::WorseAndCheaper => Some(AnsiColor::Yellow),
             Verdict::Identical | Verdict::NotShown | Verdict::Unjudged => None,
         };
-        let word = self.style.paint(colour, verdict_word(against.verdict));
-        self.line("");
-        let name = self.style.title(&cut(&variant.name, 2 * LONGEST_NAME));
-        self.line(format!("{name}: {word}"));
+        let word = self.page.style.paint(colour, verdict_word(against.verdict));
+        self.page.line("");
+        let name = self.page.style.title(&cut(&variant.name, 2 * LONGEST_NAME));
+        self.page.line(format!("{name}: {word}"));
         for line in wrap(&verdict_text(self.compared, variant, against), WIDTH - 4) {
-            self.line(format!("  {line}"));
+            self.page.line(format!("  {line}"));
         }
         if against.verdict == Verdict::Identical {
             return;
@@ -213,9 +208,9 @@ impl Page<'_> {
         self.skipped(&all, &rows);
         match against.not_shared.as_slice() {
             [] => {}
-            [only] => self.line(format!("  {only} is of one of the two only")),
+            [only] => self.page.line(format!("  {only} is of one of the two only")),
             [first, more @ ..] => {
-                self.line(format!("  {first} and {} more are of one of the two only", more.len()));
+                self.page.line(format!("  {first} and {} more are of one of the two only", more.len()));
             }
         }
     }
@@ -225,8 +220,8 @@ impl Page<'_> {
             return;
         }
         let width = rows.iter().map(|of| of.name.chars().count()).max().unwrap_or(0).clamp(16, LONGEST_NAME);
-        self.line("");
-        self.line(format!(
+        self.page.line("");
+        self.page.line(format!(
             "  {:<width$} {:>11} {:>11}  {:>23} {:>12}",
             "", "baseline", "variant", "difference", "not paired"
         ));
@@ -237,12 +232,12 @@ impl Page<'_> {
             let finding = match (of.finding, of.improves()) {
                 (Finding::NotShown, _) => needed(of),
                 (Finding::Same, _) => "the same".to_string(),
-                (_, Some(true)) => self.style.paint(AnsiColor::Green, "better"),
-                (_, Some(false)) => self.style.paint(AnsiColor::Red, "worse"),
+                (_, Some(true)) => self.page.style.paint(AnsiColor::Green, "better"),
+                (_, Some(false)) => self.page.style.paint(AnsiColor::Red, "worse"),
                 (Finding::Lower, None) => "lower".to_string(),
                 (Finding::Higher, None) => "higher".to_string(),
             };
-            self.line(format!(
+            self.page.line(format!(
                 "  {:<width$} {:>11} {:>11}  {:>23} {unpaired:>12}  {finding}",
                 cut(&of.name, LONGEST_NAME),
                 own(of.baseline),
@@ -274,13 +269,13 @@ impl Page<'_> {
             parts.push(format!("{not_shown} without a difference that these runs can show"));
         }
         if !parts.is_empty() {
-            self.line(format!("  … {}: in comparison.csv", parts.join(", ")));
+            self.page.line(format!("  … {}: in comparison.csv", parts.join(", ")));
         }
     }
 
     fn footer(&mut self) {
         let compared = self.compared;
-        self.line("");
+        self.page.line("");
         let many = compared.variants.len() > 2;
         let together = if many { ", for all variants at once" } else { "" };
         let mut text = format!(
@@ -295,11 +290,11 @@ impl Page<'_> {
             );
         }
         for line in wrap(&text, WIDTH) {
-            self.line(line);
+            self.page.line(line);
         }
         for note in &compared.notes {
             for (index, line) in wrap(note, WIDTH - 4).iter().enumerate() {
-                self.line(format!("{} {line}", if index == 0 { "·" } else { " " }));
+                self.page.line(format!("{} {line}", if index == 0 { "·" } else { " " }));
             }
         }
     }

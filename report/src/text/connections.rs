@@ -11,7 +11,7 @@ impl Summary<'_> {
                 0 => String::new(),
                 failed => format!(", {} of which did not come about", count(failed as f64)),
             };
-            self.line(format!(
+            self.page.line(format!(
                 "  clients of {} opened {} connections{failed}; {} requests each, {} open on average",
                 part.name,
                 count(seen.opened as f64),
@@ -20,7 +20,7 @@ impl Summary<'_> {
             ));
             if seen.waited > 0 {
                 let share = percent(seen.waited as f64, part.requests.attempts as f64);
-                self.line(format!("    {share} waited for a connection"));
+                self.page.line(format!("    {share} waited for a connection"));
             }
         }
     }

@@ -5,16 +5,17 @@ use std::fmt::Write;
 use anstyle::AnsiColor;
 use scalesim::estimate::{Broken, Comparison, Estimate, Form, GroupEstimate, Side, Sized, Step, Term};
 
+use super::page::Page;
 use super::{Style, WIDTH, count, duration, short, value, wrap};
 
 /// The estimate, and what playing it gave where it was played.
 pub fn render_estimate(estimate: &Estimate, comparison: Option<&Comparison>, style: Style) -> String {
-    let mut text = Paper { style, text: String::new() };
-    text.line(&format!(
+    let mut text = Paper { page: Page::new(style) };
+    text.page.line(format!(
         "{} · estimated, not played · busiest minute from {}",
         estimate.scenario, estimate.peak_at
     ));
-    text.section("Traffic");
+    text.page.section("Traffic");
     estimate.traffic.iter().for_each(|step| text.step(step));
     for group in &estimate.groups {
         text.group(group);
@@ -25,7 +26,7 @@ pub fn render_estimate(estimate: &Estimate, comparison: Option<&Comparison>, sty
     }
     text.list("Assumed, because nobody said", &estimate.assumed);
     text.list("Left out", &estimate.left_out);
-    text.text
+    text.page.text
 }
 
 /// Columns of a title and of a formula.
@@ -33,43 +34,25 @@ const TITLE: usize = 30;
 const FORMULA: usize = 34;
 
 struct Paper {
-    style: Style,
-    text: String,
+    page: Page,
 }
 
 impl Paper {
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
-    }
-
-    fn section(&mut self, title: &str) {
-        let title = self.style.title(title);
-        self.line("");
-        self.line(&title);
-    }
-
-    fn below(&mut self, text: &str) {
-        for line in wrap(text, WIDTH - 6) {
-            self.line(&format!("      {line}"));
-        }
-    }
-
     /// Title, formula and result; below it what was put in, and who says so.
     fn step(&mut self, step: &Step) {
         let result = amount(step.result, &step.unit);
-        self.line(&format!("  {:<TITLE$} {:<FORMULA$} = {result}", step.title, step.formula));
+        self.page.line(format!("  {:<TITLE$} {:<FORMULA$} = {result}", step.title, step.formula));
         let terms: Vec<String> = step.terms.iter().map(term).collect();
         let mut parts = vec![terms.join(", "), step.source.clone()];
         parts.retain(|part| !part.is_empty());
-        self.below(&parts.join("; "));
+        self.page.wrapped("      ", &parts.join("; "));
     }
 
     fn group(&mut self, group: &GroupEstimate) {
-        self.section(&format!("Group {}: {}", group.name, group.target));
+        self.page.section(&format!("Group {}: {}", group.name, group.target));
         group.steps.iter().for_each(|step| self.step(step));
-        self.line("");
-        self.line(&format!(
+        self.page.line("");
+        self.page.line(format!(
             "  {:<28} {:>9} {:>8} {:>12} {:>12}",
             "machines by", "machines", "busy", "mean then", "tail then"
         ));
@@ -80,15 +63,15 @@ impl Paper {
             Some(instances) => format!("{instances} {}: {}", group.machine, group.why),
             None => format!("no number of {} keeps this: a request alone takes longer", group.machine),
         };
-        let answer = self.style.paint(AnsiColor::Green, &answer);
-        self.line(&format!("  → {answer}"));
+        let answer = self.page.style.paint(AnsiColor::Green, &answer);
+        self.page.line(format!("  → {answer}"));
         let Some(headroom) = &group.headroom else { return };
-        self.section(&format!("Headroom of {}", group.name));
+        self.page.section(&format!("Headroom of {}", group.name));
         headroom.steps.iter().for_each(|step| self.step(step));
         let most = "the most of these, each by itself, not all on the same day";
         let answer = format!("{} instances: {most}", headroom.instances);
-        let answer = self.style.paint(AnsiColor::Green, &answer);
-        self.line(&format!("  → {answer}"));
+        let answer = self.page.style.paint(AnsiColor::Green, &answer);
+        self.page.line(format!("  → {answer}"));
     }
 
     fn form(&mut self, sized: &Sized, taken: Form) {
@@ -99,7 +82,7 @@ impl Paper {
             (_, Some(time)) => value(time, "s"),
             (_, None) => "no bound".to_string(),
         };
-        self.line(&format!(
+        self.page.line(format!(
             "{mark} {:<28} {:>9} {:>8} {:>12} {:>12}",
             sized.formula,
             sized.machines.map_or_else(none, |machines| machines.to_string()),
@@ -107,12 +90,12 @@ impl Paper {
             times(sized.mean),
             times(sized.quantile),
         ));
-        self.below(&sized.takes_for_granted);
+        self.page.wrapped("      ", &sized.takes_for_granted);
     }
 
     fn money(&mut self, estimate: &Estimate) {
         let money = &estimate.money;
-        self.section(&format!("Money a month ({})", money.prices));
+        self.page.section(&format!("Money a month ({})", money.prices));
         money.steps.iter().for_each(|step| self.step(step));
         let sum = |sum: Option<f64>| {
             sum.map_or("a price is not known".to_string(), |sum| amount(sum, &money.currency))
@@ -126,38 +109,43 @@ impl Paper {
                 amount(following, &money.currency)
             );
         }
-        let line = self.style.paint(AnsiColor::Green, &line);
-        self.line(&format!("  → {line}"));
+        let line = self.page.style.paint(AnsiColor::Green, &line);
+        self.page.line(format!("  → {line}"));
     }
 
     fn comparison(&mut self, of: &Comparison) {
         let sizes: Vec<String> = of.instances.iter().map(|(name, size)| format!("{size} {name}")).collect();
-        self.section(&format!(
+        self.page.section(&format!(
             "Formula and simulation at {}: {} × {} of the peak at {}/s",
             sizes.join(", "),
             of.replications,
             duration(of.measured),
             short(of.rate)
         ));
-        self.line(&format!("  {:<28} {:>12} {:>24}", of.of, "formula", "simulation"));
+        self.page.line(format!("  {:<28} {:>12} {:>24}", of.of, "formula", "simulation"));
         for (name, side) in [("mean".to_string(), of.mean), (quantile(of.share), of.quantile)] {
             let formula = side.formula.map_or("no bound".to_string(), |formula| value(formula, "s"));
-            self.line(&format!("  {name:<28} {formula:>12} {:>24}", simulated(&side)));
+            self.page.line(format!("  {name:<28} {formula:>12} {:>24}", simulated(&side)));
         }
         if of.failed > 0.0 {
-            self.line(&format!("  {:<28} {:>12} {:>24}", "without a good answer", "", value(of.failed, "%")));
+            self.page.line(format!(
+                "  {:<28} {:>12} {:>24}",
+                "without a good answer",
+                "",
+                value(of.failed, "%")
+            ));
         }
         if of.interrupted {
-            self.line("  Interrupted: what follows is not complete.");
+            self.page.line("  Interrupted: what follows is not complete.");
         }
         self.verdict(of);
     }
 
     fn verdict(&mut self, of: &Comparison) {
         if of.agree {
-            self.line("  → They agree within the interval.");
+            self.page.line("  → They agree within the interval.");
             if !of.broken.is_empty() {
-                self.line("  What the formula takes for granted and the plan does otherwise, without much of an effect here:");
+                self.page.line("  What the formula takes for granted and the plan does otherwise, without much of an effect here:");
             }
         } else {
             let culprits: Vec<&str> = of
@@ -178,14 +166,14 @@ impl Paper {
                 several => format!("the assumptions that broke: {}", several.join("; ")),
             };
             let verdict = format!("{}; {why}.", difference(&of.mean));
-            let verdict = self.style.paint(AnsiColor::Yellow, &verdict);
-            self.line(&format!("  → {verdict}"));
+            let verdict = self.page.style.paint(AnsiColor::Yellow, &verdict);
+            self.page.line(format!("  → {verdict}"));
         }
         for broken in &of.broken {
             self.broken(broken, of.share);
         }
         if let Some([mean, tail]) = &of.all_granted {
-            self.line(&format!(
+            self.page.line(format!(
                 "  {:<50} mean {}, {} {}",
                 "all of these made true",
                 simulated(mean),
@@ -211,19 +199,19 @@ impl Paper {
             ),
             _ => String::new(),
         };
-        self.line(&format!("{mark} {:<50} {played}", broken.assumed));
-        self.below(&broken.otherwise);
+        self.page.line(format!("{mark} {:<50} {played}", broken.assumed));
+        self.page.wrapped("      ", &broken.otherwise);
     }
 
     fn list(&mut self, title: &str, items: &[String]) {
         if items.is_empty() {
             return;
         }
-        self.section(title);
+        self.page.section(title);
         for item in items {
             let mut mark = "·";
             for line in wrap(item, WIDTH - 4) {
-                self.line(&format!("  {mark} {line}"));
+                self.page.line(format!("  {mark} {line}"));
                 mark = " ";
             }
         }

@@ -4,6 +4,7 @@ use anstyle::AnsiColor;
 use scalesim::experiment::explain::{Counterfactual, Explanation, LinkKind, Stretch, Verdict};
 use scalesim::results::Outcome;
 
+use super::page::Page;
 use super::{Style, WIDTH, duration, short, value, wrap};
 use crate::Clock;
 
@@ -15,40 +16,32 @@ const MOST_STRETCHES: usize = 8;
 /// An explanation for a terminal, or to paste into a post-mortem.
 pub fn render_explanation(explanation: &Explanation, style: Style) -> String {
     let clock = Clock::of(&explanation.start, explanation.duration);
-    let mut report = Report { explanation, clock, style, text: String::new() };
+    let mut report = Report { explanation, clock, page: Page::new(style) };
     report.heading();
     if report.verdict() {
         report.stretches();
         report.ranking();
         report.left_out();
     }
-    report.text
+    report.page.text
 }
 
 struct Report<'a> {
     explanation: &'a Explanation,
     clock: Clock,
-    style: Style,
-    text: String,
+    page: Page,
 }
 
 impl Report<'_> {
-    fn line(&mut self, line: impl AsRef<str>) {
-        self.text.push_str(line.as_ref().trim_end());
-        self.text.push('\n');
-    }
-
-    fn section(&mut self, title: &str) {
-        let title = self.style.title(title);
-        self.line("");
-        self.line(title);
-    }
-
     /// A text in lines that begin where its first does, which `head` is before.
     fn hang(&mut self, head: &str, text: &str) {
         let indent = head.chars().count();
         for (index, line) in wrap(text, WIDTH - indent).iter().enumerate() {
-            self.line(if index == 0 { format!("{head}{line}") } else { format!("{:indent$}{line}", "") });
+            self.page.line(if index == 0 {
+                format!("{head}{line}")
+            } else {
+                format!("{:indent$}{line}", "")
+            });
         }
     }
 
@@ -60,7 +53,7 @@ impl Report<'_> {
         };
         let Explanation { scenario, seed, start, duration: length, outcome, .. } = self.explanation;
         let (length, outcome) = (duration(*length), outcome.clone());
-        self.line(format!("{scenario} · seed {seed}{runs} · {length} from {start}"));
+        self.page.line(format!("{scenario} · seed {seed}{runs} · {length} from {start}"));
         let partial = match outcome {
             Outcome::Complete => return,
             Outcome::Interrupted { at } => format!("interrupted at {}", self.clock.time(at)),
@@ -69,21 +62,21 @@ impl Report<'_> {
             }
         };
         let line = format!("PARTIAL: {partial}; what was not played to its end is left out");
-        let line = self.style.paint(AnsiColor::Yellow, &line);
-        self.line(line);
+        let line = self.page.style.paint(AnsiColor::Yellow, &line);
+        self.page.line(line);
     }
 
     /// True where there is something to explain.
     fn verdict(&mut self) -> bool {
         let explanation = self.explanation;
-        self.line("");
+        self.page.line("");
         if explanation.objectives.is_empty() {
-            self.line("No SLA: add an [[sla]] table, and there is something to explain.");
+            self.page.line("No SLA: add an [[sla]] table, and there is something to explain.");
             return false;
         }
         if explanation.met() {
-            let holds = self.style.paint(AnsiColor::Green, "SLA HOLDS");
-            self.line(format!("{holds}: there is nothing to explain."));
+            let holds = self.page.style.paint(AnsiColor::Green, "SLA HOLDS");
+            self.page.line(format!("{holds}: there is nothing to explain."));
             return false;
         }
         let broken = explanation.objectives.iter().filter(|objective| !objective.met).count();
@@ -93,13 +86,13 @@ impl Report<'_> {
             explanation.objectives.len(),
             short(total)
         );
-        let words = self.style.paint(AnsiColor::Red, &words);
-        self.line(words);
+        let words = self.page.style.paint(AnsiColor::Red, &words);
+        self.page.line(words);
         let width =
             explanation.objectives.iter().map(|own| own.name.chars().count()).max().unwrap_or(0).min(40);
         for objective in &explanation.objectives {
             let line = self.objective(objective, width);
-            self.line(line);
+            self.page.line(line);
         }
         true
     }
@@ -108,7 +101,7 @@ impl Report<'_> {
         let (colour, mark) = if objective.met { (AnsiColor::Green, "✓") } else { (AnsiColor::Red, "✗") };
         let mut line = format!(
             "  {} {:<width$}  {:<24} {:>8} min violated",
-            self.style.paint(colour, mark),
+            self.page.style.paint(colour, mark),
             objective.name,
             objective.objective,
             short(objective.violation_minutes)
@@ -130,8 +123,8 @@ impl Report<'_> {
         }
         let more = explanation.stretches.len().saturating_sub(MOST_STRETCHES) as u64;
         if more + explanation.stretches_dropped > 0 {
-            self.line("");
-            self.line(format!(
+            self.page.line("");
+            self.page.line(format!(
                 "… and {more} more stretches in explanation.json, {} beyond its limit",
                 explanation.stretches_dropped
             ));
@@ -141,12 +134,12 @@ impl Report<'_> {
     fn stretch(&mut self, stretch: &Stretch) {
         let (from, to) = (self.clock.time(stretch.from), self.clock.time(stretch.to));
         let group = stretch.group.as_deref().map_or(String::new(), |group| format!("  {group}"));
-        self.line("");
-        let head = self.style.paint(AnsiColor::Red, &format!("{from}–{to}{group}"));
-        self.line(head);
+        self.page.line("");
+        let head = self.page.style.paint(AnsiColor::Red, &format!("{from}–{to}{group}"));
+        self.page.line(head);
         let mut said = "";
         for broken in &stretch.broken {
-            self.line(format!(
+            self.page.line(format!(
                 "  {}: {} min, worst {} at {}",
                 broken.objective,
                 short(broken.minutes),
@@ -160,7 +153,7 @@ impl Report<'_> {
             said = &broken.explanation;
         }
         if !stretch.chain.is_empty() {
-            self.line("");
+            self.page.line("");
         }
         for link in &stretch.chain {
             let head = format!("  {:>8}  {:<9} ", self.clock.time(link.at.round()), label(link.kind));
@@ -173,7 +166,7 @@ impl Report<'_> {
         if explanation.counterfactuals.is_empty() {
             return;
         }
-        self.section("What would have saved it");
+        self.page.section("What would have saved it");
         let from = match explanation.fork {
             0.0 => "from the start of the run".to_string(),
             at => format!("from {} on", self.clock.time(at)),
@@ -184,9 +177,9 @@ impl Report<'_> {
             short(explanation.violation_minutes),
             if explanation.violated > 1 { format!(" (the mean over {} runs)", explanation.violated) } else { String::new() }
         ));
-        self.line("");
+        self.page.line("");
         let (saved, left) = ("saved", "left");
-        self.line(format!("  {saved:>16}  {left:>10}  {:<12} {:>10}", "SLA", "cost"));
+        self.page.line(format!("  {saved:>16}  {left:>10}  {:<12} {:>10}", "SLA", "cost"));
         let (idle, others): (Vec<_>, Vec<_>) =
             explanation.counterfactuals.iter().partition(|one| is_idle(one));
         for counterfactual in others {
@@ -195,8 +188,8 @@ impl Report<'_> {
         if !idle.is_empty() {
             let all: Vec<String> =
                 idle.iter().map(|one| format!("{} ({})", one.name, listed(&one.changes))).collect();
-            self.line("");
-            self.line("  Saves nothing:");
+            self.page.line("");
+            self.page.line("  Saves nothing:");
             self.hang("      ", &all.join("; "));
         }
     }
@@ -211,7 +204,7 @@ impl Report<'_> {
             (holds, all) => format!("holds {holds}/{all}"),
         };
         let colour = if one.holds == self.explanation.violated { AnsiColor::Green } else { AnsiColor::Red };
-        let holds = self.style.paint(colour, &format!("{holds:<12}"));
+        let holds = self.page.style.paint(colour, &format!("{holds:<12}"));
         let cost = match one.cost {
             None => String::new(),
             Some(cost) if cost.abs() < 0.005 => "0".to_string(),
@@ -222,14 +215,14 @@ impl Report<'_> {
             0.0 => " (from the start of the run)".to_string(),
             from => format!(" (from {})", self.clock.time(from)),
         };
-        self.line(format!("  {saved:>16}  {left:>10}  {holds} {cost:>10}  {}{from}", one.name));
+        self.page.line(format!("  {saved:>16}  {left:>10}  {holds} {cost:>10}  {}{from}", one.name));
         let indent = " ".repeat(22);
         self.hang(&indent, &listed(&one.changes));
         for set in one.set.iter().take(MOST_CHANGES) {
-            self.line(format!("{indent}{}", shell(set)));
+            self.page.line(format!("{indent}{}", shell(set)));
         }
         if let Some(more) = one.set.len().checked_sub(MOST_CHANGES).filter(|&more| more > 0) {
-            self.line(format!("{indent}… and {more} more"));
+            self.page.line(format!("{indent}… and {more} more"));
         }
     }
 
@@ -238,10 +231,10 @@ impl Report<'_> {
         if explanation.left_out.is_empty() {
             return;
         }
-        self.line("");
+        self.page.line("");
         let all: Vec<String> =
             explanation.left_out.iter().map(|left| format!("{} ({})", left.name, left.why)).collect();
-        self.line("  Not played, as it would change nothing:");
+        self.page.line("  Not played, as it would change nothing:");
         self.hang("      ", &all.join("; "));
     }
 }

@@ -50,7 +50,7 @@ impl Summary<'_> {
         if runs < 2 {
             return;
         }
-        self.section(&format!("Over {runs} replications: mean ± half of the 95 % interval"));
+        self.page.section(&format!("Over {runs} replications: mean ± half of the 95 % interval"));
         let mut tables: [Table; TABLES.len()] = Default::default();
         let mut others = Vec::new();
         for figure in &results.figures {
@@ -61,11 +61,11 @@ impl Summary<'_> {
         }
         let width = others.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, cell) in others {
-            self.line(format!("  {name:<width$}  {cell}"));
+            self.page.line(format!("  {name:<width$}  {cell}"));
         }
         let tables = TABLES.iter().zip(&tables).filter(|(_, table)| !table.rows.is_empty());
         for line in tables.flat_map(|(title, table)| table.lines(title)) {
-            self.line(line);
+            self.page.line(line);
         }
     }
 }

@@ -11,10 +11,10 @@ impl Summary<'_> {
     pub(super) fn groups(&mut self) {
         let run = self.run;
         for (index, group) in run.groups.iter().enumerate() {
-            self.section(&format!("Group {} ({})", group.name, group.machine));
+            self.page.section(&format!("Group {} ({})", group.name, group.machine));
             let serving: Vec<f64> =
                 run.series.iter().filter_map(|row| Some(f64::from(row.groups.get(index)?.serving))).collect();
-            self.line(format!(
+            self.page.line(format!(
                 "  instances {}  min {}  mean {:.1}  max {}   launched {}  terminated {}",
                 sparkline(&serving, 32),
                 group.serving_min,
@@ -26,7 +26,7 @@ impl Summary<'_> {
             let cpu: Vec<f64> =
                 run.series.iter().filter_map(|row| Some(row.groups.get(index)?.cpu)).collect();
             let busiest = cpu.iter().copied().fold(0.0, f64::max);
-            self.line(format!(
+            self.page.line(format!(
                 "  CPU       {}  mean {:.0} %  busiest {} {:.0} %   {:.1} instance hours",
                 sparkline(&cpu, 32),
                 group.cpu,
@@ -39,10 +39,11 @@ impl Summary<'_> {
                 group.instance_hours
             ));
             if let Some(busy) = group.workers_busy {
-                self.line(format!("  workers   {busy:.0} % of consumers at work on average"));
+                self.page.line(format!("  workers   {busy:.0} % of consumers at work on average"));
             }
             if let Some(gpu) = group.gpu {
-                self.line(format!("  GPUs      {gpu:.0} % of those of running instances in use on average"));
+                self.page
+                    .line(format!("  GPUs      {gpu:.0} % of those of running instances in use on average"));
             }
             for forecast in run.forecasts.iter().filter(|forecast| forecast.group == group.name) {
                 self.forecast(forecast);
@@ -52,35 +53,35 @@ impl Summary<'_> {
             }
             let played = run.traffic.iter().any(|part| part.connections.is_some());
             if let Some(imbalance) = group.target_imbalance.filter(|_| played) {
-                self.line(format!("  the busiest instance got {} times its share", short(imbalance)));
+                self.page.line(format!("  the busiest instance got {} times its share", short(imbalance)));
             }
             if let Some(imbalance) = group.worker_imbalance {
-                self.line(format!(
+                self.page.line(format!(
                     "  the busiest worker of an instance got {} times its share",
                     short(imbalance)
                 ));
             }
             if let Some(credits) = group.credits {
-                self.line(format!("  {} CPU credits left on average", short(credits)));
+                self.page.line(format!("  {} CPU credits left on average", short(credits)));
             }
             if group.throttled > 0 {
-                self.line(format!("  CPU quota ran out {} times", count(group.throttled as f64)));
+                self.page.line(format!("  CPU quota ran out {} times", count(group.throttled as f64)));
             }
             if let Some(seen) = &group.scheduling {
                 self.scheduling(seen);
             }
             if group.failed_starts > 0 {
-                self.line(format!(
+                self.page.line(format!(
                     "  instances that came up without their app: {}",
                     count(group.failed_starts as f64)
                 ));
             }
             self.versions(&group.name);
             if group.shed > 0 {
-                self.line(format!("  {} requests shed", count(group.shed as f64)));
+                self.page.line(format!("  {} requests shed", count(group.shed as f64)));
             }
             if group.refused > 0 {
-                self.line(format!(
+                self.page.line(format!(
                     "  {} requests refused by full accept queues",
                     count(group.refused as f64)
                 ));
@@ -92,13 +93,13 @@ impl Summary<'_> {
     fn forecast(&mut self, forecast: &ForecastResult) {
         let known = || forecast.hours.iter().filter_map(|hour| Some((hour, hour.forecast?)));
         if known().next().is_none() {
-            self.line(format!("  no forecast of {}: too little history", forecast.load));
+            self.page.line(format!("  no forecast of {}: too little history", forecast.load));
             return;
         }
         let error =
             forecast.error.map_or(String::new(), |error| format!(", {} % off on average", short(error)));
         let only = if forecast.scales { "" } else { " (forecast only)" };
-        self.line(format!(
+        self.page.line(format!(
             "  forecasts of {} from {} h of history{error}{only}",
             forecast.load, forecast.history
         ));
@@ -108,7 +109,7 @@ impl Summary<'_> {
         });
         if let Some((hour, load, came, _)) = wrong.max_by(|a, b| a.3.total_cmp(&b.3)) {
             let needs = hour.capacity.map_or(String::new(), |count| format!(", {count} instances"));
-            self.line(format!(
+            self.page.line(format!(
                 "    most wrong for the hour from {}: {} forecast{needs}, {} came",
                 self.clock.time(hour.at),
                 count(load),
@@ -121,12 +122,12 @@ impl Summary<'_> {
     pub(super) fn nodes(&mut self) {
         let run = self.run;
         for pool in &run.nodes {
-            self.section(&format!("Nodes {} ({})", pool.name, pool.machine));
-            self.line(format!(
+            self.page.section(&format!("Nodes {} ({})", pool.name, pool.machine));
+            self.page.line(format!(
                 "  ready     mean {:.1}  max {}   added {}  removed {}  pods evicted {}",
                 pool.ready_mean, pool.ready_max, pool.launched, pool.terminated, pool.evicted
             ));
-            self.line(format!(
+            self.page.line(format!(
                 "  pods ask for {:.0} % of what there is   {:.1} node hours",
                 pool.asked, pool.node_hours
             ));
@@ -138,7 +139,7 @@ impl Summary<'_> {
         let run = self.run;
         for version in run.versions.iter().filter(|version| version.group == group) {
             let share = 100.0 * version.errors as f64 / version.requests.max(1) as f64;
-            self.line(format!(
+            self.page.line(format!(
                 "  {:<8}  {} instances launched   {} requests, {:.2} % errors   mean {}  p99 {}",
                 version.version,
                 count(version.launched as f64),
@@ -155,7 +156,7 @@ impl Summary<'_> {
         let saved = spot
             .saved
             .map_or(String::new(), |saved| format!(", {} less than On-Demand", value(saved, currency)));
-        self.line(format!(
+        self.page.line(format!(
             "  Spot      {} % of instance hours{saved}   {} launched, {} notices, {} taken back, {} replaced before",
             short(100.0 * spot.share),
             spot.launched,
@@ -164,13 +165,14 @@ impl Summary<'_> {
             spot.rebalanced
         ));
         if spot.requests_lost > 0 {
-            self.line(format!("            {} requests lost with them", count(spot.requests_lost as f64)));
+            self.page
+                .line(format!("            {} requests lost with them", count(spot.requests_lost as f64)));
         }
     }
 
     fn scheduling(&mut self, seen: &Scheduling) {
         let all = &seen.all;
-        self.line(format!(
+        self.page.line(format!(
             "  {} voluntary and {} involuntary context switches, {} migrations   {} vCPU s of switching   {} s of waiting in run queues",
             count(all.voluntary_switches as f64),
             count(all.involuntary_switches as f64),
@@ -182,13 +184,13 @@ impl Summary<'_> {
         let lists = [&seen.processes, &seen.vcpus].into_iter().filter(|parts| parts.len() > 1);
         for (index, parts) in lists.enumerate() {
             if index == 0 {
-                self.line(format!(
+                self.page.line(format!(
                     "    {:<12} {:>10} {:>11} {:>10} {:>10} {:>10}",
                     "", "voluntary", "involuntary", "migrations", "waited", "work"
                 ));
             }
             for part in notable(parts) {
-                self.line(format!(
+                self.page.line(format!(
                     "    {:<12} {:>10} {:>11} {:>10} {:>10} {:>10}",
                     part.name,
                     count(part.counts.voluntary_switches as f64),
@@ -199,7 +201,7 @@ impl Summary<'_> {
                 ));
             }
             if parts.len() > MOST_PARTS {
-                self.line(format!("    and {} between, in results.json", parts.len() - 2));
+                self.page.line(format!("    and {} between, in results.json", parts.len() - 2));
             }
         }
     }

@@ -11,7 +11,7 @@ impl Summary<'_> {
     pub(super) fn jobs(&mut self) {
         let run = self.run;
         for jobs in &run.jobs {
-            self.section(&format!("Jobs of {}", jobs.name));
+            self.page.section(&format!("Jobs of {}", jobs.name));
             self.job_ends(&jobs.counts);
             self.job_times(jobs);
             self.tries(&jobs.counts);
@@ -24,7 +24,7 @@ impl Summary<'_> {
     pub(super) fn queues(&mut self) {
         let run = self.run;
         for (index, queue) in run.queues.iter().enumerate() {
-            self.section(&format!("Queue {} ({})", queue.name, queue.kind));
+            self.page.section(&format!("Queue {} ({})", queue.name, queue.kind));
             let course = |of: fn(&QueueRow) -> f64| -> Vec<f64> {
                 run.series.iter().filter_map(|row| row.queues.get(index).map(of)).collect()
             };
@@ -33,7 +33,7 @@ impl Summary<'_> {
                 (queue.delayed, "not to be received yet"),
                 (queue.held_at_start, "there when measurement began"),
             ]);
-            self.line(format!(
+            self.page.line(format!(
                 "  waiting     {}  {} at most, {} at the end{rest}",
                 sparkline(&course(|row| row.visible as f64), 32),
                 count(queue.visible_max as f64),
@@ -41,7 +41,7 @@ impl Summary<'_> {
             ));
             if queue.oldest_max > 0.0 {
                 let ages = sparkline(&course(|row| row.oldest), 32);
-                self.line(format!("  oldest      {ages}  {} at most", long(queue.oldest_max)));
+                self.page.line(format!("  oldest      {ages}  {} at most", long(queue.oldest_max)));
             }
             self.messages(queue);
             self.consumers(queue, &course(|row| f64::from(row.consumers_busy)));
@@ -62,7 +62,7 @@ impl Summary<'_> {
         for (name, n) in ends.into_iter().filter(|end| end.1 > 0) {
             line.push_str(&format!("   {name} {}", share(n)));
         }
-        self.line(line);
+        self.page.line(line);
         let reasons = parts(&[
             (counts.lost_with_worker, "died with their worker"),
             (counts.expired, "expired"),
@@ -88,15 +88,15 @@ impl Summary<'_> {
         if rows.is_empty() {
             return;
         }
-        self.line("");
+        self.page.line("");
         let head = ["jobs", "mean", "p50", "p90", "p99", "max"].map(|name| format!("{name:>9}"));
-        self.line(format!("  {:<28} {}", "job time", head.join(" ")));
+        self.page.line(format!("  {:<28} {}", "job time", head.join(" ")));
         for (name, times) in rows {
             let cells = [times.mean, times.p50, times.p90, times.p99, times.max];
             let cells = cells.map(|time| format!("{:>9}", long(time)));
-            self.line(format!("  {name:<28} {:>9} {}", count(times.count as f64), cells.join(" ")));
+            self.page.line(format!("  {name:<28} {:>9} {}", count(times.count as f64), cells.join(" ")));
         }
-        self.line("");
+        self.page.line("");
     }
 
     fn tries(&mut self, counts: &JobCounts) {
@@ -180,7 +180,7 @@ impl Summary<'_> {
 
     fn consumers(&mut self, queue: &QueueResult, busy: &[f64]) {
         if queue.consumers_mean > 0.0 {
-            self.line(format!(
+            self.page.line(format!(
                 "  consumers   {}  {} at work of {} on average ({} idle)",
                 sparkline(busy, 32),
                 short(queue.consumers_busy_mean),
@@ -197,7 +197,7 @@ impl Summary<'_> {
     fn told(&mut self, name: &str, text: &str) {
         for (index, line) in wrap(text, WIDTH - 14).iter().enumerate() {
             let name = if index == 0 { name } else { "" };
-            self.line(format!("  {name:<10}  {line}"));
+            self.page.line(format!("  {name:<10}  {line}"));
         }
     }
 }

@@ -24,11 +24,11 @@ impl Summary<'_> {
                     count(won as f64)
                 ));
             }
-            self.line(line);
+            self.page.line(line);
         }
         for part in &run.traffic {
             if let Some(repeats) = part.repeats.filter(|repeats| repeats.refused_by_budget > 0) {
-                self.line(format!(
+                self.page.line(format!(
                     "  {} retries or hedges of {} were not sent: its budget was used up",
                     count(repeats.refused_by_budget as f64),
                     part.name
@@ -44,16 +44,16 @@ impl Summary<'_> {
             let name = &limits.balancer;
             if limits.rate_limited > 0 {
                 let turned = count(limits.rate_limited as f64);
-                self.line(format!("  the rate limiter of {name} turned {turned} attempts away"));
+                self.page.line(format!("  the rate limiter of {name} turned {turned} attempts away"));
             }
             if limits.overflowed > 0 {
                 let turned = count(limits.overflowed as f64);
-                self.line(format!(
+                self.page.line(format!(
                     "  the circuit breaker of {name} turned {turned} attempts away: too many in progress"
                 ));
             }
             if limits.opened > 0 {
-                self.line(format!(
+                self.page.line(format!(
                     "  the circuit breaker of {name} opened {} times, was open for {} and turned {} attempts away then",
                     count(limits.opened as f64),
                     duration(limits.open_for.round()),

@@ -9,7 +9,8 @@ use scalesim::experiment::recommend::answer::{
 use scalesim::experiment::recommend::{Doubt, DoubtKind};
 use scalesim::results::CauseKind;
 
-use super::{Style, WIDTH, count, duration, short, value, wrap};
+use super::page::Page;
+use super::{Style, count, duration, short, value};
 use crate::Clock;
 
 /// Rows of candidates that are shown; all of them are in `recommendation.json`.
@@ -22,7 +23,7 @@ const MOST_SETTINGS: usize = 44;
 /// The answer.
 pub fn render_recommendation(answer: &Recommendation, style: Style) -> String {
     let clock = Clock::of(&answer.start, answer.duration);
-    let mut text = Text { answer, clock, style, text: String::new() };
+    let mut text = Text { answer, clock, page: Page::new(style) };
     text.heading();
     text.verdict();
     text.candidates();
@@ -31,38 +32,20 @@ pub fn render_recommendation(answer: &Recommendation, style: Style) -> String {
     text.doubts();
     text.theory();
     text.notes();
-    text.text
+    text.page.text
 }
 
 struct Text<'a> {
     answer: &'a Recommendation,
     clock: Clock,
-    style: Style,
-    text: String,
+    page: Page,
 }
 
 impl Text<'_> {
-    fn line(&mut self, line: impl AsRef<str>) {
-        self.text.push_str(line.as_ref().trim_end());
-        self.text.push('\n');
-    }
-
-    fn wrapped(&mut self, indent: &str, text: &str) {
-        for line in wrap(text, WIDTH - indent.len()) {
-            self.line(format!("{indent}{line}"));
-        }
-    }
-
-    fn section(&mut self, title: &str) {
-        let title = self.style.title(title);
-        self.line("");
-        self.line(title);
-    }
-
     fn heading(&mut self) {
         let answer = self.answer;
         let asked = &answer.asked;
-        self.line(format!(
+        self.page.line(format!(
             "{} · seed {} · {} days of {} played",
             answer.scenario,
             answer.seed,
@@ -80,16 +63,17 @@ impl Text<'_> {
             short(100.0 * asked.days_kept),
             short(100.0 * asked.confidence),
         );
-        self.wrapped("", &how);
+        self.page.wrapped("", &how);
         if !answer.finished {
-            let line = self.style.paint(AnsiColor::Yellow, "PARTIAL: interrupted before there was an answer");
-            self.line(line);
+            let line =
+                self.page.style.paint(AnsiColor::Yellow, "PARTIAL: interrupted before there was an answer");
+            self.page.line(line);
         }
     }
 
     fn verdict(&mut self) {
         let answer = self.answer;
-        self.line("");
+        self.page.line("");
         let of = |index: usize| &answer.candidates[index];
         match (answer.verdict, answer.recommended, answer.nearest) {
             (Verdict::Keep, Some(best), _) => {
@@ -106,7 +90,7 @@ impl Text<'_> {
             (Verdict::NothingHolds, _, nearest) => {
                 self.headline(AnsiColor::Red, "NOTHING IN THE RANGE HOLDS THE SLA");
                 if let Some(nearest) = nearest.map(of) {
-                    self.wrapped(
+                    self.page.wrapped(
                         "  ",
                         &format!("the nearest is {}: {}", words(&nearest.settings), nearest.reason),
                     );
@@ -118,7 +102,7 @@ impl Text<'_> {
                     "INCONCLUSIVE: no candidate was found to hold, and not all to break",
                 );
                 if let Some(nearest) = nearest.map(of) {
-                    self.wrapped(
+                    self.page.wrapped(
                         "  ",
                         &format!("the nearest is {}: {}", words(&nearest.settings), nearest.reason),
                     );
@@ -128,8 +112,8 @@ impl Text<'_> {
     }
 
     fn headline(&mut self, colour: AnsiColor, text: &str) {
-        let line = self.style.paint(colour, text);
-        self.line(line);
+        let line = self.page.style.paint(colour, text);
+        self.page.line(line);
     }
 
     /// What the recommended candidate is like, and beside it what there is.
@@ -147,10 +131,10 @@ impl Text<'_> {
             let half = half.map_or(String::new(), |half| format!(" ± {}", self.money(half)));
             let _ = write!(line, "; {} {}{half} a day", asked.measure, self.money(cost));
         }
-        self.wrapped("  ", &line);
+        self.page.wrapped("  ", &line);
         if !best.present {
             let line = format!("what you have is {}: {}", words(&present.settings), present.reason);
-            self.wrapped("  ", &line);
+            self.page.wrapped("  ", &line);
         }
     }
 
@@ -163,7 +147,7 @@ impl Text<'_> {
 
     fn candidates(&mut self) {
         let answer = self.answer;
-        self.section("Candidates");
+        self.page.section("Candidates");
         let mut shown: Vec<&CandidateResult> =
             answer.candidates.iter().filter(|one| one.standing != Standing::NotPlayed).collect();
         if answer.method == Method::RankingAndSelection {
@@ -180,7 +164,7 @@ impl Text<'_> {
         let width = width.clamp(8, MOST_SETTINGS);
         for one in rows {
             let (mark, colour) = mark(one.standing);
-            let mark = self.style.paint(colour, mark);
+            let mark = self.page.style.paint(colour, mark);
             let cost = one.cost.map_or("-".to_string(), |cost| self.money(cost));
             let row = format!(
                 "  {mark} {:<width$} {:>9}  {:<16} {:>10}  {}",
@@ -190,15 +174,15 @@ impl Text<'_> {
                 cost,
                 reason(one)
             );
-            self.line(row);
+            self.page.line(row);
         }
         let left_out = shown.len() - rows.len();
         if left_out > 0 {
-            self.line(format!("  … and {left_out} more, in recommendation.json"));
+            self.page.line(format!("  … and {left_out} more, in recommendation.json"));
         }
         let unplayed = answer.candidates.iter().filter(|one| one.standing == Standing::NotPlayed).count();
         if unplayed > 0 {
-            self.line(format!("  {unplayed} more were not played: their neighbours speak for them"));
+            self.page.line(format!("  {unplayed} more were not played: their neighbours speak for them"));
         }
     }
 
@@ -214,12 +198,12 @@ impl Text<'_> {
             let kept = |one: &CandidateResult| f64::from(one.kept) / f64::from(one.days.max(1));
             kept(b).total_cmp(&kept(a)).then(b.cost.unwrap_or(0.0).total_cmp(&a.cost.unwrap_or(0.0)))
         });
-        self.section("What broke the rejected ones");
+        self.page.section("What broke the rejected ones");
         for one in broken.iter().take(MOST_LINES) {
-            self.line(format!("  {}", words(&one.settings)));
+            self.page.line(format!("  {}", words(&one.settings)));
             for broken in &one.broken {
                 let cause = broken.cause.map_or(String::new(), |cause| format!(": {}", cause_words(cause)));
-                self.wrapped(
+                self.page.wrapped(
                     "    ",
                     &format!(
                         "{} ({}) on {} of {} days, {} min a day where {} are allowed{cause}",
@@ -239,15 +223,15 @@ impl Text<'_> {
                         worst.day,
                         worst.explanation
                     );
-                    self.wrapped("      ", &head);
+                    self.page.wrapped("      ", &head);
                 }
             }
             if let Some(why) = &one.ended_early {
-                self.wrapped("    ", why);
+                self.page.wrapped("    ", why);
             }
         }
         if broken.len() > MOST_LINES {
-            self.line(format!("  … and {} more, in recommendation.json", broken.len() - MOST_LINES));
+            self.page.line(format!("  … and {} more, in recommendation.json", broken.len() - MOST_LINES));
         }
     }
 
@@ -256,12 +240,12 @@ impl Text<'_> {
         if refused.is_empty() {
             return;
         }
-        self.section("What cannot be");
+        self.page.section("What cannot be");
         for one in refused.iter().take(MOST_LINES) {
-            self.wrapped("  ", &format!("{}: {}", words(&one.settings), one.why));
+            self.page.wrapped("  ", &format!("{}: {}", words(&one.settings), one.why));
         }
         if refused.len() > MOST_LINES {
-            self.line(format!("  … and {} more, in recommendation.json", refused.len() - MOST_LINES));
+            self.page.line(format!("  … and {} more, in recommendation.json", refused.len() - MOST_LINES));
         }
     }
 
@@ -270,7 +254,7 @@ impl Text<'_> {
         if doubts.stretches.is_empty() {
             return;
         }
-        self.section("Minutes that support no conclusion");
+        self.page.section("Minutes that support no conclusion");
         for (kind, what) in [
             (DoubtKind::Trace, "the trace does not say what came"),
             (DoubtKind::FewRequests, "too few requests"),
@@ -281,26 +265,26 @@ impl Text<'_> {
                 continue;
             }
             let minutes: f64 = own.iter().map(|doubt| (doubt.to - doubt.from) / 60.0).sum();
-            self.line(format!("  {what}: {} min", short(minutes)));
+            self.page.line(format!("  {what}: {} min", short(minutes)));
             for doubt in own.iter().take(MOST_LINES) {
                 let (from, to) = (self.clock.time(doubt.from), self.clock.time(doubt.to));
-                self.wrapped("    ", &format!("{from}–{to}  {}", doubt.reason));
+                self.page.wrapped("    ", &format!("{from}–{to}  {}", doubt.reason));
             }
             if own.len() > MOST_LINES {
-                self.line(format!("    … and {} more, in recommendation.json", own.len() - MOST_LINES));
+                self.page.line(format!("    … and {} more, in recommendation.json", own.len() - MOST_LINES));
             }
         }
         if doubts.dropped > 0 {
-            self.line(format!("  {} more stretches were beyond the most that are kept", doubts.dropped));
+            self.page.line(format!("  {} more stretches were beyond the most that are kept", doubts.dropped));
         }
     }
 
     fn theory(&mut self) {
-        self.section("Theory");
+        self.page.section("Theory");
         let answer = self.answer;
         match &answer.theory {
             Theory::None(unmet) => {
-                self.wrapped("  ", &format!("no closed form applies: {}", unmet.join("; ")));
+                self.page.wrapped("  ", &format!("no closed form applies: {}", unmet.join("; ")));
             }
             Theory::Applies { model, pick, agrees } => {
                 let pick = pick.map(|pick| &answer.candidates[pick]);
@@ -309,9 +293,9 @@ impl Text<'_> {
                     None => "in the long run nothing in the range holds".to_string(),
                 };
                 let found = if *agrees { "as was found" } else { "which is not what was found" };
-                self.wrapped("  ", &format!("{model}: {says}, {found}"));
+                self.page.wrapped("  ", &format!("{model}: {says}, {found}"));
                 if !agrees {
-                    self.line("  closed forms are for ever; windows and days vary around them");
+                    self.page.line("  closed forms are for ever; windows and days vary around them");
                 }
             }
         }
@@ -321,9 +305,9 @@ impl Text<'_> {
         if self.answer.notes.is_empty() {
             return;
         }
-        self.section("Notes");
+        self.page.section("Notes");
         for note in &self.answer.notes {
-            self.wrapped("  ", &format!("· {note}"));
+            self.page.wrapped("  ", &format!("· {note}"));
         }
     }
 }

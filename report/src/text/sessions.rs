@@ -8,7 +8,7 @@ impl Summary<'_> {
     pub(super) fn sessions(&mut self) {
         let run = self.run;
         for sessions in &run.sessions {
-            self.section(&format!("Sessions of {}", sessions.name));
+            self.page.section(&format!("Sessions of {}", sessions.name));
             self.open(sessions);
             self.lost(sessions);
             if let Some(rooms) = &sessions.rooms {
@@ -18,7 +18,7 @@ impl Summary<'_> {
     }
 
     fn open(&mut self, sessions: &SessionsResult) {
-        self.line(format!(
+        self.page.line(format!(
             "  open      mean {}  peak {}  at the end {}   opened {}  ended {}",
             count(sessions.open_mean),
             count(sessions.open_peak as f64),
@@ -27,7 +27,7 @@ impl Summary<'_> {
             count(sessions.ended as f64)
         ));
         if let Some(mean) = sessions.imbalance_mean {
-            self.line(format!(
+            self.page.line(format!(
                 "  spread    the fullest instance had {} times its share on average, {} at {}; {} at most",
                 short(mean),
                 short(sessions.imbalance_worst),
@@ -36,19 +36,19 @@ impl Summary<'_> {
             ));
         }
         if sessions.messages + sessions.pushes > 0 {
-            self.line(format!(
+            self.page.line(format!(
                 "  messages  {} from clients, {} to them",
                 count(sessions.messages as f64),
                 count(sessions.pushes as f64)
             ));
         }
-        self.line(format!(
+        self.page.line(format!(
             "  handshakes  {} in the busiest second, at {}",
             count(sessions.handshakes_peak as f64),
             self.clock.time(sessions.handshakes_peak_at)
         ));
         if sessions.refused + sessions.never_opened > 0 {
-            self.line(format!(
+            self.page.line(format!(
                 "  refused   {} handshakes by instances that had all the connections they take; {} clients never got in",
                 count(sessions.refused as f64),
                 count(sessions.never_opened as f64)
@@ -60,7 +60,7 @@ impl Summary<'_> {
         if sessions.dropped == 0 {
             return;
         }
-        self.line(format!(
+        self.page.line(format!(
             "  dropped   {}   reconnected {}  left meanwhile {}  gave up {}",
             count(sessions.dropped as f64),
             count(sessions.reconnected as f64),
@@ -69,7 +69,7 @@ impl Summary<'_> {
         ));
         let time = &sessions.reconnect_time;
         if time.count > 0 {
-            self.line(format!(
+            self.page.line(format!(
                 "  back after  mean {}  p50 {}  p99 {}  max {}",
                 value(time.mean, "s"),
                 value(time.p50, "s"),
@@ -80,7 +80,7 @@ impl Summary<'_> {
     }
 
     fn rooms(&mut self, rooms: &RoomsResult) {
-        self.line(format!(
+        self.page.line(format!(
             "  rooms of {}  opened {}  started full {}  short {}  dropped {}   {} of the seats taken at the start",
             rooms.players,
             count(rooms.opened as f64),
@@ -90,7 +90,7 @@ impl Summary<'_> {
             percent(rooms.fill_mean, 1.0)
         ));
         if rooms.wait.count > 0 {
-            self.line(format!(
+            self.page.line(format!(
                 "  matchmaking  mean {}  p50 {}  p99 {}  max {}",
                 value(rooms.wait.mean, "s"),
                 value(rooms.wait.p50, "s"),

@@ -13,23 +13,24 @@ impl Summary<'_> {
             clients.chain(endpoints).filter_map(|(name, tokens)| Some((name, tokens.as_ref()?))).collect();
         let Some(width) = parts.iter().map(|(name, _)| name.chars().count()).max() else { return };
         let width = width.clamp(22, 36);
-        self.section("Tokens");
+        self.page.section("Tokens");
         let first = parts.iter().map(|(name, tokens)| (name, &tokens.time_to_first_token));
         let further = parts.iter().map(|(name, tokens)| (name, &tokens.time_per_output_token));
         let first: Vec<(&String, &Distribution)> = first.collect();
         for (what, rows) in [("time to first token", first), ("time per output token", further.collect())] {
-            self.line(format!(
+            self.page.line(format!(
                 "  {what:<width$} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
                 "requests", "mean", "p50", "p95", "p99", "max"
             ));
-            rows.into_iter().for_each(|(name, distribution)| self.line(times(name, distribution, width)));
+            rows.into_iter()
+                .for_each(|(name, distribution)| self.page.line(times(name, distribution, width)));
         }
         for (name, tokens) in &parts[..run.traffic.iter().filter(|part| part.tokens.is_some()).count()] {
             let refused = match tokens.refused {
                 0 => String::new(),
                 refused => format!("; {} not taken by an engine", count(refused as f64)),
             };
-            self.line(format!(
+            self.page.line(format!(
                 "  {name}: {} tokens in, {} out ({}/s){refused}",
                 count(tokens.input_tokens as f64),
                 count(tokens.output_tokens as f64),
@@ -38,7 +39,7 @@ impl Summary<'_> {
         }
         for group in &run.groups {
             let Some(engines) = &group.engines else { continue };
-            self.line(format!(
+            self.page.line(format!(
                 "  engines of {} ({}): batches of {} on average; {} sequences waited; KV cache {} full, {} at most; {} preemptions",
                 group.name,
                 engines.name,

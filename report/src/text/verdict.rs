@@ -15,21 +15,23 @@ impl Summary<'_> {
     pub(super) fn verdict(&mut self) {
         let objectives = &self.run.objectives;
         if objectives.is_empty() {
-            self.line("");
-            self.line("No SLA: add an [[sla]] table to get a verdict.");
+            self.page.line("");
+            self.page.line("No SLA: add an [[sla]] table to get a verdict.");
             return;
         }
         if !self.results.held.is_empty() {
             return self.replicated_verdict();
         }
         let broken = objectives.iter().filter(|objective| !objective.met).count();
-        self.line("");
+        self.page.line("");
         let verdict = if broken == 0 {
-            self.paint(AnsiColor::Green, "SLA HOLDS")
+            self.page.style.paint(AnsiColor::Green, "SLA HOLDS")
         } else {
-            self.paint(AnsiColor::Red, &format!("SLA VIOLATED: {broken} of {} objectives", objectives.len()))
+            self.page
+                .style
+                .paint(AnsiColor::Red, &format!("SLA VIOLATED: {broken} of {} objectives", objectives.len()))
         };
-        self.line(verdict);
+        self.page.line(verdict);
         let width = objectives
             .iter()
             .map(|objective| objective.name.chars().count())
@@ -38,15 +40,15 @@ impl Summary<'_> {
             .min(WIDEST_NAME);
         for objective in objectives {
             let line = self.objective(objective, width);
-            self.line(line);
+            self.page.line(line);
         }
     }
 
     fn objective(&self, objective: &ObjectiveResult, width: usize) -> String {
         let mark = if objective.met {
-            self.paint(AnsiColor::Green, "✓")
+            self.page.style.paint(AnsiColor::Green, "✓")
         } else {
-            self.paint(AnsiColor::Red, "✗")
+            self.page.style.paint(AnsiColor::Red, "✗")
         };
         let mut line = format!(
             "  {mark} {:<width$}  {:<24} overall {:>9}",
@@ -82,26 +84,28 @@ impl Summary<'_> {
             objectives.into_iter().all(|(objective, &minutes)| objective.allows(minutes))
         };
         let kept = results.replications.iter().filter(|one| whole(one)).count();
-        self.line("");
+        self.page.line("");
         let verdict = if results.met() {
-            self.paint(AnsiColor::Green, &format!("SLA HOLDS in all {runs} replications"))
+            self.page.style.paint(AnsiColor::Green, &format!("SLA HOLDS in all {runs} replications"))
         } else {
-            self.paint(AnsiColor::Red, &format!("SLA VIOLATED in {} of {runs} replications", runs - kept))
+            self.page
+                .style
+                .paint(AnsiColor::Red, &format!("SLA VIOLATED in {} of {runs} replications", runs - kept))
         };
-        self.line(verdict);
+        self.page.line(verdict);
         let names = results.held.iter().map(|held| held.objective.chars().count());
         let width = names.max().unwrap_or(0).min(WIDEST_NAME);
         for (held, objective) in results.held.iter().zip(&results.run.objectives) {
             let mark = match held.mostly() {
-                Some(true) => self.paint(AnsiColor::Green, "✓"),
-                Some(false) => self.paint(AnsiColor::Red, "✗"),
-                None => self.paint(AnsiColor::Yellow, "?"),
+                Some(true) => self.page.style.paint(AnsiColor::Green, "✓"),
+                Some(false) => self.page.style.paint(AnsiColor::Red, "✗"),
+                None => self.page.style.paint(AnsiColor::Yellow, "?"),
             };
             let (name, promise) = (&held.objective, &objective.objective);
-            self.line(format!("  {mark} {name:<width$}  {promise:<24} {}", frequency(held, runs)));
+            self.page.line(format!("  {mark} {name:<width$}  {promise:<24} {}", frequency(held, runs)));
         }
         if results.held.iter().any(|held| held.mostly().is_none()) {
-            self.line("  ? so few replications do not tell whether it holds more often than not");
+            self.page.line("  ? so few replications do not tell whether it holds more often than not");
         }
     }
 }
