@@ -218,10 +218,8 @@ impl Subject<'_> {
         const PROBE: u64 = 300_000;
         let mut least = f64::INFINITY;
         for _ in 0..12 {
-            let response = self
-                .target
-                .get(&format!("/api/{PROBE}"))
-                .map_err(|error| self.trouble(&error.to_string()))?;
+            let answer = self.target.get(&format!("/api/{PROBE}"));
+            let response = answer.map_err(|error| self.unanswered(&error))?;
             let nanos = load::handler_nanos(&response.body).filter(|&nanos| nanos > 0.0);
             least = least.min(nanos.ok_or_else(|| self.trouble("does not say how long `/api/N` took"))?);
         }
@@ -254,6 +252,18 @@ impl Subject<'_> {
         }
         self.server.accepted = accepted;
         Ok(kept)
+    }
+
+    /// Why a request had no answer.
+    fn unanswered(&mut self, error: &std::io::Error) -> String {
+        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
+        match (self.target.ended(), error.kind()) {
+            (Some(status), _) => self.trouble(&format!("the server ended: {status}")),
+            (None, BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | UnexpectedEof) => {
+                self.trouble(&format!("gave no answer ({error}); did the server die?"))
+            }
+            (None, _) => self.trouble(&error.to_string()),
+        }
     }
 
     /// Why connections could not be opened.
